@@ -1,0 +1,24 @@
+/** A broken invariant: our own bug, never a peer's or an operator's. Ends the process. */
+export class AssertionError extends Error {
+  override readonly name = "AssertionError";
+}
+
+/** Throws an AssertionError that says which invariant broke. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (condition !== true) throw new AssertionError(message);
+}
+
+/** A peer sent something we cannot accept. The connection fails; the process does not. */
+export class WireError extends Error {
+  override readonly name = "WireError";
+}
+
+/** The user's input is wrong: one sentence that names the setting or file, the value and the bound. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** Something outside failed: no NATS, a port in use, a full disk. One sentence that names it. */
+export class FailureError extends Error {
+  override readonly name = "FailureError";
+}
