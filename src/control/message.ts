@@ -1,0 +1,248 @@
+/**
+ * What coordinator and workers say to each other. The control machines take and give exactly these values, and src/wire turns
+ * them into bytes: there is no third type. Steps count from 0: step k turns state k into state k + 1. A job's id is its name.
+ */
+import type { JobSettings } from "../job/settings.js";
+import type { Schedule } from "../bit/recipe.js";
+import type { Range } from "../plan/tree.js";
+
+export type RoundKind = "training" | "evaluation";
+
+/** One rank's share of a round. `address` names the worker's inbox for exchange frames. */
+export interface RoundMember {
+  readonly workerId: string;
+  readonly address: string;
+  /** Shards dealt to this rank, in the order dealt: what it held before a regroup stays first. */
+  readonly ranges: readonly Range[];
+}
+
+/** What one shard of a round gave. Training: `loss` is a float32 sum and `correct` is 0. */
+export interface ShardResult {
+  readonly shard: number;
+  /** Sum of the examples' losses, a float32 value. */
+  readonly loss: number;
+  readonly count: number;
+  readonly correct: number;
+  readonly finite: boolean;
+  /** uint32 over the images and labels that went in. */
+  readonly inputChecksum: number;
+}
+
+/** State that a worker keeps although its stream, or the coordinator, went away. */
+export interface HeldState {
+  readonly job: string;
+  readonly attempt: number;
+  /** Updates applied so far. */
+  readonly step: number;
+  readonly parameterChecksum: number;
+}
+
+/** Everything that a worker needs to take part in a job. */
+export interface JobOrder {
+  readonly job: string;
+  readonly attempt: number;
+  readonly settings: JobSettings;
+  readonly schedule: Schedule;
+  readonly classes: number;
+  readonly trainingExamples: number;
+  readonly validationExamples: number;
+  readonly indexDigest: string;
+}
+
+/** Where the state comes from: a seed (or the weights the settings name), a checkpoint in the store, or a member. */
+export type StateSource =
+  | { readonly kind: "initial" }
+  | { readonly kind: "checkpoint"; readonly step: number }
+  | { readonly kind: "peer"; readonly address: string };
+
+/** Work apart from any job, done by a process of its own beside the child. */
+export type Task =
+  | { readonly kind: "index"; readonly settings: JobSettings }
+  | {
+      readonly kind: "predict";
+      readonly model: string;
+      readonly classes: number;
+      readonly crop: number;
+      readonly threads: number;
+      /** Name of the npz in the store. */
+      readonly weights: string;
+      /** Names of the pictures in the store. */
+      readonly pictures: readonly string[];
+    };
+
+export type FailureCause = "data" | "config" | "memory" | "numbers" | "exit" | "error";
+
+/** Worker to coordinator. */
+export type WorkerEvent =
+  | {
+      readonly kind: "hello";
+      readonly workerId: string;
+      /** One life of the worker process; also its address in the exchange. */
+      readonly incarnation: string;
+      readonly host: string;
+      readonly pid: number;
+      /** For people: "CPU, 2 threads" or the name of the GPU. */
+      readonly device: string;
+      readonly gpu: boolean;
+      /** Numerics class: equal text, equal arithmetic. */
+      readonly numerics: string;
+      /** The highest coordinator term this worker has obeyed. */
+      readonly term: number;
+      readonly held: HeldState | undefined;
+    }
+  | {
+      readonly kind: "beat";
+      readonly phase: string;
+      readonly waitingFor: string;
+      /** Age of the worker's last round trip to NATS, -1 when it has none. */
+      readonly natsAgeMs: number;
+      /** Shards finished in the round under way. */
+      readonly shardsDone: number;
+      readonly residentBytes: number;
+    }
+  | {
+      readonly kind: "prepared";
+      readonly job: string;
+      readonly attempt: number;
+      /** Digest of the probe: decode, shard, fold and apply at the job's shapes. */
+      readonly probe: string;
+    }
+  | {
+      readonly kind: "loaded";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+      readonly parameterChecksum: number;
+    }
+  | {
+      readonly kind: "report";
+      readonly job: string;
+      readonly attempt: number;
+      readonly generation: number;
+      readonly step: number;
+      readonly round: RoundKind;
+      /** crc32 of the finished sum; 0 in an evaluation. */
+      readonly sumChecksum: number;
+      readonly parameterChecksum: number;
+      /** Every shard that this worker has computed for the round so far. */
+      readonly shards: readonly ShardResult[];
+      readonly computeMs: number;
+      readonly exchangeMs: number;
+    }
+  | {
+      readonly kind: "applied";
+      readonly job: string;
+      readonly attempt: number;
+      /** The state reached. */
+      readonly step: number;
+      readonly parameterChecksum: number;
+    }
+  | {
+      readonly kind: "saved";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+      readonly what: "checkpoint" | "weights";
+      /** Name in the store. */
+      readonly name: string;
+      /** SHA-256 over the parameters in the order of their npz names. */
+      readonly parameterDigest: string;
+      readonly bytes: number;
+    }
+  | {
+      readonly kind: "failed";
+      readonly job: string;
+      readonly attempt: number;
+      readonly cause: FailureCause;
+      readonly message: string;
+    }
+  | { readonly kind: "released"; readonly job: string }
+  | {
+      readonly kind: "task-progress";
+      readonly taskId: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly kind: "task-done"; readonly taskId: string; readonly result: string }
+  | {
+      readonly kind: "task-failed";
+      readonly taskId: string;
+      readonly cause: FailureCause;
+      readonly message: string;
+    }
+  | {
+      readonly kind: "log";
+      readonly job: string;
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: Readonly<Record<string, string | number | boolean>>;
+    }
+  | { readonly kind: "leave"; readonly reason: string };
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** How a worker reaches NATS; `token` is empty on an open loopback server. */
+export interface NatsAccess {
+  readonly url: string;
+  readonly token: string;
+}
+
+/** Coordinator to worker. Every command travels with the coordinator's term; a lower one than seen is refused. */
+export type WorkerCommand =
+  | {
+      readonly kind: "welcome";
+      readonly leaseMs: number;
+      readonly beatMs: number;
+      readonly nats: NatsAccess;
+      /** The store folder as the coordinator sees it; a worker's own setting wins. */
+      readonly store: string;
+    }
+  | { readonly kind: "refuse"; readonly reason: string }
+  | { readonly kind: "spare"; readonly reason: string }
+  /** Start a child for the job: index, engine, probe. Answered by `prepared`. */
+  | { readonly kind: "prepare"; readonly order: JobOrder }
+  /** Take the state of `step` from the source. Answered by `loaded`. */
+  | {
+      readonly kind: "load";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+      readonly source: StateSource;
+    }
+  /** Keep a copy of the state of `step` and serve it until the commit after next, or a later offer. */
+  | {
+      readonly kind: "offer";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+    }
+  /** Take part in a round, or go on with it in a new generation. Answered by `report`. */
+  | {
+      readonly kind: "round";
+      readonly job: string;
+      readonly attempt: number;
+      readonly generation: number;
+      readonly step: number;
+      readonly round: RoundKind;
+      readonly shardCount: number;
+      readonly members: readonly RoundMember[];
+    }
+  /** The sum of `step` is final: apply it. Answered by `applied`, then by `saved` where `save` is set. */
+  | {
+      readonly kind: "commit";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+      readonly save: boolean;
+    }
+  /** Write the state that the worker holds. Answered by `saved`. */
+  | {
+      readonly kind: "save";
+      readonly job: string;
+      readonly attempt: number;
+      readonly what: "checkpoint" | "weights";
+    }
+  /** End the job's child. Answered by `released`. */
+  | { readonly kind: "release"; readonly job: string; readonly reason: string }
+  | { readonly kind: "task"; readonly taskId: string; readonly task: Task }
+  | { readonly kind: "cancel-task"; readonly taskId: string };
