@@ -1,0 +1,180 @@
+/** The settings of a process, read and checked once. The environment is an argument: only a main.ts reads process.env. */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { ConfigError } from "../job/problem.js";
+import { logLevels, type LoggerLevel } from "./logger.js";
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Environment {
+  /** Where the coordinator listens. */
+  readonly host: string;
+  /** gRPC; 0 takes any free port. */
+  readonly port: number;
+  readonly httpPort: number;
+  /** State folder: nats/, store/, token. */
+  readonly home: string;
+  /** Store as given, else a folder of the state folder. */
+  readonly store: string;
+  readonly tokenFile: string | undefined;
+  /** A NATS server that is already there; its token is taken out of the URL. */
+  readonly nats: { readonly url: string; readonly token: string } | undefined;
+  /** The coordinator that a worker joins. */
+  readonly join: Address | undefined;
+  readonly workerId: string | undefined;
+  readonly logLevel: LoggerLevel;
+}
+
+export const defaultPort = 7450;
+export const defaultHttpPort = 7451;
+
+/** Throws a ConfigError that names the variable, the value and the bound. An empty variable counts as not set. */
+export function readEnvironment(variables: Variables): Environment {
+  const home = resolve(text(variables, "BITFLEET_HOME") ?? join(homedir(), ".bitfleet"));
+  return {
+    host: hostName(variables, "BITFLEET_HOST") ?? "127.0.0.1",
+    port: port(variables, "BITFLEET_PORT") ?? defaultPort,
+    httpPort: port(variables, "BITFLEET_HTTP_PORT") ?? defaultHttpPort,
+    home,
+    store: resolve(text(variables, "BITFLEET_STORE") ?? join(home, "store")),
+    tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
+    nats: natsAccess(variables, "NATS_URL"),
+    join: joinAddress(variables, "BITFLEET_JOIN"),
+    workerId: workerId(variables, "BITFLEET_WORKER_ID"),
+    logLevel: logLevel(variables, "LOG_LEVEL"),
+  };
+}
+
+/** HOST:PORT, with IPv6 hosts in brackets; `name` is the setting that a refusal names. */
+export function parseAddress(value: string, name: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(value);
+  const host = match?.[1] ?? match?.[2];
+  const number = Number(match?.[3] ?? "");
+  if (host === undefined || number < 1 || number > 65_535)
+    throw new ConfigError(`${name} is "${value}", but must be HOST:PORT with a port of 1 to 65535`);
+  return { host, port: number };
+}
+
+/** Whether only this machine can reach a server that listens there. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+const tokenBytesMax = 4096;
+
+export interface TokenFile {
+  readonly token: string;
+  /** What is wrong with the file, although it was accepted; a sentence for the log. */
+  readonly warning: string | undefined;
+}
+
+/** Reads a token: one line of visible ASCII. Throws a ConfigError that names the file. */
+export function readTokenFile(path: string, name = "BITFLEET_TOKEN_FILE"): TokenFile {
+  const { text: content, mode } = readSmallFile(path, name);
+  const token = content.trim();
+  if (!/^[\x21-\x7e]{8,}$/.test(token))
+    throw new ConfigError(`${name}: ${path} must hold one line of at least 8 visible characters`);
+  const open = (mode & 0o077) !== 0;
+  return {
+    token,
+    warning: open ? `${path} can be read by others; chmod 600 keeps the token yours` : undefined,
+  };
+}
+
+function readSmallFile(path: string, name: string): { text: string; mode: number } {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);
+  }
+  try {
+    const { mode } = fstatSync(file);
+    const buffer = Buffer.alloc(tokenBytesMax + 1);
+    const bytes = readSync(file, buffer, 0, buffer.length, null);
+    if (bytes > tokenBytesMax)
+      throw new ConfigError(`${name}: ${path} is longer than ${tokenBytesMax} bytes`);
+    return { text: buffer.toString("utf8", 0, bytes), mode };
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function text(variables: Variables, name: string): string | undefined {
+  const value = variables[name];
+  return value === undefined || value === "" ? undefined : value;
+}
+
+function port(variables: Variables, name: string): number | undefined {
+  const value = text(variables, name);
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^\d{1,5}$/.test(value) || number > 65_535)
+    throw new ConfigError(`${name} is "${value}", but must be a port of 0 to 65535`);
+  return number;
+}
+
+function hostName(variables: Variables, name: string): string | undefined {
+  const value = text(variables, name);
+  if (value !== undefined && !/^[0-9a-zA-Z.:%_-]{1,253}$/.test(value))
+    throw new ConfigError(`${name} is "${value}", but must be a host name or an IP address`);
+  return value;
+}
+
+function joinAddress(variables: Variables, name: string): Address | undefined {
+  const value = text(variables, name);
+  return value === undefined ? undefined : parseAddress(value, name);
+}
+
+function workerId(variables: Variables, name: string): string | undefined {
+  const value = text(variables, name);
+  if (value !== undefined && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value))
+    throw new ConfigError(
+      `${name} is "${value}", but must be 1 to 63 lower-case letters, digits or hyphens inside`,
+    );
+  return value;
+}
+
+function logLevel(variables: Variables, name: string): LoggerLevel {
+  const value = text(variables, name) ?? "info";
+  const level = logLevels.find((known) => known === value);
+  if (level === undefined)
+    throw new ConfigError(`${name} is "${value}", but must be one of ${logLevels.join(", ")}`);
+  return level;
+}
+
+function natsAccess(variables: Variables, name: string): Environment["nats"] {
+  const value = text(variables, name);
+  if (value === undefined) return undefined;
+  const refusal = new ConfigError(
+    `${name} must be nats://HOST:PORT or nats://TOKEN@HOST:PORT, and is not`,
+  );
+  let url: URL;
+  try {
+    url = new URL(value.includes("://") ? value : `nats://${value}`);
+  } catch {
+    throw refusal;
+  }
+  // The value may hold a token, so the refusal does not repeat it.
+  if (!["nats:", "tls:"].includes(url.protocol) || url.hostname === "" || url.password !== "")
+    throw refusal;
+  const port = url.port === "" ? "4222" : url.port;
+  return {
+    url: `${url.protocol}//${url.hostname}:${port}`,
+    token: decodeURIComponent(url.username),
+  };
+}
