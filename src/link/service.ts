@@ -1,0 +1,94 @@
+/**
+ * What coordinator code fills in and worker code calls, in plain values: no type of grpc leaks out of src/link.
+ * The server turns what handlers throw into a status: ConfigError INVALID_ARGUMENT, NotFoundError NOT_FOUND,
+ * FailureError FAILED_PRECONDITION, all with their sentence; anything else INTERNAL with a fixed text.
+ */
+import type { WorkerCommand, WorkerEvent } from "../control/message.js";
+import { ConfigError } from "../job/problem.js";
+import type {
+  Chunk,
+  JobStatus,
+  LogLine,
+  LogsRequest,
+  PredictPart,
+  Prediction,
+  PreviewUpdate,
+  SubmitRequest,
+  WorkerStatus,
+} from "../wire/training.js";
+
+/** The job that a request names is not known: also the user's input, with a status of its own. */
+export class NotFoundError extends ConfigError {}
+
+/**
+ * The service for clients. A stream is pulled only as fast as the client reads it; `signal` aborts when the client has gone
+ * or the server shuts down, and the stream is then left with `return()`.
+ */
+export interface TrainingHandlers {
+  preview(request: SubmitRequest, signal: AbortSignal): AsyncIterable<PreviewUpdate>;
+  submit(request: SubmitRequest): Promise<JobStatus>;
+  listJobs(): Promise<readonly JobStatus[]>;
+  getJob(name: string): Promise<JobStatus>;
+  watchJob(name: string, signal: AbortSignal): AsyncIterable<JobStatus>;
+  readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogLine>;
+  cancelJob(name: string): Promise<JobStatus>;
+  resumeJob(name: string): Promise<JobStatus>;
+  listWorkers(): Promise<readonly WorkerStatus[]>;
+  exportWeights(name: string, signal: AbortSignal): AsyncIterable<Chunk>;
+  /** The parts in the order sent: the first names the job, a picture's name precedes its bytes. */
+  predict(parts: AsyncIterable<PredictPart>, signal: AbortSignal): Promise<readonly Prediction[]>;
+}
+
+/** One worker's stream as the coordinator sees it. Events are checked values, in order, `hello` first. */
+export interface WorkerSession {
+  /** Address of the other end, for logs. */
+  readonly peer: string;
+  /** Queues a command. A worker that does not read what it is sent is closed once the queue is too long. */
+  send(term: number, command: WorkerCommand): void;
+  /** Ends the stream and tells the worker why. Nothing is received afterwards; `onClosed` follows. */
+  close(reason: string): void;
+  /** Events that came before the listener was set are kept for it. */
+  onEvent(listener: (event: WorkerEvent) => void): void;
+  /** Called exactly once, after the last event. */
+  onClosed(listener: (reason: string) => void): void;
+}
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Empty: no token is asked for, and only a loopback address may be bound. */
+  readonly token: string;
+  readonly training: TrainingHandlers;
+  readonly onSession: (session: WorkerSession) => void;
+  /** An error that no client is told about: our own bug. The default drops it. */
+  readonly onError?: (error: unknown) => void;
+}
+
+export interface RunningServer {
+  readonly host: string;
+  readonly port: number;
+  /** Ends every stream with the reason, waits for calls under way, then cuts off what is left. Never rejects. */
+  close(reason: string): Promise<void>;
+}
+
+export interface SessionOptions {
+  /** HOST:PORT of the coordinator. */
+  readonly address: string;
+  /** Empty: none. */
+  readonly token: string;
+  readonly onCommand: (term: number, command: WorkerCommand) => void;
+  /**
+   * Called exactly once, with a sentence. `refused`: trying again will not help (wrong token, another version of the
+   * contract, an address that is none).
+   */
+  readonly onClosed: (reason: string, refused: boolean) => void;
+}
+
+/** The worker's end of its stream. Reconnecting is the caller's: open another one. */
+export interface SessionClient {
+  /** Queues an event; dropped after the end. */
+  send(event: WorkerEvent): void;
+  /** Half-closes after what is queued; `onClosed` follows. */
+  close(): void;
+}
