@@ -2,13 +2,20 @@
 // libtensorflow at hand. Its own installer would fetch a library from 2022 that knows CUDA 11 only.
 
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { mkdirSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { findOnPath, mustRun } from "./command.mjs";
 import { compilers } from "./machine.mjs";
 import { libraries } from "./tensorflow.mjs";
-import { linkTarget, pointLink, readText } from "./toolchain.mjs";
+import { linkTarget, partOf, pointLink, readText } from "./toolchain.mjs";
 
 const flags = ["-shared", "-fPIC", "-O2", "-std=c++17", "-w", "-DNAPI_VERSION=8"];
 const link = [...libraries.map((name) => `-l:${name}`), "-Wl,-rpath,$ORIGIN/../../deps/lib"];
@@ -47,8 +54,8 @@ export function addonStep({ root, toolchain, tensorflow, addon, recorded, say })
       pointLink(libraryLink, tensorflow.folder);
       mkdirSync(dirname(binding), { recursive: true });
       // A copy, not a link: Node follows links, and the run path above is relative to the file.
-      copyFileSync(cached, `${binding}.part`);
-      renameSync(`${binding}.part`, binding);
+      copyFileSync(cached, partOf(binding));
+      renameSync(partOf(binding), binding);
     },
   };
 }
@@ -61,7 +68,7 @@ async function compile({ root, home, tensorflow, output }) {
     join(root, "node_modules", "node-api-headers", "include"),
   ];
   const compiler = compilers.find((name) => findOnPath(name) !== undefined) ?? "g++";
-  const part = join(dirname(output), `.part-${process.pid}.node`);
+  const part = partOf(output);
   try {
     await mustRun("Compiling the tfjs-node-gpu addon", compiler, [
       ...flags,

@@ -1,6 +1,6 @@
 // Compiles what is older than its source: proto/ to proto/gen/, then TypeScript to dist/.
 
-import { rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "./command.mjs";
 import { orphans } from "./decisions.mjs";
@@ -29,15 +29,16 @@ export function buildStep({ root, say, stdio }) {
       const found = sources();
       const digest = digestOf(root, found);
       say("compiling TypeScript (tsc)");
-      for (const path of orphans(
-        filesBelow(join(root, "dist"), () => true),
-        found,
-      )) {
-        rmSync(join(root, "dist", path));
-      }
+      const compiled = filesBelow(join(root, "dist"), (name) => /\.js(\.map)?$/.test(name));
+      for (const path of orphans(compiled, found)) rmSync(join(root, "dist", path));
       const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
       const cache = ["--incremental", "--tsBuildInfoFile", "dist/.tsbuildinfo"];
       await mustRun("tsc", process.execPath, [tsc, "-p", ".", ...cache], { cwd: root, stdio });
+      const { bin } = JSON.parse(readText(join(root, "package.json")));
+      for (const path of Object.values(bin)) {
+        // A command has to be executable, and tsc does not make it so.
+        if (existsSync(join(root, path))) chmodSync(join(root, path), 0o755);
+      }
       writeWhole(stamp, digest);
     },
   };

@@ -43,10 +43,11 @@ export function run(program, args, { cwd, env, stdio = "pipe" } = {}) {
   });
 }
 
-/** Runs a program that has to succeed, or says in one sentence what did not, with its last lines. */
+/** Runs a program that has to succeed, or says what did not, with what it printed at its two ends. */
 export async function mustRun(what, program, args, options) {
   const { code, output } = await run(program, args, options);
   if (code === 0) return output;
-  const lines = output.trimEnd().split("\n").slice(-15);
+  const all = output.trimEnd().split("\n");
+  const lines = all.length <= 20 ? all : [...all.slice(0, 5), "...", ...all.slice(-14)];
   throw new SetupError([`${what} failed (exit code ${code}):`, ...lines].join("\n  "));
 }

@@ -100,9 +100,7 @@ export function extraRequirements(metadata, extra) {
 /** Compiled files whose source is gone. Both lists hold paths relative to their roots. */
 export function orphans(compiled, sources) {
   const stems = new Set(sources.map((path) => path.replace(/\.ts$/, "")));
-  return compiled.filter(
-    (path) => /\.js(\.map)?$/.test(path) && !stems.has(path.replace(/\.js(\.map)?$/, "")),
-  );
+  return compiled.filter((path) => !stems.has(path.replace(/\.js(\.map)?$/, "")));
 }
 
 /**

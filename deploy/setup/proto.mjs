@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { mustRun } from "./command.mjs";
 import { digestOf, filesBelow } from "./sources.mjs";
-import { readText, writeWhole } from "./toolchain.mjs";
+import { partOf, readText, writeWhole } from "./toolchain.mjs";
 
 const flags = [
+  ...["-p", "proto"],
   ...["-t", "static-module", "-w", "esm", "-d"],
   ...[
     "--no-create",
@@ -32,9 +33,9 @@ export async function generateProto(root, say) {
   if (whole && readText(stamp) === digest) return;
 
   say(`generating code for ${sources.length} files of proto/ (pbjs)`);
-  const part = join(folder, `.part-${process.pid}`);
-  // pbjs does not make the folder that it writes to.
-  mkdirSync(part, { recursive: true });
+  const part = partOf(folder);
+  // pbjs does not make the folders that it writes to.
+  for (const path of [part, folder]) mkdirSync(path, { recursive: true });
   try {
     const pbjs = join(root, "node_modules", "protobufjs-cli", "bin", "pbjs");
     const output = join(part, "bitfleet.js");

@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { SetupError } from "./command.mjs";
 import { extraRequirements } from "./decisions.mjs";
-import { installFolder } from "./toolchain.mjs";
+import { installFolder, partOf } from "./toolchain.mjs";
 import { cudaVersions, tensorflowVersion } from "./versions.mjs";
 import { discard, fetchWheel, unpackWheel } from "./wheels.mjs";
 
@@ -82,7 +82,7 @@ function unpackTensorflow(wheel, site) {
 
 /** NVIDIA's packages as the wheel's extra `and-cuda` lists them, each at the version we name. */
 async function cudaRequirements(wheel, toolchain) {
-  const folder = join(toolchain, `.part-metadata-${process.pid}`);
+  const folder = partOf(join(toolchain, "metadata"));
   const file = `${distInfo(wheel)}/METADATA`;
   await unpackWheel(wheel, folder, [file]);
   const requirements = extraRequirements(readFileSync(join(folder, file), "utf8"), "and-cuda");

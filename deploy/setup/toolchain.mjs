@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir, hostname } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const temporaryPrefix = ".part-";
@@ -28,16 +28,21 @@ export function toolchainFolder(env) {
   return resolve(env.BITFLEET_TOOLCHAIN || join(homedir(), ".cache", "bitfleet"));
 }
 
+/** A name beside `path` for what is to become it. */
+export function partOf(path) {
+  return join(dirname(path), `${temporaryPrefix}${process.pid}-${basename(path)}`);
+}
+
 /** Removes a folder so that no half of it can be taken for the whole. */
 export function removeFolder(folder) {
-  const part = join(dirname(folder), `${temporaryPrefix}${process.pid}-${Date.now()}-gone`);
+  const part = `${partOf(folder)}-gone`;
   renameSync(folder, part);
   rmSync(part, { recursive: true });
 }
 
 /** Makes the folder `target` with what `fill(folder)` puts into it, or not at all. */
 export async function installFolder(target, fill) {
-  const part = join(dirname(target), `${temporaryPrefix}${process.pid}-${Date.now()}`);
+  const part = partOf(target);
   mkdirSync(part, { recursive: true });
   try {
     await fill(part);
@@ -50,7 +55,7 @@ export async function installFolder(target, fill) {
 /** Writes a file under a temporary name and renames it, so that no reader sees half of it. */
 export function writeWhole(file, content, options) {
   mkdirSync(dirname(file), { recursive: true });
-  const part = join(dirname(file), `${temporaryPrefix}${process.pid}`);
+  const part = partOf(file);
   writeFileSync(part, content, options);
   renameSync(part, file);
 }
@@ -59,7 +64,7 @@ export function writeWhole(file, content, options) {
 export function pointLink(path, target) {
   mkdirSync(dirname(path), { recursive: true });
   if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) rmSync(path, { recursive: true });
-  const part = join(dirname(path), `${temporaryPrefix}${process.pid}`);
+  const part = partOf(path);
   rmSync(part, { force: true });
   symlinkSync(target, part);
   renameSync(part, path);
