@@ -1,0 +1,114 @@
+import type { JobPlan } from "../job/plan.js";
+
+/**
+ * What is kept of a job for ever: one JSON value in the key-value store, written by the coordinator
+ * alone. It is enough to go on after everything else is gone; what the workers hold is newer than
+ * the record by as many steps as were committed since it was last written.
+ */
+export interface JobRecord {
+  /** Also the job's id, unique for ever in a fleet. */
+  readonly name: string;
+  /** Chosen by the client, so that a repeated submit is recognised. */
+  readonly requestId: string;
+  /** Place in the queue: the lowest goes first. */
+  readonly order: number;
+  readonly plan: JobPlan;
+  readonly indexDigest: string;
+  readonly state: JobState;
+  /** Why it is in this state, in a sentence; empty where nothing needs saying. */
+  readonly reason: string;
+  /** History since the last rewind to a checkpoint; 0 before the first start. */
+  readonly attempt: number;
+  /** Grows at every change of membership within an attempt; 0 before the first. */
+  readonly generation: number;
+  /** Steps committed. */
+  readonly step: number;
+  /** The arithmetic that the job started on and stays with. */
+  readonly pin: Pin | undefined;
+  /** The newest good checkpoint. */
+  readonly checkpoint: CheckpointRef | undefined;
+  readonly evaluations: readonly EvaluationResult[];
+  /** Mean loss of the last committed step. */
+  readonly loss: number | undefined;
+  readonly weights: WeightsRef | undefined;
+  /** Wall clock, given by the shell; 0 = not yet. */
+  readonly createdMs: number;
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+export type JobState =
+  | "queued"
+  | "starting"
+  | "training"
+  | "evaluating"
+  | "saving"
+  | "waiting"
+  | "cancelling"
+  | "done"
+  | "failed"
+  | "cancelled";
+
+export interface Pin {
+  readonly numerics: string;
+  readonly probe: string;
+}
+
+export interface CheckpointRef {
+  readonly step: number;
+  readonly attempt: number;
+  /** Name in the store. */
+  readonly name: string;
+}
+
+export interface WeightsRef {
+  /** Name in the store. */
+  readonly name: string;
+  /** SHA-256 over the parameters in the order of their npz names. */
+  readonly parameterDigest: string;
+}
+
+export interface EvaluationResult {
+  /** The state that was evaluated. */
+  readonly step: number;
+  readonly correct: number;
+  readonly total: number;
+  /** Mean over the examples. */
+  readonly loss: number;
+}
+
+/** The record of a job that has just been accepted. */
+export function queuedRecord(job: {
+  readonly name: string;
+  readonly requestId: string;
+  readonly order: number;
+  readonly plan: JobPlan;
+  readonly indexDigest: string;
+  readonly createdMs: number;
+}): JobRecord {
+  return {
+    ...job,
+    state: "queued",
+    reason: "",
+    attempt: 0,
+    generation: 0,
+    step: 0,
+    pin: undefined,
+    checkpoint: undefined,
+    evaluations: [],
+    loss: undefined,
+    weights: undefined,
+    startedMs: 0,
+    endedMs: 0,
+  };
+}
+
+/** Whether nothing more happens to the job by itself. */
+export function hasEnded(state: JobState): boolean {
+  return state === "done" || state === "failed" || state === "cancelled";
+}
+
+/** Whether workers may be at work on the job. */
+export function isActive(state: JobState): boolean {
+  return !hasEnded(state) && state !== "queued";
+}
