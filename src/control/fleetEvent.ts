@@ -1,0 +1,138 @@
+import type {
+  FailureCause,
+  LogLevel,
+  NatsAccess,
+  Task,
+  WorkerCommand,
+  WorkerEvent,
+} from "./message.js";
+import type { JobRecord } from "./record.js";
+
+/**
+ * What the coordinator's shell tells the fleet, and what it does for it.
+ *
+ * The shell keeps three rules. Commands are carried out in order, and nothing is sent before the
+ * records ahead of it are kept. Of an incarnation with two streams only the newer one is heard:
+ * its `hello` ends the older, whose later events and end are not passed on. A command for a stream
+ * that is gone is dropped; the fleet says again what matters when the worker is back.
+ */
+export type FleetEvent = FleetHappening & {
+  /** The coordinator's monotonic clock. */
+  readonly nowMs: number;
+  /** The wall clock, for what people read. */
+  readonly wallMs: number;
+};
+
+export type FleetHappening =
+  | {
+      /** The first event of a stream is a `hello`. */
+      readonly kind: "worker";
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly event: WorkerEvent;
+    }
+  | { readonly kind: "disconnected"; readonly workerId: string; readonly incarnation: string }
+  /** Every `tickMs`. */
+  | { readonly kind: "tick" }
+  /** A record from `queuedRecord`; its `order` is set by the fleet. */
+  | { readonly kind: "submit"; readonly record: JobRecord }
+  | { readonly kind: "cancel"; readonly job: string }
+  | { readonly kind: "resume"; readonly job: string }
+  | { readonly kind: "task"; readonly taskId: string; readonly task: Task }
+  | { readonly kind: "cancel-task"; readonly taskId: string };
+
+export type FleetCommand =
+  | {
+      readonly kind: "send";
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly command: WorkerCommand;
+    }
+  /** End that stream. */
+  | {
+      readonly kind: "close";
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly reason: string;
+    }
+  /** Keep the record; the latest wins. */
+  | { readonly kind: "record"; readonly record: JobRecord }
+  /** A line of the job's log, or of the coordinator's own where `job` is empty. */
+  | {
+      readonly kind: "log";
+      readonly job: string;
+      readonly level: LogLevel;
+      readonly message: string;
+      readonly fields: LogFields;
+    }
+  | {
+      readonly kind: "task-progress";
+      readonly taskId: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly kind: "task-done"; readonly taskId: string; readonly result: string }
+  | {
+      readonly kind: "task-failed";
+      readonly taskId: string;
+      readonly cause: FailureCause;
+      readonly message: string;
+    }
+  /** Delete the job's checkpoints but the newest `keep`. */
+  | { readonly kind: "discard"; readonly job: string; readonly keep: number };
+
+export type LogFields = Readonly<Record<string, string | number | boolean>>;
+
+export interface FleetOptions {
+  /** This coordinator's term: one more than any seen before. */
+  readonly term: number;
+  readonly nats: NatsAccess;
+  readonly store: string;
+  /** The line that starts a worker here, for messages to people. */
+  readonly joinLine: string;
+  /** A worker that says nothing for this long is lost. */
+  readonly leaseMs: number;
+  readonly beatMs: number;
+  /** A worker whose stream ends may come back within this time as if nothing had been. */
+  readonly reconnectMs: number;
+  /** Time between ticks. */
+  readonly tickMs: number;
+  /** A worker may take this long to get ready for a job. */
+  readonly prepareMs: number;
+  /** Once enough workers are ready, a start waits this long for the others. */
+  readonly gatherMs: number;
+  /** A worker may take this long to take a state from the store. */
+  readonly loadMs: number;
+  /** A joiner may hold up the others for this long while it takes their state. */
+  readonly joinMs: number;
+  readonly saveMs: number;
+  /** A worker that has not ended its child by then is lost. */
+  readonly releaseMs: number;
+  /** A round's worker that reports no progress for this long is lost; see progress.ts. */
+  readonly firstUnitMs: number;
+  readonly unitFloorMs: number;
+  /** A task waits this long for a worker to connect. */
+  readonly taskWaitMs: number;
+  /** A record in which only the step changed is kept this often. */
+  readonly recordMs: number;
+  /** A lost worker is shown for this long. */
+  readonly forgetMs: number;
+}
+
+export const fleetTimes = {
+  leaseMs: 5_000,
+  beatMs: 500,
+  reconnectMs: 1_000,
+  tickMs: 250,
+  prepareMs: 600_000,
+  gatherMs: 30_000,
+  loadMs: 600_000,
+  joinMs: 120_000,
+  saveMs: 600_000,
+  releaseMs: 30_000,
+  firstUnitMs: 600_000,
+  unitFloorMs: 30_000,
+  taskWaitMs: 5_000,
+  recordMs: 1_000,
+  forgetMs: 600_000,
+} as const;
