@@ -102,7 +102,8 @@ export class Sampler {
   #pass(epoch: number): Uint32Array {
     const known = this.#passes.get(epoch);
     if (known !== undefined) return known;
-    const order = Uint32Array.from({ length: this.#plan.examples }, (_, example) => example);
+    const order = new Uint32Array(this.#plan.examples);
+    for (let i = 0; i < order.length; i += 1) order[i] = i;
     new Random(this.#plan.seed, purpose.pass, epoch).shuffle(order);
     this.#passes.set(epoch, order);
     const [oldest] = this.#passes.keys();
