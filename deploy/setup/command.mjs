@@ -47,6 +47,7 @@ export function run(program, args, { cwd, env, stdio = "pipe" } = {}) {
 export async function mustRun(what, program, args, options) {
   const { code, output } = await run(program, args, options);
   if (code === 0) return output;
+  if (output.trim() === "") throw new SetupError(`${what} failed (exit code ${code}).`);
   const all = output.trimEnd().split("\n");
   const lines = all.length <= 20 ? all : [...all.slice(0, 5), "...", ...all.slice(-14)];
   throw new SetupError([`${what} failed (exit code ${code}):`, ...lines].join("\n  "));

@@ -79,13 +79,13 @@ export function packagesMatch(lock, installed, machine) {
     if (found !== undefined) {
       return found.version === entry.version && found.integrity === entry.integrity;
     }
-    return entry.optional === true && !fits(entry, machine);
+    return entry.optional === true && !isFor(entry, machine);
   });
 }
 
-function fits(entry, { platform, arch }) {
-  const allows = (list, value) => list === undefined || list.includes(value);
-  return allows(entry.os, platform) && allows(entry.cpu, arch) && allows(entry.libc, "glibc");
+/** Optional packages that name no machine (WebAssembly twins and what those need) are for none. */
+function isFor({ os, cpu, libc = ["glibc"] }, { platform, arch }) {
+  return Boolean(os?.includes(platform) && cpu?.includes(arch) && libc.includes("glibc"));
 }
 
 /** The packages that a wheel's METADATA lists under an extra, as pip requirements. */
