@@ -2,7 +2,7 @@
  * What coordinator and workers say to each other. The control machines take and give exactly these values, and src/wire turns
  * them into bytes: there is no third type. Steps count from 0: step k turns state k into state k + 1. A job's id is its name.
  */
-import type { JobSettings } from "../job/settings.js";
+import type { JobRequest, JobSettings } from "../job/settings.js";
 import type { Schedule } from "../bit/recipe.js";
 import type { Range } from "../plan/tree.js";
 
@@ -57,7 +57,8 @@ export type StateSource =
 
 /** Work apart from any job, done by a process of its own beside the child. */
 export type Task =
-  | { readonly kind: "index"; readonly settings: JobSettings }
+  /** Read the data of a job that is not planned yet; most settings are still open. */
+  | { readonly kind: "index"; readonly settings: JobRequest }
   | {
       readonly kind: "predict";
       readonly model: string;
