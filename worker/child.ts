@@ -1,0 +1,37 @@
+import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
+import { failureOf } from "./failure.js";
+import { JobChild } from "./jobChild.js";
+
+/**
+ * The process of one job on one worker. Its main thread talks to the supervisor and exchanges
+ * gradients with other workers, and never blocks; TensorFlow and the decoding of pictures have
+ * threads of their own. Cancel, out of memory and a wedged kernel end the whole process, which is
+ * the only way to get a device back.
+ */
+const send = (event: ChildEvent): void => {
+  if (process.connected) process.send?.(event);
+};
+
+const fail = (error: unknown): void => {
+  const { cause, message } = failureOf(error);
+  send({ kind: "failed", cause, message });
+};
+
+const child = new JobChild(send, fail);
+
+process.on("message", (command: ChildCommand) => {
+  if (command.kind !== "close") {
+    child.handle(command);
+    return;
+  }
+  // What is computing now is not waited for: it may take minutes, and nobody wants it any more.
+  void child.close().finally(() => process.exit(0));
+});
+process.on("disconnect", () => process.exit(0));
+process.on("uncaughtException", fail);
+process.on("unhandledRejection", fail);
+// A terminal's Ctrl-C reaches the whole group; the supervisor says when this process ends.
+process.on("SIGINT", () => undefined);
+process.on("SIGTERM", () => undefined);
+
+send({ kind: "ready" });

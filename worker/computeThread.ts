@@ -1,0 +1,154 @@
+import { architecture } from "../src/bit/architecture.js";
+import type { Engine } from "../src/engine/engine.js";
+import { createEngine } from "../src/engine/recordedEngine.js";
+import { loadTensorFlow } from "../src/engine/tensorflow.js";
+import { assert } from "../src/job/problem.js";
+import { serve } from "./thread.js";
+
+/**
+ * Owns TensorFlow and the device. Its calls block this thread for as long as they compute, so they
+ * are answered in the order in which they were made: what is applied first is read first.
+ */
+
+/** One batch as the engine takes it, of any size: it is cut into micro-batches here. */
+export interface Batch {
+  /** (n, side, side, 3) uint8. */
+  readonly images: Uint8Array;
+  readonly labels: Int32Array;
+  readonly partnerImages?: Uint8Array;
+  readonly partnerLabels?: Int32Array;
+}
+
+let engine: Engine | undefined;
+let shape = { side: 0, microBatch: 0, mixup: false };
+
+const calls = {
+  build: async (request: {
+    readonly model: string;
+    readonly classes: number;
+    readonly side: number;
+    readonly microBatch: number;
+    readonly mixup: boolean;
+    readonly scratch: string;
+  }): Promise<{ readonly parameterCount: number }> => {
+    const tf = await loadTensorFlow();
+    const { model, scratch, ...rest } = request;
+    engine = createEngine(tf, { architecture: architecture(model), ...rest }, scratch);
+    shape = request;
+    return { parameterCount: engine.parameterCount };
+  },
+
+  /** Takes a state; without momentum it begins at zero. Answers with the parameters' checksum. */
+  write: (state: {
+    readonly parameters: Float32Array;
+    readonly momentum: Float32Array | undefined;
+  }): number => {
+    built().write(state.parameters, state.momentum);
+    return built().parameterChecksum();
+  },
+
+  /** Copies the state into shared memory. */
+  read: (into: { readonly parameters: Float32Array; readonly momentum: Float32Array }): void => {
+    const { parameters, momentum } = built().read();
+    into.parameters.set(parameters);
+    into.momentum.set(momentum);
+  },
+
+  /** The unscaled gradient sum of one shard, into shared memory. */
+  shard: (request: {
+    readonly batch: Batch;
+    readonly lambda: number;
+    readonly into: Float32Array;
+  }): { readonly loss: number; readonly finite: boolean; readonly computeMs: number } => {
+    const started = performance.now();
+    for (const part of microBatches(request.batch)) {
+      built().accumulate(shape.mixup ? { ...part, lambda: request.lambda } : part);
+    }
+    const { lossSum, finite } = built().take(request.into);
+    return { loss: lossSum, finite, computeMs: performance.now() - started };
+  },
+
+  apply: (request: {
+    readonly sum: Float32Array;
+    readonly count: number;
+    readonly rate: number;
+    readonly momentum: number;
+    readonly weightDecay: number;
+  }): number => built().apply(request.sum, request),
+
+  evaluate: (
+    batch: Batch,
+  ): { readonly correct: number; readonly loss: number; readonly computeMs: number } => {
+    const started = performance.now();
+    let correct = 0;
+    let loss = 0;
+    for (const part of microBatches(batch)) {
+      const result = built().evaluate(part);
+      correct += result.correct;
+      loss = Math.fround(loss + result.lossSum);
+    }
+    return { correct, loss, computeMs: performance.now() - started };
+  },
+
+  /** (n, classes), row by row. */
+  logits: (images: Uint8Array): Float32Array => {
+    const count = images.length / (shape.side * shape.side * 3);
+    const parts = microBatches({ images, labels: new Int32Array(count) });
+    const rows = [...parts].map((part) => built().logits(part.images));
+    const classes = (rows[0]?.length ?? 0) / shape.microBatch;
+    const all = new Float32Array(count * classes);
+    rows.forEach((row, i) => {
+      const offset = i * row.length;
+      all.set(row.subarray(0, Math.min(row.length, all.length - offset)), offset);
+    });
+    return all;
+  },
+
+  dispose: (): void => {
+    engine?.dispose();
+    engine = undefined;
+  },
+};
+
+export type ComputeCalls = typeof calls;
+
+function built(): Engine {
+  assert(engine !== undefined, "the engine is used before it is built");
+  return engine;
+}
+
+/** Cuts a batch into the engine's fixed size; what is missing in the last one has weight 0. */
+function* microBatches(batch: Batch): Generator<Batch & { readonly weights: Float32Array }> {
+  const { microBatch, side } = shape;
+  const pictureBytes = side * side * 3;
+  const count = batch.labels.length;
+  for (let first = 0; first < count; first += microBatch) {
+    const size = Math.min(microBatch, count - first);
+    const bytes = (all: Uint8Array): Uint8Array =>
+      padded(all.subarray(first * pictureBytes, (first + size) * pictureBytes), microBatch * pictureBytes);
+    const numbers = (all: Int32Array): Int32Array => {
+      const part = new Int32Array(microBatch);
+      part.set(all.subarray(first, first + size));
+      return part;
+    };
+    yield {
+      images: bytes(batch.images),
+      labels: numbers(batch.labels),
+      weights: new Float32Array(microBatch).fill(1, 0, size),
+      // A micro-batch in which nobody has a partner is mixed with itself, which changes nothing.
+      ...(shape.mixup && {
+        partnerImages: bytes(batch.partnerImages ?? batch.images),
+        partnerLabels: numbers(batch.partnerLabels ?? batch.labels),
+      }),
+    };
+  }
+}
+
+function padded(part: Uint8Array, length: number): Uint8Array {
+  if (part.length === length) return part;
+  const whole = new Uint8Array(length);
+  whole.set(part);
+  return whole;
+}
+
+serve(calls);

@@ -1,0 +1,275 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { rate } from "../src/bit/recipe.js";
+import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
+import type { JobOrder, NatsAccess } from "../src/control/message.js";
+import { readIndex } from "../src/data/storedIndex.js";
+import { confirmIndex } from "../src/data/buildIndex.js";
+import { BufferPool, type Buffers } from "../src/exchange/bufferPool.js";
+import { bytesOf } from "../src/exchange/content.js";
+import type { ExchangeEvent } from "../src/exchange/exchange.js";
+import { assert, FailureError } from "../src/job/problem.js";
+import { ExchangePump } from "../src/link/exchangePump.js";
+import { connectFrames } from "../src/link/nats.js";
+import { FolderStore } from "../src/store/folderStore.js";
+import type { ComputeCalls } from "./computeThread.js";
+import type { LoaderCalls } from "./loaderThread.js";
+import { probe } from "./probe.js";
+import { saveCheckpointOf, saveWeightsOf, type Snapshot } from "./saving.js";
+import { ShardWork } from "./shardWork.js";
+import { stateFrom, untrained } from "./state.js";
+import { sharedFloats, Thread } from "./thread.js";
+
+type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
+
+/** All that stands once the job is prepared. */
+interface Parts {
+  readonly order: JobOrder;
+  readonly store: FolderStore;
+  readonly exchange: ExchangePump;
+  readonly work: ShardWork;
+  readonly parameterCount: number;
+}
+
+const exchangingMs = 500;
+
+/**
+ * Carries out the supervisor's commands for one job. Commands to the device keep their order since
+ * its thread answers in order; what takes long runs beside and ends in an event.
+ */
+export class JobChild {
+  readonly #send: (event: ChildEvent) => void;
+  readonly #fail: (error: unknown) => void;
+  readonly #compute = new Thread<ComputeCalls>(new URL("computeThread.js", import.meta.url));
+  readonly #loader = new Thread<LoaderCalls>(new URL("loaderThread.js", import.meta.url));
+  readonly #buffers: Buffers = new BufferPool(sharedFloats);
+  #parts: Parts | undefined;
+  #scratch: string | undefined;
+  #attempt = 0;
+  /** Updates applied, or about to be by calls already made. */
+  #step = 0;
+  #dealtAtMs = 0;
+  #sum: { readonly step: number; readonly values: Float32Array } | undefined;
+  #offered: number | undefined;
+  #collecting: ((state: Float32Array) => void) | undefined;
+
+  constructor(send: (event: ChildEvent) => void, fail: (error: unknown) => void) {
+    this.#send = send;
+    this.#fail = fail;
+  }
+
+  handle(command: Exclude<ChildCommand, { readonly kind: "close" }>): void {
+    switch (command.kind) {
+      case "prepare":
+        return this.#settle(this.#prepare(command));
+      case "load":
+        return this.#settle(this.#load(command));
+      case "offer":
+        return this.#settle(this.#offer(command));
+      case "compute":
+        return this.#prepared().work.append(command);
+      case "deal":
+        return this.#deal(command);
+      case "apply":
+        return this.#settle(this.#apply(command));
+      case "save":
+        return this.#settle(this.#save(command.what));
+    }
+  }
+
+  /** Leaves nothing behind on disk or on the network. The threads end with the process. */
+  async close(): Promise<void> {
+    await this.#parts?.exchange.close();
+    if (this.#scratch !== undefined) await rm(this.#scratch, { recursive: true, force: true });
+  }
+
+  async #prepare({ order, nats, store: folder, address }: Command<"prepare">): Promise<void> {
+    const { settings, classes } = order;
+    const store = await FolderStore.open(folder);
+    const index = await readIndex(store, order.indexDigest);
+    await confirmIndex(index);
+    await this.#loader.call("open", index);
+    this.#scratch = await mkdtemp(join(tmpdir(), "bitfleet-"));
+    const { parameterCount } = await this.#compute.call("build", {
+      model: settings.model,
+      classes,
+      side: settings.crop,
+      microBatch: settings.microBatch,
+      mixup: settings.mixup > 0,
+      scratch: this.#scratch,
+    });
+    const shardSize = settings.batch / settings.shards;
+    const shapes = { parameterCount, side: settings.crop, shardSize, classes };
+    const digest = await probe(this.#compute, shapes, untrained(order));
+    const exchange = await this.#connect(order, nats, address);
+    const work = new ShardWork({
+      order,
+      compute: this.#compute,
+      loader: this.#loader,
+      take: () => this.#buffers.allocate(parameterCount),
+      give: (values) => this.#buffers.release(values),
+      onShard: (event, gradient) => {
+        if (gradient !== undefined) exchange.add(event, event.result.shard, gradient);
+        this.#send({ kind: "shard", ...event });
+      },
+      onFailure: this.#fail,
+    });
+    this.#parts = { order, store, exchange, work, parameterCount };
+    setInterval(() => this.#tellExchanging(), exchangingMs);
+    this.#send({ kind: "prepared", probe: digest });
+  }
+
+  #connect(order: JobOrder, nats: NatsAccess, address: string): Promise<ExchangePump> {
+    return ExchangePump.start({
+      job: order.job,
+      workerId: address,
+      address,
+      buffers: this.#buffers,
+      connect: (handlers) => {
+        const { url, token } = nats;
+        return connectFrames({ ...handlers, url, address, ...(token !== "" && { token }) });
+      },
+      onEvent: (event) => this.#exchanged(event),
+      onStatus: (status) => {
+        if (status.kind === "closed") this.#fail(new FailureError(status.reason));
+        const message = `NATS: ${status.kind}`;
+        this.#send({ kind: "log", level: "warn", message, fields: {} });
+      },
+      onFailure: this.#fail,
+    });
+  }
+
+  async #load({ step, source }: Command<"load">): Promise<void> {
+    const { order, store, work, exchange, parameterCount } = this.#prepared();
+    work.clear();
+    this.#endRound();
+    const attempt = (this.#attempt = order.attempt);
+    this.#step = step;
+    if (source.kind === "peer") {
+      const state = await new Promise<Float32Array>((resolve) => {
+        this.#collecting = resolve;
+        exchange.collectState({ attempt, step }, 2 * parameterCount, [source.address]);
+      });
+      await this.#write(step, state.subarray(0, parameterCount), state.subarray(parameterCount));
+      exchange.endCollection({ attempt, step });
+      return;
+    }
+    const { parameters, momentum } = await stateFrom(source, order, store);
+    await this.#write(step, parameters, momentum);
+  }
+
+  async #write(
+    step: number,
+    parameters: Float32Array,
+    momentum: Float32Array | undefined,
+  ): Promise<void> {
+    const parameterChecksum = await this.#compute.call("write", { parameters, momentum });
+    this.#send({ kind: "loaded", step, parameterChecksum });
+  }
+
+  /** Serves the state of `step` to joiners. The read comes after every update asked for before. */
+  async #offer({ step }: Command<"offer">): Promise<void> {
+    const { exchange, parameterCount } = this.#prepared();
+    assert(step === this.#step, `an offer of state ${step} at state ${this.#step}`);
+    this.#endOffer();
+    const state = sharedFloats(2 * parameterCount);
+    this.#offered = step;
+    await this.#compute.call("read", {
+      parameters: state.subarray(0, parameterCount),
+      momentum: state.subarray(parameterCount),
+    });
+    exchange.offerState({ attempt: this.#attempt, step }, state);
+  }
+
+  #endOffer(): void {
+    if (this.#offered === undefined) return;
+    this.#prepared().exchange.endOffer({ attempt: this.#attempt, step: this.#offered });
+    this.#offered = undefined;
+  }
+
+  #deal({ attempt, generation, step, shardCount, members }: Command<"deal">): void {
+    const { exchange, parameterCount } = this.#prepared();
+    this.#dealtAtMs = performance.now();
+    exchange.begin({ attempt, step, elements: parameterCount, shardCount });
+    // The exchange knows ranks by their address: it is unique for a worker's life.
+    const ranks = members.map(({ address, ranges }) => ({ workerId: address, address, ranges }));
+    exchange.deal({ attempt, step }, generation, ranks);
+  }
+
+  #exchanged(event: ExchangeEvent): void {
+    if (event.kind === "state-collected") {
+      this.#collecting?.(event.state);
+      this.#collecting = undefined;
+      return;
+    }
+    const { attempt, step, sum } = event;
+    this.#sum = { step, values: sum };
+    const exchangeMs = performance.now() - this.#dealtAtMs;
+    this.#send({ kind: "summed", attempt, step, sumChecksum: crc32(bytesOf(sum)), exchangeMs });
+  }
+
+  async #apply({ step, save }: Command<"apply">): Promise<void> {
+    const { order, work } = this.#prepared();
+    const sum = this.#sum;
+    assert(sum?.step === step, `told to apply step ${step}, holding the sum of ${sum?.step ?? "none"}`);
+    work.clear();
+    if (this.#offered !== undefined && this.#offered < step) this.#endOffer();
+    const { batch, momentum, weightDecay } = order.settings;
+    const update = { count: batch, rate: rate(order.schedule, step), momentum, weightDecay };
+    const applied = this.#compute.call("apply", { sum: sum.values, ...update });
+    this.#step = step + 1;
+    // Asked for in the same breath as the update, so that nothing comes between the two.
+    const snapshot = save ? this.#read() : undefined;
+    const parameterChecksum = await applied;
+    this.#endRound(step);
+    this.#send({ kind: "applied", step: step + 1, parameterChecksum });
+    if (snapshot !== undefined) await this.#writeCheckpoint(await snapshot);
+  }
+
+  async #save(what: "checkpoint" | "weights"): Promise<void> {
+    const snapshot = await this.#read();
+    if (what === "checkpoint") return this.#writeCheckpoint(snapshot);
+    const { order, store } = this.#prepared();
+    this.#send({ kind: "saved", what, ...(await saveWeightsOf(store, order, snapshot)) });
+  }
+
+  async #writeCheckpoint(snapshot: Snapshot): Promise<void> {
+    const { order, store } = this.#prepared();
+    const saved = await saveCheckpointOf(store, order, snapshot);
+    this.#send({ kind: "saved", what: "checkpoint", ...saved });
+  }
+
+  async #read(): Promise<Snapshot> {
+    const { parameterCount } = this.#prepared();
+    const parameters = sharedFloats(parameterCount);
+    const momentum = sharedFloats(parameterCount);
+    const snapshot = { attempt: this.#attempt, step: this.#step, parameters, momentum };
+    await this.#compute.call("read", { parameters, momentum });
+    return snapshot;
+  }
+
+  /** Gives back what the exchange keeps for the step whose sum was applied, or for any step. */
+  #endRound(step?: number): void {
+    const ended = step ?? this.#sum?.step;
+    if (ended !== undefined) this.#parts?.exchange.end({ attempt: this.#attempt, step: ended });
+    if (this.#sum?.step === ended) this.#sum = undefined;
+  }
+
+  #tellExchanging(): void {
+    const { exchange } = this.#prepared();
+    const moment = { attempt: this.#attempt, step: this.#step };
+    const natsAgeMs = exchange.roundTripAgeMs();
+    this.#send({ kind: "exchanging", waitingFor: exchange.waitingFor(moment), natsAgeMs });
+  }
+
+  #prepared(): Parts {
+    assert(this.#parts !== undefined, "the job is not prepared");
+    return this.#parts;
+  }
+
+  #settle(work: Promise<void>): void {
+    work.catch(this.#fail);
+  }
+}

@@ -1,0 +1,181 @@
+import { advanceMember, emptyMember, type Member } from "../src/control/member.js";
+import type {
+  ChildCommand,
+  ChildEvent,
+  MemberAction,
+  MemberHappening,
+} from "../src/control/memberEvent.js";
+import type { JobOrder, NatsAccess } from "../src/control/message.js";
+import { openSession } from "../src/link/grpcClient.js";
+import type { SessionClient } from "../src/link/service.js";
+import type { Logger } from "../src/process/logger.js";
+import { ChildProcess, describeExit } from "./childProcess.js";
+import { childEnvironment } from "./childEnvironment.js";
+import type { Numerics } from "./numerics.js";
+import { Tasks } from "./tasks.js";
+
+export interface SupervisorOptions {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly host: string;
+  /** HOST:PORT of the coordinator. */
+  readonly coordinator: string;
+  /** Empty: none. */
+  readonly token: string;
+  /** The store as this machine sees it; the coordinator's word where undefined. */
+  readonly store: string | undefined;
+  readonly numerics: Numerics;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly logger: Logger;
+}
+
+const tickMs = 100;
+/** Doubles from the first to the last while the coordinator cannot be reached. */
+const reconnectDelaysMs = [100, 200, 400, 800, 1600, 3000];
+
+/**
+ * The worker's process for life: JavaScript only, never blocked. It feeds what happens to the
+ * member machine and carries out what that says; it decides nothing itself.
+ */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #tasks: Tasks;
+  #member: Member;
+  #session: SessionClient | undefined;
+  #child: ChildProcess<ChildCommand, ChildEvent> | undefined;
+  #store = "";
+  #nats: NatsAccess = { url: "", token: "" };
+  #failedConnections = 0;
+  #reconnectTimer: NodeJS.Timeout | undefined;
+  #quit: ((outcome: { readonly refused: boolean; readonly reason: string }) => void) | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    const { workerId, incarnation, host, numerics } = options;
+    this.#member = emptyMember({
+      workerId,
+      incarnation,
+      host,
+      pid: process.pid,
+      device: numerics.device,
+      gpu: numerics.gpu,
+      numerics: numerics.text,
+    });
+    this.#tasks = new Tasks(options.environment, (event) => this.#handle({ kind: "task", event }));
+  }
+
+  /** Runs until the coordinator refuses this worker or the signal asks it to leave. */
+  async run(
+    signal: AbortSignal,
+  ): Promise<{ readonly refused: boolean; readonly reason: string }> {
+    const outcome = new Promise<{ readonly refused: boolean; readonly reason: string }>(
+      (resolve) => (this.#quit = resolve),
+    );
+    const ticking = setInterval(() => this.#handle({ kind: "tick" }), tickMs);
+    const leave = (): void => this.#handle({ kind: "leave", reason: "it was asked to stop" });
+    signal.addEventListener("abort", leave, { once: true });
+    this.#connect();
+    if (signal.aborted) leave();
+    try {
+      return await outcome;
+    } finally {
+      clearInterval(ticking);
+      clearTimeout(this.#reconnectTimer);
+      signal.removeEventListener("abort", leave);
+      this.#quit = undefined;
+      this.#session?.close();
+      this.#child?.kill();
+      this.#tasks.close();
+    }
+  }
+
+  #handle(happening: MemberHappening): void {
+    const event = { ...happening, nowMs: performance.now() };
+    const { member, actions } = advanceMember(this.#member, event);
+    this.#member = member;
+    for (const action of actions) this.#perform(action);
+  }
+
+  #perform(action: MemberAction): void {
+    const { logger } = this.#options;
+    switch (action.kind) {
+      case "start-child":
+        return this.#startChild(action.order);
+      case "to-child":
+        return this.#child?.send(action.command);
+      case "kill-child":
+        logger.warn({ reason: action.reason }, "killing the job's process");
+        return this.#child?.kill();
+      case "to-coordinator":
+        return this.#session?.send(action.event);
+      case "reconnect":
+        logger.warn({ reason: action.reason }, "connecting again");
+        return this.#session?.close();
+      case "start-task":
+        return this.#tasks.start(action.taskId, action.task, this.#store);
+      case "stop-task":
+        return this.#tasks.stop(action.taskId);
+      case "note":
+        return logger[action.level](action.message);
+      case "quit":
+        return this.#quit?.(action);
+    }
+  }
+
+  #connect(): void {
+    const { coordinator, token, logger } = this.#options;
+    const session = openSession({
+      address: coordinator,
+      token,
+      onCommand: (term, command) => {
+        if (command.kind === "welcome") {
+          this.#failedConnections = 0;
+          this.#store = this.#options.store ?? command.store;
+          this.#nats = command.nats;
+          logger.info({ coordinator, term }, "joined the fleet");
+        }
+        this.#handle({ kind: "command", term, command });
+      },
+      onClosed: (reason, refused) => {
+        if (this.#session === session) this.#session = undefined;
+        this.#handle({ kind: "disconnected" });
+        if (refused) this.#quit?.({ refused, reason });
+        else this.#connectLater(reason);
+      },
+    });
+    this.#session = session;
+    this.#handle({ kind: "connected" });
+  }
+
+  #connectLater(reason: string): void {
+    if (this.#quit === undefined) return;
+    const delay = reconnectDelaysMs[Math.min(this.#failedConnections, reconnectDelaysMs.length - 1)];
+    // The first failure and every tenth are said; the others are the same again.
+    if (this.#failedConnections % 10 === 0) {
+      this.#options.logger.warn({ reason }, "no coordinator; trying again");
+    }
+    this.#failedConnections += 1;
+    this.#reconnectTimer = setTimeout(() => this.#connect(), delay);
+  }
+
+  #startChild(order: JobOrder): void {
+    const { environment, incarnation, logger } = this.#options;
+    const child = new ChildProcess<ChildCommand, ChildEvent>({
+      file: new URL("child.js", import.meta.url),
+      environment: childEnvironment(environment, order.settings),
+      onEvent: (event) => this.#handle({ kind: "child", event }),
+      onExit: (exit) => {
+        if (this.#child === child) this.#child = undefined;
+        logger.info({ job: order.job, exit: describeExit(exit) }, "the job's process has ended");
+        this.#handle({
+          kind: "child",
+          event: { kind: "exited", code: exit.code, signal: exit.signal },
+        });
+      },
+    });
+    this.#child = child;
+    logger.info({ job: order.job, pid: child.pid }, "started a process for the job");
+    const place = { nats: this.#nats, store: this.#store, address: incarnation };
+    child.send({ kind: "prepare", order, ...place });
+  }
+}

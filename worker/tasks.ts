@@ -1,0 +1,71 @@
+import type { TaskEvent } from "../src/control/memberEvent.js";
+import type { FailureCause, Task } from "../src/control/message.js";
+import { ChildProcess, describeExit } from "./childProcess.js";
+import { childEnvironment } from "./childEnvironment.js";
+
+/** To the process of a task. */
+export interface TaskOrder {
+  readonly task: Task;
+  /** The store folder. */
+  readonly store: string;
+}
+
+/** From the process of a task; `done` or `failed` is the last. */
+export type TaskMessage =
+  | { readonly kind: "progress"; readonly done: number; readonly total: number }
+  | { readonly kind: "done"; readonly result: string }
+  | { readonly kind: "failed"; readonly cause: FailureCause; readonly message: string };
+
+/** Runs each task in a process of its own, so that one can be stopped at any moment. */
+export class Tasks {
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #report: (event: TaskEvent) => void;
+  readonly #running = new Map<string, ChildProcess<TaskOrder, TaskMessage>>();
+
+  constructor(environment: NodeJS.ProcessEnv, report: (event: TaskEvent) => void) {
+    this.#environment = environment;
+    this.#report = report;
+  }
+
+  start(taskId: string, task: Task, store: string): void {
+    if (this.#running.has(taskId)) return;
+    let answered = false;
+    const threads = task.kind === "predict" ? task.threads : task.settings.threads;
+    const process = new ChildProcess<TaskOrder, TaskMessage>({
+      file: new URL("task.js", import.meta.url),
+      environment: childEnvironment(this.#environment, { threads }),
+      onEvent: (message) => {
+        answered ||= message.kind !== "progress";
+        this.#report(eventOf(taskId, message));
+      },
+      onExit: (exit) => {
+        if (!this.#running.delete(taskId) || answered) return;
+        const message = `the ${task.kind} task ended early with ${describeExit(exit)}`;
+        this.#report({ kind: "task-failed", taskId, cause: "exit", message });
+      },
+    });
+    this.#running.set(taskId, process);
+    process.send({ task, store });
+  }
+
+  stop(taskId: string): void {
+    const process = this.#running.get(taskId);
+    this.#running.delete(taskId);
+    process?.kill();
+  }
+
+  close(): void {
+    for (const taskId of [...this.#running.keys()]) this.stop(taskId);
+  }
+}
+
+function eventOf(taskId: string, message: TaskMessage): TaskEvent {
+  switch (message.kind) {
+    case "progress":
+      return { kind: "task-progress", taskId, done: message.done, total: message.total };
+    case "done":
+      return { kind: "task-done", taskId, result: message.result };
+    case "failed":
+      return { kind: "task-failed", taskId, cause: message.cause, message: message.message };
+  }
+}
