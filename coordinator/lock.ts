@@ -1,0 +1,169 @@
+/**
+ * One coordinator at a time. The holder writes the lock anew every `renewMs`; whoever has watched it stay the same for `leaseMs`,
+ * on his own monotonic clock and with NATS answering all the while, may replace it. Both writes name the version that they
+ * replace, so one of them wins, and the other learns of it.
+ * While NATS is away nobody can take over, and the holder goes on. What makes two holders harmless is not the lease but the term:
+ * one more than any before, in every command, and workers refuse a lower one.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { FailureError } from "../src/job/problem.js";
+import type { Bucket, Entry } from "../src/link/jetstream.js";
+
+export interface LockTimes {
+  readonly leaseMs: number;
+  readonly renewMs: number;
+}
+
+export const lockTimes: LockTimes = { leaseMs: 2000, renewMs: 500 };
+
+export interface LockOptions {
+  /** Names this process to people: host and process id. */
+  readonly holder: string;
+  readonly times?: LockTimes;
+  readonly signal: AbortSignal;
+  /** Called once for every other holder that is waited for. */
+  readonly onWait: (holder: string, term: number) => void;
+  /** Called once when another has taken the lock: act no more. */
+  readonly onLost: (reason: string) => void;
+}
+
+/** What the bucket holds. An empty holder has given the lock back. */
+interface Lock {
+  readonly holder: string;
+  readonly term: number;
+}
+
+interface Held {
+  readonly term: number;
+  readonly revision: number;
+}
+
+const key = "coordinator";
+
+export class CoordinatorLock {
+  readonly #bucket: Bucket;
+  readonly #options: LockOptions;
+  readonly #times: LockTimes;
+  readonly #stop = new AbortController();
+  #held: Held;
+  #renewing: Promise<void>;
+
+  /** Waits as a standby for as long as another holds the lock; rejects when the signal aborts. */
+  static async acquire(bucket: Bucket, options: LockOptions): Promise<CoordinatorLock> {
+    return new CoordinatorLock(bucket, options, await take(bucket, options));
+  }
+
+  private constructor(bucket: Bucket, options: LockOptions, held: Held) {
+    this.#bucket = bucket;
+    this.#options = options;
+    this.#times = options.times ?? lockTimes;
+    this.#held = held;
+    this.#renewing = this.#renew();
+  }
+
+  get term(): number {
+    return this.#held.term;
+  }
+
+  /** Gives the lock back, so that the next need not wait for the lease to run out. */
+  async release(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    await this.#renewing;
+    const deadline = AbortSignal.timeout(this.#times.leaseMs);
+    const freed = { holder: "", term: this.#held.term };
+    await this.#bucket.write(key, encode(freed), this.#held.revision, deadline);
+  }
+
+  async #renew(): Promise<void> {
+    const signal = AbortSignal.any([this.#stop.signal, this.#options.signal]);
+    const { holder } = this.#options;
+    try {
+      for (;;) {
+        await sleep(this.#times.renewMs, undefined, { signal });
+        // Not aborted half-way: `release` has to know the revision that came of it.
+        const deadline = this.#options.signal;
+        const lock = { holder, term: this.#held.term };
+        const revision = await this.#bucket.write(key, encode(lock), this.#held.revision, deadline);
+        if (revision === undefined) {
+          this.#lose();
+          return;
+        }
+        this.#held = { term: this.#held.term, revision };
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  #lose(): void {
+    this.#stop.abort();
+    this.#options.onLost(`another coordinator has taken over after term ${this.#held.term}`);
+  }
+}
+
+async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
+  const { leaseMs, renewMs } = options.times ?? lockTimes;
+  let seen: { readonly revision: number; readonly atMs: number } | undefined;
+  let waitingFor = "";
+  for (;;) {
+    options.signal.throwIfAborted();
+    const entry = await readQuietly(bucket);
+    // Without an answer nobody could have renewed either: the lease is counted from the next answer on.
+    if (entry === "unknown") seen = undefined;
+    else {
+      const nowMs = performance.now();
+      const revision = entry?.revision ?? 0;
+      const lock = entry && decode(entry.value);
+      if (seen?.revision !== revision) seen = { revision, atMs: nowMs };
+      if (!lock || lock.holder === "" || nowMs - seen.atMs >= leaseMs) {
+        const held = await replace(bucket, options, lock, revision);
+        if (held) return held;
+      } else if (waitingFor !== lock.holder) {
+        waitingFor = lock.holder;
+        options.onWait(lock.holder, lock.term);
+      }
+    }
+    await sleep(Math.min(renewMs, leaseMs / 4), undefined, { signal: options.signal });
+  }
+}
+
+async function replace(
+  bucket: Bucket,
+  options: LockOptions,
+  lock: Lock | undefined,
+  revision: number,
+): Promise<Held | undefined> {
+  const term = (lock?.term ?? 0) + 1;
+  const value = encode({ holder: options.holder, term });
+  const written = await bucket.write(key, value, revision, options.signal);
+  return written === undefined ? undefined : { term, revision: written };
+}
+
+async function readQuietly(bucket: Bucket): Promise<Entry | undefined | "unknown"> {
+  try {
+    return await bucket.read(key);
+  } catch {
+    return "unknown";
+  }
+}
+
+function encode(lock: Lock): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(lock));
+}
+
+function decode(bytes: Uint8Array): Lock {
+  const refusal = new FailureError("the coordinator's lock in NATS holds no lock of Bitfleet's");
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw refusal;
+  }
+  if (typeof value !== "object" || value === null) throw refusal;
+  if (!("holder" in value) || typeof value.holder !== "string") throw refusal;
+  if (!("term" in value) || typeof value.term !== "number" || !Number.isInteger(value.term))
+    throw refusal;
+  return { holder: value.holder, term: value.term };
+}

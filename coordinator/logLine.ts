@@ -1,0 +1,57 @@
+import type { LogLevel } from "../src/control/message.js";
+import type { LogLine } from "../src/wire/training.js";
+
+/** A line before it has its number. */
+export interface LogEvent {
+  readonly timeMs: number;
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: Fields;
+}
+
+type Fields = Readonly<Record<string, string | number | boolean>>;
+
+/** As long as a message on the wire may carry. */
+const messageMax = 4000;
+const fieldsMax = 8000;
+
+/** JSON, for whoever reads the stream without us. */
+export function encodeLine(sequence: number, event: LogEvent): Uint8Array {
+  const { timeMs, level, message } = event;
+  const tooLong = JSON.stringify(event.fields).length > fieldsMax;
+  const fields: Fields = tooLong ? { fields: "too long" } : event.fields;
+  const line = { sequence, timeMs, level, message: message.slice(0, messageMax), fields };
+  return new TextEncoder().encode(JSON.stringify(line));
+}
+
+/** Nothing for what is no line of ours: it is skipped, since a log with a hole is better than none. */
+export function decodeLine(bytes: Uint8Array): LogLine | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(value)) return undefined;
+  const { sequence, timeMs, level, message, fields } = value;
+  if (typeof sequence !== "number" || !Number.isSafeInteger(sequence) || sequence < 1)
+    return undefined;
+  if (typeof timeMs !== "number" || !isLevel(level) || typeof message !== "string")
+    return undefined;
+  return isFields(fields) ? { sequence, timeMs, level, message, fields } : undefined;
+}
+
+function isLevel(value: unknown): value is LogLevel {
+  return value === "debug" || value === "info" || value === "warn" || value === "error";
+}
+
+function isFields(value: unknown): value is Fields {
+  return (
+    isRecord(value) &&
+    Object.values(value).every((field) => ["string", "number", "boolean"].includes(typeof field))
+  );
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,167 @@
+/**
+ * The durable log of every job: lines numbered 1, 2, 3 … within the job, by the coordinator that writes them. A line gets its
+ * number when it is written, so what is dropped because NATS was away for long leaves no gap, only a line that says so.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { FailureError } from "../src/job/problem.js";
+import type { LineBatch, LineStream } from "../src/link/jetstream.js";
+import type { LogLine } from "../src/wire/training.js";
+import { decodeLine, encodeLine, type LogEvent } from "./logLine.js";
+import { Wakeup } from "./wakeup.js";
+
+export interface ReadOptions {
+  readonly afterSequence: number;
+  /** Asked when all that is there has been read: whether to wait for more. */
+  readonly follow: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Lines that may wait for NATS, over all jobs. */
+const queueMax = 20_000;
+const batchLines = 500;
+/** A follower that missed its wake-up looks again after this time. */
+const followMs = 1000;
+const readDeadlineMs = 10_000;
+
+interface Tail {
+  readonly position: number;
+  readonly sequence: number;
+}
+
+export class JobLogs {
+  readonly #stream: LineStream;
+  readonly #signal: AbortSignal;
+  readonly #queue: { readonly job: string; readonly event: LogEvent }[] = [];
+  readonly #tails = new Map<string, Tail>();
+  readonly #dropped = new Map<string, number>();
+  readonly #followers = new Map<string, Set<Wakeup>>();
+  readonly #idle: (() => void)[] = [];
+  #writing = false;
+
+  constructor(stream: LineStream, signal: AbortSignal) {
+    this.#stream = stream;
+    this.#signal = signal;
+  }
+
+  /** Queues the line and returns at once. */
+  append(job: string, event: LogEvent): void {
+    if (this.#queue.length >= queueMax) this.#dropped.set(job, (this.#dropped.get(job) ?? 0) + 1);
+    else this.#queue.push({ job, event });
+    if (this.#writing) return;
+    this.#writing = true;
+    void this.#drain();
+  }
+
+  /** Whether every line of the job that was appended is in the stream. */
+  isWritten(job: string): boolean {
+    return !this.#dropped.has(job) && !this.#queue.some((waiting) => waiting.job === job);
+  }
+
+  /** Resolves when nothing waits to be written, or the deadline has passed. */
+  async flush(deadlineMs: number): Promise<void> {
+    if (!this.#writing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#idle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** The lines in order of their numbers. FailureError: NATS has not answered for 10 s. */
+  async *read(job: string, options: ReadOptions): AsyncGenerator<LogLine> {
+    const wakeup = new Wakeup();
+    const followers = this.#followers.get(job) ?? new Set<Wakeup>();
+    this.#followers.set(job, followers.add(wakeup));
+    try {
+      let sequence = options.afterSequence;
+      let position = 1;
+      while (!options.signal.aborted) {
+        // Asked before the read: a line written behind it is then not missed.
+        const mayEnd = !options.follow() && this.isWritten(job);
+        const { lines, end } = await this.#batch(job, position, options.signal);
+        for (const stored of lines) {
+          position = stored.position + 1;
+          const line = decodeLine(stored.data);
+          if (line === undefined || line.sequence <= sequence) continue;
+          sequence = line.sequence;
+          yield line;
+        }
+        if (end && mayEnd) return;
+        if (end) await wakeup.wait(followMs, options.signal);
+      }
+    } finally {
+      followers.delete(wakeup);
+      if (followers.size === 0) this.#followers.delete(job);
+    }
+  }
+
+  async #batch(job: string, position: number, signal: AbortSignal): Promise<LineBatch> {
+    const endsAtMs = performance.now() + readDeadlineMs;
+    for (;;) {
+      try {
+        const batch = await this.#stream.read(job, position, batchLines);
+        if (batch.end || batch.lines.length > 0 || signal.aborted) return batch;
+      } catch (error) {
+        if (performance.now() > endsAtMs)
+          throw new FailureError("the logs cannot be read: NATS does not answer", { cause: error });
+      }
+      await sleep(followMs / 4);
+    }
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      for (let next = this.#queue[0]; next; next = this.#queue[0]) {
+        await this.#write(next.job, next.event);
+        this.#queue.shift();
+        if (this.#queue.length === 0) this.#confessDropped();
+        for (const follower of this.#followers.get(next.job) ?? []) follower.wake();
+      }
+    } catch (error) {
+      if (!this.#signal.aborted) throw error;
+    } finally {
+      this.#writing = false;
+      for (const done of this.#idle.splice(0)) done();
+    }
+  }
+
+  #confessDropped(): void {
+    for (const [job, count] of this.#dropped) {
+      const message = `${count} lines were dropped while NATS was away`;
+      const event = { timeMs: Date.now(), level: "warn", message, fields: {} } as const;
+      this.#queue.push({ job, event });
+    }
+    this.#dropped.clear();
+  }
+
+  async #write(job: string, event: LogEvent): Promise<void> {
+    for (;;) {
+      const tail = this.#tails.get(job) ?? (await this.#tail(job));
+      const line = encodeLine(tail.sequence + 1, event);
+      const position = await this.#stream.append(job, line, tail.position, this.#signal);
+      if (position !== undefined) {
+        this.#tails.set(job, { position, sequence: tail.sequence + 1 });
+        return;
+      }
+      // A coordinator before us wrote the last line, or the stream's bounds have taken it.
+      const last = await this.#tail(job);
+      this.#tails.set(job, { ...last, sequence: Math.max(last.sequence, tail.sequence) });
+    }
+  }
+
+  async #tail(job: string): Promise<Tail> {
+    for (;;) {
+      try {
+        const last = await this.#stream.last(job);
+        return last
+          ? { position: last.position, sequence: decodeLine(last.data)?.sequence ?? 0 }
+          : { position: 0, sequence: 0 };
+      } catch {
+        await sleep(followMs / 4, undefined, { signal: this.#signal });
+      }
+    }
+  }
+}

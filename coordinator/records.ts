@@ -1,0 +1,117 @@
+/**
+ * The durable records of jobs. Writes go out one at a time, in the order in which their jobs first changed, and only the newest
+ * value of a job: while NATS is away they wait and nothing blocks. Nobody but the holder of the lock writes here, so a record that
+ * is not the one we wrote last means that another coordinator has taken over.
+ */
+import type { JobRecord } from "../src/control/record.js";
+import type { Bucket } from "../src/link/jetstream.js";
+import type { Codec } from "../src/wire/codec.js";
+
+export interface RecordsOptions {
+  readonly bucket: Bucket;
+  readonly codec: Codec<JobRecord>;
+  readonly signal: AbortSignal;
+  /** Called once: act no more. */
+  readonly onConflict: (reason: string) => void;
+}
+
+interface Pending {
+  readonly record: JobRecord;
+  readonly settle: readonly (() => void)[];
+}
+
+export class Records {
+  readonly #options: RecordsOptions;
+  readonly #revisions: Map<string, number>;
+  readonly #pending = new Map<string, Pending>();
+  #idle: (() => void)[] = [];
+  #writing = false;
+
+  /** Reads every record. WireError: one of them cannot be understood. */
+  static async open(
+    options: RecordsOptions,
+  ): Promise<{ readonly records: Records; readonly found: readonly JobRecord[] }> {
+    const revisions = new Map<string, number>();
+    const found: JobRecord[] = [];
+    for (const key of await options.bucket.keys()) {
+      const entry = await options.bucket.read(key);
+      if (entry === undefined) continue;
+      revisions.set(key, entry.revision);
+      found.push(options.codec.decode(entry.value));
+    }
+    return { records: new Records(options, revisions), found };
+  }
+
+  private constructor(options: RecordsOptions, revisions: Map<string, number>) {
+    this.#options = options;
+    this.#revisions = revisions;
+  }
+
+  /** Begins to write the record, instead of an older one of the same job that still waits. */
+  put(record: JobRecord): void {
+    const settle = this.#pending.get(record.name)?.settle ?? [];
+    this.#pending.set(record.name, { record, settle });
+    this.#start();
+  }
+
+  /** As `put`; resolves once this record, or a newer one of its job, is durable. */
+  async store(record: JobRecord): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const settle = this.#pending.get(record.name)?.settle ?? [];
+      this.#pending.set(record.name, { record, settle: [...settle, resolve] });
+      this.#start();
+    });
+  }
+
+  /** Resolves when nothing waits to be written, or the deadline has passed. */
+  async flush(deadlineMs: number): Promise<void> {
+    if (!this.#writing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#idle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #start(): void {
+    if (this.#writing) return;
+    this.#writing = true;
+    void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    for (let next = first(this.#pending); next; next = first(this.#pending)) {
+      const [name, { record, settle }] = next;
+      this.#pending.delete(name);
+      if (!(await this.#write(name, record))) return;
+      for (const done of settle) done();
+    }
+    this.#writing = false;
+    for (const done of this.#idle.splice(0)) done();
+  }
+
+  async #write(name: string, record: JobRecord): Promise<boolean> {
+    const { bucket, codec, signal, onConflict } = this.#options;
+    const revision = this.#revisions.get(name) ?? 0;
+    let problem = `the record of job ${name} was written by another coordinator`;
+    try {
+      const written = await bucket.write(name, codec.encode(record), revision, signal);
+      if (written !== undefined) {
+        this.#revisions.set(name, written);
+        return true;
+      }
+    } catch (error) {
+      if (signal.aborted) return false;
+      problem = `the record of job ${name} cannot be written: ${String(error)}`;
+    }
+    onConflict(problem);
+    return false;
+  }
+}
+
+function first<K, V>(map: ReadonlyMap<K, V>): readonly [K, V] | undefined {
+  for (const entry of map) return entry;
+  return undefined;
+}

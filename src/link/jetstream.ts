@@ -1,0 +1,335 @@
+/**
+ * The coordinator's durable memory in NATS JetStream: a bucket of job records, a bucket for the lock, a stream of job logs.
+ * JetStream answers a write at least once or not at all, so every write names the version that it replaces. A write whose
+ * answer is lost is repeated under that same version until there is an answer: only then can no older copy of it still land,
+ * and only then is it read who won. Reads go to the leader of the stream, never to a replica that may lag.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  connect,
+  DiscardPolicy,
+  Events,
+  headers,
+  nanos,
+  NatsError,
+  RetentionPolicy,
+  StorageType,
+  type JetStreamClient,
+  type JetStreamManager,
+  type NatsConnection,
+  type StreamConfig,
+} from "nats";
+
+import type { NatsAccess } from "../control/message.js";
+import { FailureError } from "../job/problem.js";
+import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
+
+export type { LineBatch, StoredLine } from "./jetstreamBatch.js";
+
+const requestTimeoutMs = 2000;
+const retryMs = 250;
+const connectDeadlineMs = 4000;
+const dayMs = 24 * 3600 * 1000;
+/** Batched direct reads came with this version. */
+const serverVersionMin = "2.11.0";
+const wrongLastSequence = 10_071;
+const noMessageFound = 10_037;
+const writeHeader = "Bitfleet-Write";
+
+export interface Entry {
+  readonly value: Uint8Array;
+  /** Names this version of the value. */
+  readonly revision: number;
+}
+
+/** The revision written, or undefined where another version than the one named was there. */
+export type Written = number | undefined;
+
+/** A few small values by key; keys are letters, digits and hyphens. */
+export interface Bucket {
+  keys(): Promise<readonly string[]>;
+  read(key: string): Promise<Entry | undefined>;
+  /** Replaces exactly `revision` (0: nothing is there). Waits while NATS is away; rejects only when aborted or closed. */
+  write(key: string, value: Uint8Array, revision: number, signal: AbortSignal): Promise<Written>;
+}
+
+/** Lines by topic, in order, bounded by age and size: the oldest go first. */
+export interface LineStream {
+  /** `after` is the position of the topic's last line, 0 for none. Waits and rejects as `Bucket.write`. */
+  append(topic: string, line: Uint8Array, after: number, signal: AbortSignal): Promise<Written>;
+  last(topic: string): Promise<StoredLine | undefined>;
+  /** Up to `limit` lines from `position` on. */
+  read(topic: string, position: number, limit: number): Promise<LineBatch>;
+}
+
+export interface RecordStore {
+  readonly jobs: Bucket;
+  readonly lock: Bucket;
+  readonly logs: LineStream;
+  /** Gives up what is under way. */
+  close(): Promise<void>;
+}
+
+export interface RecordStoreOptions {
+  /** Told what keeps writes from getting through, and `undefined` once they do again. */
+  readonly onTrouble?: (problem: string | undefined) => void;
+  readonly logBytesMax?: number;
+  readonly logDays?: number;
+}
+
+/** FailureError: NATS cannot be reached within 5 s, refuses the token, is too old or has no JetStream. */
+export async function openRecords(
+  access: NatsAccess,
+  options: RecordStoreOptions = {},
+): Promise<RecordStore> {
+  const connection = await connectWithin(access, connectDeadlineMs);
+  try {
+    checkVersion(connection, access.url);
+    const manager = await connection.jetstreamManager({ timeout: requestTimeoutMs });
+    await ensureStream(manager, bucketConfig("bitfleet_jobs"));
+    await ensureStream(manager, bucketConfig("bitfleet_lock"));
+    await ensureStream(manager, logConfig(options));
+    const store = new JetStreamStore(connection, manager, options);
+    return {
+      jobs: store.bucket("bitfleet_jobs"),
+      lock: store.bucket("bitfleet_lock"),
+      logs: store.lines("bitfleet_logs", "bitfleet.logs"),
+      close: () => connection.close(),
+    };
+  } catch (error) {
+    await connection.close();
+    if (error instanceof FailureError) throw error;
+    throw new FailureError(`NATS at ${access.url} has no usable JetStream: ${sentence(error)}`);
+  }
+}
+
+class JetStreamStore {
+  readonly #connection: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #client: JetStreamClient;
+  readonly #onTrouble: (problem: string | undefined) => void;
+  /** Tells our writes from those of any other process. */
+  readonly #writer = randomUUID();
+  #writes = 0;
+  #problem: string | undefined;
+  #connected = true;
+
+  constructor(connection: NatsConnection, manager: JetStreamManager, options: RecordStoreOptions) {
+    this.#connection = connection;
+    this.#manager = manager;
+    this.#client = connection.jetstream({ timeout: requestTimeoutMs });
+    this.#onTrouble = options.onTrouble ?? (() => undefined);
+    void this.#followStatus();
+  }
+
+  bucket(name: string): Bucket {
+    const stream = `KV_${name}`;
+    const prefix = `$KV.${name}.`;
+    return {
+      keys: async () => {
+        const info = await this.#manager.streams.info(stream, { subjects_filter: `${prefix}>` });
+        return Object.keys(info.state.subjects ?? {}).map((subject) =>
+          subject.slice(prefix.length),
+        );
+      },
+      read: async (key) => {
+        const last = await this.#last(stream, `${prefix}${checkToken(key)}`);
+        return last && { value: last.data, revision: last.position };
+      },
+      write: (key, value, revision, signal) =>
+        this.#write(stream, `${prefix}${checkToken(key)}`, value, revision, signal),
+    };
+  }
+
+  lines(stream: string, prefix: string): LineStream {
+    const subject = (topic: string): string => `${prefix}.${checkToken(topic)}`;
+    return {
+      append: (topic, line, after, signal) =>
+        this.#write(stream, subject(topic), line, after, signal),
+      last: (topic) => this.#last(stream, subject(topic)),
+      read: (topic, position, limit) =>
+        nextMessages(this.#connection, stream, { subject: subject(topic), position, limit }),
+    };
+  }
+
+  async #write(
+    stream: string,
+    subject: string,
+    value: Uint8Array,
+    revision: number,
+    signal: AbortSignal,
+  ): Promise<Written> {
+    const id = `${this.#writer}.${this.#writes++}`;
+    for (let ambiguous = false; ; ambiguous = true) {
+      signal.throwIfAborted();
+      try {
+        const written = await this.#attempt(subject, value, revision, id);
+        const settled = written ?? (ambiguous ? await this.#ours(stream, subject, id) : undefined);
+        this.#report(undefined);
+        return settled;
+      } catch (error) {
+        if (this.#connection.isClosed())
+          throw new FailureError("the connection to NATS was closed", { cause: error });
+        this.#report(`NATS does not answer: ${sentence(error)}`);
+        await sleep(retryMs, undefined, { signal });
+      }
+    }
+  }
+
+  async #attempt(
+    subject: string,
+    data: Uint8Array,
+    revision: number,
+    id: string,
+  ): Promise<Written> {
+    const marked = headers();
+    marked.set(writeHeader, id);
+    const expect = { lastSubjectSequence: revision };
+    // The client would drop it, and let us wait for an answer that cannot come.
+    if (!this.#connected) throw new FailureError("not connected");
+    try {
+      // A fresh message id, too, makes the repeat harmless for servers that look at it first.
+      const ack = await this.#client.publish(subject, data, { headers: marked, msgID: id, expect });
+      return ack.seq;
+    } catch (error) {
+      if (apiCode(error) === wrongLastSequence) return undefined;
+      throw error;
+    }
+  }
+
+  /** The position of the last message if this write put it there. */
+  async #ours(stream: string, subject: string, id: string): Promise<Written> {
+    const last = await this.#last(stream, subject);
+    return last?.writeId === id ? last.position : undefined;
+  }
+
+  async #last(
+    stream: string,
+    subject: string,
+  ): Promise<(StoredLine & { readonly writeId: string }) | undefined> {
+    try {
+      const message = await this.#manager.streams.getMessage(stream, { last_by_subj: subject });
+      const writeId = message.header.get(writeHeader);
+      return { position: message.seq, data: message.data, writeId };
+    } catch (error) {
+      if (apiCode(error) === noMessageFound) return undefined;
+      throw error;
+    }
+  }
+
+  async #followStatus(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type === Events.Disconnect) {
+        this.#connected = false;
+        this.#report("the connection to NATS is lost");
+      }
+      // That the trouble is over is told by the first write that gets through.
+      if (type === Events.Reconnect) this.#connected = true;
+    }
+  }
+
+  #report(problem: string | undefined): void {
+    // One trouble, one line: what follows from a lost connection says nothing new.
+    if ((problem === undefined) === (this.#problem === undefined)) return;
+    this.#problem = problem;
+    this.#onTrouble(problem);
+  }
+}
+
+async function connectWithin(access: NatsAccess, deadlineMs: number): Promise<NatsConnection> {
+  const endsAt = performance.now() + deadlineMs;
+  for (;;) {
+    try {
+      return await connect({
+        servers: access.url,
+        ...(access.token === "" ? {} : { token: access.token }),
+        name: "bitfleet coordinator",
+        timeout: Math.max(500, Math.min(requestTimeoutMs, endsAt - performance.now())),
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: retryMs,
+        ignoreAuthErrorAbort: true,
+        // A half-open link is noticed within 3 s.
+        pingInterval: 1000,
+        maxPingOut: 2,
+        noAsyncTraces: true,
+      });
+    } catch (error) {
+      if (error instanceof NatsError && error.code === "AUTHORIZATION_VIOLATION")
+        throw new FailureError(`NATS at ${access.url} refuses the token`);
+      if (performance.now() + retryMs >= endsAt)
+        throw new FailureError(`cannot reach NATS at ${access.url}: ${sentence(error)}`);
+      await sleep(retryMs);
+    }
+  }
+}
+
+function checkVersion(connection: NatsConnection, url: string): void {
+  const version = connection.info?.version ?? "0.0.0";
+  if (version.localeCompare(serverVersionMin, "en", { numeric: true }) < 0)
+    throw new FailureError(
+      `NATS at ${url} is ${version}, but at least ${serverVersionMin} is needed`,
+    );
+}
+
+async function ensureStream(manager: JetStreamManager, config: StreamSettings): Promise<void> {
+  try {
+    // What an operator has set on a stream that is there (replicas, limits) stays as it is.
+    const { config: found } = await manager.streams.info(config.name);
+    if (found.allow_direct !== config.allow_direct)
+      await manager.streams.update(config.name, { ...found, allow_direct: config.allow_direct });
+  } catch (error) {
+    if (apiCode(error) !== 10_059) throw error;
+    await manager.streams.add(config);
+  }
+}
+
+type StreamSettings = Partial<StreamConfig> & { readonly name: string; allow_direct: boolean };
+
+/** The layout of a NATS key-value bucket, so that NATS' own tools show it. */
+function bucketConfig(bucket: string): StreamSettings {
+  return {
+    name: `KV_${bucket}`,
+    subjects: [`$KV.${bucket}.>`],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    max_msgs_per_subject: 1,
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+    allow_direct: false,
+  };
+}
+
+function logConfig(options: RecordStoreOptions): StreamSettings {
+  return {
+    name: "bitfleet_logs",
+    subjects: ["bitfleet.logs.*"],
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.Old,
+    max_bytes: options.logBytesMax ?? 2 ** 30,
+    max_age: nanos((options.logDays ?? 30) * dayMs),
+    allow_direct: true,
+  };
+}
+
+/** One token of a subject: what is more would reach other subjects. */
+function checkToken(token: string): string {
+  if (!/^[A-Za-z0-9-]{1,63}$/.test(token))
+    throw new FailureError(`"${token}" cannot name a record: letters, digits and hyphens only`);
+  return token;
+}
+
+function apiCode(error: unknown): number | undefined {
+  return error instanceof NatsError ? error.api_error?.err_code : undefined;
+}
+
+function sentence(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof NatsError && error.code === "CONNECTION_REFUSED")
+    return "connection refused";
+  if (error instanceof NatsError && error.code === "TIMEOUT") return "no answer in time";
+  if (error instanceof NatsError && error.code === "503") return "JetStream is not ready";
+  return error.message;
+}

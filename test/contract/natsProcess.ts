@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect as dial } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { readToolchain } from "../../src/process/toolchain.js";
+
+/** A real nats-server with JetStream that can be killed and started again on the same port and folder. */
+export class NatsProcess {
+  readonly folder = mkdtempSync(join(tmpdir(), "bitfleet-nats-"));
+  readonly url: string;
+  readonly #port: number;
+  #process: ChildProcess | undefined;
+
+  static async start(options: { readonly token?: string } = {}): Promise<NatsProcess> {
+    const nats = new NatsProcess(await freePort(), options.token);
+    await nats.resume();
+    return nats;
+  }
+
+  private constructor(port: number, token: string | undefined) {
+    this.#port = port;
+    this.url = `nats://127.0.0.1:${port}`;
+    const lines = [
+      `listen: "127.0.0.1:${port}"`,
+      `jetstream { store_dir: "${join(this.folder, "store")}", sync_interval: always }`,
+      ...(token === undefined ? [] : [`authorization { token: "${token}" }`]),
+    ];
+    writeFileSync(join(this.folder, "nats.conf"), lines.join("\n"));
+  }
+
+  async resume(): Promise<void> {
+    const child = spawn(natsServer(), ["-c", join(this.folder, "nats.conf")], { stdio: "ignore" });
+    this.#process = child;
+    await once(child, "spawn");
+    for (let tries = 0; !(await answers(this.#port)); tries++) {
+      if (tries > 100) throw new Error("nats-server did not start");
+      await sleep(50);
+    }
+  }
+
+  /** SIGKILL: what has not reached the disk is lost. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  pause(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  unpause(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+function natsServer(): string {
+  try {
+    return readToolchain().natsServer;
+  } catch {
+    return "nats-server";
+  }
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = dial(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}

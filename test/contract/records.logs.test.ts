@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { JobLogs } from "../../coordinator/logs.js";
+import { openRecords, type RecordStore } from "../../src/link/jetstream.js";
+import type { LogLine } from "../../src/wire/training.js";
+import { NatsProcess } from "./natsProcess.js";
+
+let server: NatsProcess;
+let stores: RecordStore[] = [];
+let stop = new AbortController();
+
+beforeEach(async () => {
+  server = await NatsProcess.start();
+  stop = new AbortController();
+});
+
+afterEach(async () => {
+  stop.abort();
+  for (const store of stores) await store.close();
+  stores = [];
+  await server.remove();
+});
+
+async function openLogs(): Promise<JobLogs> {
+  const store = await openRecords({ url: server.url, token: "" });
+  stores.push(store);
+  return new JobLogs(store.logs, stop.signal);
+}
+
+function append(logs: JobLogs, job: string, message: string): void {
+  logs.append(job, { timeMs: 5, level: "info", message, fields: { step: 3, worker: "w" } });
+}
+
+async function read(logs: JobLogs, job: string, afterSequence = 0): Promise<LogLine[]> {
+  const lines: LogLine[] = [];
+  const options = { afterSequence, follow: () => false, signal: stop.signal };
+  for await (const line of logs.read(job, options)) lines.push(line);
+  return lines;
+}
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+test("the lines of a job are numbered from 1 and come back whole, from any number on", async () => {
+  const logs = await openLogs();
+  for (let i = 0; i < 20; i++) {
+    append(logs, "a", `line ${i}`);
+    append(logs, "b", `other ${i}`);
+  }
+  const lines = await read(logs, "a");
+  expect(lines.map(({ sequence }) => sequence)).toEqual(numbers(20));
+  expect(lines[7]).toEqual({
+    sequence: 8,
+    timeMs: 5,
+    level: "info",
+    message: "line 7",
+    fields: { step: 3, worker: "w" },
+  });
+  expect((await read(logs, "a", 17)).map(({ message }) => message)).toEqual([
+    "line 17",
+    "line 18",
+    "line 19",
+  ]);
+  expect(await read(logs, "c")).toEqual([]);
+});
+
+test("a second coordinator goes on with the numbers where the first one ended", async () => {
+  const first = await openLogs();
+  append(first, "a", "one");
+  append(first, "a", "two");
+  await first.flush(5000);
+  const second = await openLogs();
+  append(second, "a", "three");
+  await second.flush(5000);
+  // The first one does not know of the third line, and must not number it again.
+  append(first, "a", "four");
+  await first.flush(5000);
+  const lines = await read(second, "a");
+  expect(lines.map(({ sequence, message }) => `${sequence} ${message}`)).toEqual([
+    "1 one",
+    "2 two",
+    "3 three",
+    "4 four",
+  ]);
+});
+
+test("a follower sees every line once, in order, across two kills of nats-server, and ends when the job has", async () => {
+  const logs = await openLogs();
+  let running = true;
+  const seen: LogLine[] = [];
+  const following = (async (): Promise<void> => {
+    const options = { afterSequence: 0, follow: () => running, signal: stop.signal };
+    for await (const line of logs.read("a", options)) seen.push(line);
+  })();
+  for (let i = 0; i < 60; i++) {
+    append(logs, "a", `line ${i}`);
+    await sleep(20);
+    if (i === 15 || i === 40) await server.kill();
+    if (i === 30 || i === 45) await server.resume();
+  }
+  running = false;
+  await following;
+  expect(seen.map(({ sequence }) => sequence)).toEqual(numbers(60));
+  expect(seen.map(({ message }) => message)).toEqual(numbers(60).map((i) => `line ${i - 1}`));
+});
+
+test("a follower hears of a new line at once", async () => {
+  const logs = await openLogs();
+  append(logs, "a", "first");
+  const lines = logs.read("a", { afterSequence: 0, follow: () => true, signal: stop.signal });
+  await lines.next();
+  const next = lines.next();
+  await sleep(300);
+  const appendedMs = performance.now();
+  append(logs, "a", "second");
+  expect(await next).toMatchObject({ value: { sequence: 2, message: "second" } });
+  expect(performance.now() - appendedMs).toBeLessThan(400);
+  await lines.return(undefined);
+});
+
+test("a long log is read in several batches without gap or repetition", async () => {
+  const logs = await openLogs();
+  for (let i = 0; i < 1203; i++) append(logs, "a", `line ${i}`);
+  await logs.flush(15_000);
+  expect((await read(logs, "a")).map(({ sequence }) => sequence)).toEqual(numbers(1203));
+});
