@@ -66,6 +66,6 @@ function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   if (text.includes("exceeds pixel limit")) return `it has more than ${limitInputPixels} pixels`;
   if (text.includes("unsupported image format")) return "it is not a JPEG, PNG, WebP or GIF";
-   
+
   return (text.split("\n")[0] ?? "").replace(/[\u0000-\u001f\u007f-\u009f]/g, " ").slice(0, 200);
 }

@@ -1,0 +1,201 @@
+import { createHash } from "node:crypto";
+import type { TensorSpec } from "../bit/architecture.js";
+import { assert, FailureError } from "../job/problem.js";
+import { parameterDigest } from "./digest.js";
+import {
+  decodeManifest,
+  encodeManifest,
+  layoutDigest,
+  manifestBytesMax,
+  type CheckpointManifest,
+} from "./manifest.js";
+import { readSafetensors, safetensorsChunks, type NamedTensor } from "./safetensors.js";
+import type { Chunks, Store } from "./store.js";
+
+/**
+ * Checkpoints of a job in the store: `jobs/JOB/checkpoint-STEP.safetensors` with parameters and
+ * momentum, then `.json` with the manifest that makes it valid. The data holds nothing but tensors, so
+ * a step that is saved again, by another attempt or term, has the same data file.
+ */
+export interface CheckpointState {
+  readonly job: string;
+  readonly attempt: number;
+  readonly step: number;
+  readonly term: number;
+  readonly model: string;
+  readonly classes: number;
+  readonly specs: readonly TensorSpec[];
+  /** Flat, in the order of the specs. */
+  readonly parameters: Float32Array;
+  readonly momentum: Float32Array;
+}
+
+export interface SkippedCheckpoint {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** Throws FailureError when the store fails, or when a number is not finite: that is never saved. */
+export async function saveCheckpoint(
+  store: Store,
+  state: CheckpointState,
+): Promise<CheckpointManifest> {
+  const { job, attempt, step, term, model, classes, specs } = state;
+  const tensors = namedTensors(specs, state);
+  for (const { name, values } of tensors) {
+    const bad = values.findIndex((value) => !Number.isFinite(value));
+    if (bad < 0) continue;
+    const what = `${name} has ${values[bad] ?? 0} at ${bad}`;
+    throw new FailureError(`step ${step} of ${job} is not saved as a checkpoint: ${what}`);
+  }
+  const names = namesOf(job, step);
+  const { sha256, bytes } = await store.put(names.data, safetensorsChunks(tensors));
+  const manifest: CheckpointManifest = {
+    ...{ job, attempt, step, term, model, classes, sha256, bytes },
+    layoutDigest: layoutDigest(specs),
+    parameterDigest: parameterDigest(state.parameters),
+  };
+  await store.put(names.manifest, [encodeManifest(manifest)]);
+  return manifest;
+}
+
+/**
+ * The manifest of the newest checkpoint whose data is all there, unchanged to the last bit, and why
+ * newer ones were passed over. Reads the data once.
+ */
+export async function newestCheckpoint(
+  store: Store,
+  job: string,
+): Promise<{
+  readonly manifest: CheckpointManifest | undefined;
+  readonly skipped: readonly SkippedCheckpoint[];
+}> {
+  const skipped: SkippedCheckpoint[] = [];
+  for (const step of await stepsOf(store, job)) {
+    const name = namesOf(job, step).data;
+    const manifest = await readManifest(store, job, step);
+    const reason = typeof manifest === "string" ? manifest : await damageOf(store, name, manifest);
+    if (reason === undefined && typeof manifest !== "string") return { manifest, skipped };
+    skipped.push({ name, reason: reason ?? "" });
+  }
+  return { manifest: undefined, skipped };
+}
+
+/** Throws FailureError when the data is not what the manifest says, or the model is laid out otherwise. */
+export async function loadCheckpoint(
+  store: Store,
+  manifest: CheckpointManifest,
+  specs: readonly TensorSpec[],
+): Promise<{ readonly parameters: Float32Array; readonly momentum: Float32Array }> {
+  const name = namesOf(manifest.job, manifest.step).data;
+  const refuse = (reason: string): never => {
+    throw new FailureError(`the checkpoint ${name} cannot be used: ${reason}`);
+  };
+  if (layoutDigest(specs) !== manifest.layoutDigest) {
+    refuse(`this program lays out ${manifest.model} with ${manifest.classes} classes otherwise`);
+  }
+  const last = specs.at(-1);
+  const count = last === undefined ? 0 : last.offset + last.size;
+  const loaded = { parameters: new Float32Array(count), momentum: new Float32Array(count) };
+  const hash = createHash("sha256");
+  await readSafetensors(hashed(store.get(name), hash), namedTensors(specs, loaded), name);
+  if (hash.digest("hex") !== manifest.sha256) refuse("its SHA-256 is not its manifest's");
+  if (parameterDigest(loaded.parameters) !== manifest.parameterDigest) {
+    refuse("its parameters are not its manifest's");
+  }
+  return loaded;
+}
+
+/**
+ * Deletes what is older than the newest `keep` checkpoints that look complete. Newer files without a
+ * manifest stay: they may be a save under way.
+ */
+export async function pruneCheckpoints(store: Store, job: string, keep: number): Promise<void> {
+  assert(keep >= 1, `keeping ${keep} checkpoints would delete the last one`);
+  let complete = 0;
+  for (const step of await stepsOf(store, job)) {
+    const { data, manifest } = namesOf(job, step);
+    if (complete >= keep) {
+      // The manifest first: data without one is never taken for a checkpoint.
+      await store.delete(manifest);
+      await store.delete(data);
+      continue;
+    }
+    const read = await readManifest(store, job, step);
+    if (typeof read !== "string" && (await store.stat(data))?.bytes === read.bytes) complete += 1;
+  }
+}
+
+function namesOf(job: string, step: number): { readonly data: string; readonly manifest: string } {
+  const name = `jobs/${job}/checkpoint-${String(step).padStart(8, "0")}`;
+  return { data: `${name}.safetensors`, manifest: `${name}.json` };
+}
+
+function namedTensors(
+  specs: readonly TensorSpec[],
+  { parameters, momentum }: { readonly parameters: Float32Array; readonly momentum: Float32Array },
+): readonly NamedTensor[] {
+  const named = (prefix: string, flat: Float32Array): readonly NamedTensor[] =>
+    specs.map(({ name, shape, offset, size }) => ({
+      name: `${prefix}/${name}`,
+      shape,
+      values: flat.subarray(offset, offset + size),
+    }));
+  return [...named("momentum", momentum), ...named("parameters", parameters)];
+}
+
+/** Steps that have data or a manifest, newest first. */
+async function stepsOf(store: Store, job: string): Promise<readonly number[]> {
+  const names = await store.list(`jobs/${job}/checkpoint-`);
+  const steps = names.flatMap((name) => {
+    const match = /\/checkpoint-(\d{8,15})\.(?:json|safetensors)$/.exec(name);
+    return match === null ? [] : [Number(match[1])];
+  });
+  return [...new Set(steps)].toSorted((a, b) => b - a);
+}
+
+async function readManifest(
+  store: Store,
+  job: string,
+  step: number,
+): Promise<CheckpointManifest | string> {
+  const name = namesOf(job, step).manifest;
+  const found = await store.stat(name);
+  if (found === undefined) return "it has no manifest: its save did not end";
+  if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
+  const manifest = decodeManifest(await whole(store.get(name)));
+  if (typeof manifest === "string") return manifest;
+  const own = manifest.job === job && manifest.step === step;
+  return own ? manifest : `its manifest is of step ${manifest.step} of ${manifest.job}`;
+}
+
+async function whole(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of chunks) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+async function damageOf(
+  store: Store,
+  name: string,
+  { bytes, sha256 }: CheckpointManifest,
+): Promise<string | undefined> {
+  const found = await store.stat(name);
+  if (found === undefined) return "its data is gone";
+  if (found.bytes !== bytes) return `its data has ${found.bytes} of ${bytes} bytes`;
+  const hash = createHash("sha256");
+  for await (const chunk of store.get(name)) hash.update(chunk);
+  return hash.digest("hex") === sha256
+    ? undefined
+    : "the SHA-256 of its data is not its manifest's";
+}
+
+async function* hashed(
+  chunks: Chunks,
+  hash: ReturnType<typeof createHash>,
+): AsyncIterable<Uint8Array> {
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}

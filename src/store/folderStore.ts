@@ -1,0 +1,197 @@
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { dirname, join } from "node:path";
+import { FailureError } from "../job/problem.js";
+import { checkName, type Chunks, type Store, type Stored } from "./store.js";
+import { isDeadPut, putName } from "./unfinishedPut.js";
+
+const readBytes = 2 ** 20;
+
+/**
+ * A store in a folder, which may be on a disk that several machines share. A file is written under
+ * another name beside its own, forced to disk, and renamed, so a kill or a power cut at any point
+ * leaves the old file or the new one. Needs a file system whose rename is atomic (any local one, NFS).
+ */
+export class FolderStore implements Store {
+  readonly #root: string;
+
+  private constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Makes the folder where it is missing, and clears away what killed processes left half written. */
+  static async open(root: string): Promise<FolderStore> {
+    const store = new FolderStore(root);
+    try {
+      await mkdir(root, { recursive: true });
+      for (const path of await store.#paths("")) {
+        if (await isDeadPut(path)) await rm(path, { force: true });
+      }
+    } catch (error) {
+      throw failure(`the store folder ${root} cannot be opened`, error);
+    }
+    return store;
+  }
+
+  async put(name: string, chunks: Chunks): Promise<Stored> {
+    checkName(name);
+    const path = join(this.#root, name);
+    const folder = dirname(path);
+    const unfinished = join(folder, putName(randomUUID()));
+    try {
+      await this.#makeFolder(folder);
+      const stored = await this.#write(unfinished, chunks);
+      await rename(unfinished, path);
+      await syncFolder(folder);
+      return stored;
+    } catch (error) {
+      await rm(unfinished, { force: true });
+      // What the chunks' own source throws is not the store's to explain.
+      throw isSystemError(error)
+        ? failure(`${name} cannot be written to the store ${this.#root}`, error)
+        : error;
+    }
+  }
+
+  async *get(name: string): AsyncIterable<Uint8Array> {
+    checkName(name);
+    const file = await this.#opened(name);
+    try {
+      for (;;) {
+        const chunk = new Uint8Array(readBytes);
+        const { bytesRead } = await file.read(chunk, 0, readBytes);
+        if (bytesRead === 0) return;
+        yield chunk.subarray(0, bytesRead);
+      }
+    } catch (error) {
+      throw isSystemError(error) ? failure(`${name} cannot be read from the store`, error) : error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async stat(name: string): Promise<{ readonly bytes: number } | undefined> {
+    checkName(name);
+    try {
+      const found = await stat(join(this.#root, name));
+      return found.isFile() ? { bytes: found.size } : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw failure(`${name} cannot be looked up in the store ${this.#root}`, error);
+    }
+  }
+
+  async list(prefix: string): Promise<string[]> {
+    const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    if (folder !== "") checkName(folder.slice(0, -1));
+    try {
+      const paths = await this.#paths(folder);
+      return paths
+        .map((path) => path.slice(join(this.#root, "/").length))
+        .filter((name) => name.startsWith(prefix) && !/(^|\/)\./.test(name))
+        .toSorted();
+    } catch (error) {
+      throw failure(`the store ${this.#root} cannot be listed`, error);
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    checkName(name);
+    try {
+      await rm(join(this.#root, name), { force: true });
+    } catch (error) {
+      throw failure(`${name} cannot be deleted from the store ${this.#root}`, error);
+    }
+  }
+
+  async #opened(name: string) {
+    try {
+      return await open(join(this.#root, name), "r");
+    } catch (error) {
+      if (isMissing(error)) {
+        throw new FailureError(`${name} is not in the store ${this.#root}`, { cause: error });
+      }
+      throw failure(`${name} cannot be read from the store ${this.#root}`, error);
+    }
+  }
+
+  /** Everything new is forced to disk up to the root, or a power cut could take the folder itself. */
+  async #makeFolder(folder: string): Promise<void> {
+    const first = await mkdir(folder, { recursive: true });
+    if (first === undefined) return;
+    for (let made = folder; made.length >= first.length; made = dirname(made)) {
+      await syncFolder(dirname(made));
+    }
+  }
+
+  async #write(path: string, chunks: Chunks): Promise<Stored> {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    const file = await open(path, "wx", 0o644);
+    try {
+      for await (const chunk of chunks) {
+        hash.update(chunk);
+        bytes += chunk.length;
+        for (let done = 0; done < chunk.length;) {
+          done += (await file.write(chunk, done)).bytesWritten;
+        }
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    return { sha256: hash.digest("hex"), bytes };
+  }
+
+  /** Paths of all files below a folder of the store, unfinished ones too. */
+  async #paths(folder: string): Promise<string[]> {
+    const path = join(this.#root, folder);
+    let entries: Dirent[];
+    try {
+      entries = await readdir(path, { withFileTypes: true, recursive: true });
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name));
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && codeOf(error) !== undefined;
+}
+
+function isMissing(error: unknown): boolean {
+  return codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
+}
+
+const reasons: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "the disk is full"],
+  ["EDQUOT", "the disk quota is used up"],
+  ["EROFS", "the file system is read-only"],
+  ["EACCES", "permission is denied"],
+]);
+
+function failure(what: string, cause: unknown): FailureError {
+  const code = codeOf(cause) ?? "";
+  const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
+  return new FailureError(`${what}: ${reason}`, { cause });
+}

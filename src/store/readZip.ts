@@ -1,0 +1,76 @@
+import { crc32 } from "node:zlib";
+import { open, type Entry, type ZipFile } from "yauzl";
+import { ConfigError } from "../job/problem.js";
+
+/** yauzl with promises, and with the checks of a stranger's archive. */
+
+const membersMax = 10_000;
+const stored = 0;
+const deflated = 8;
+
+/** Throws ConfigError naming the file when it is missing or no zip archive. */
+export function openZip(path: string): Promise<ZipFile> {
+  return new Promise((resolve, reject) => {
+    open(path, { lazyEntries: true, autoClose: false, strictFileNames: true }, (error, zip) => {
+      // The types have only `zip`; it is undefined when there is an error.
+      if (error === null) resolve(zip);
+      else reject(new ConfigError(`${path} ${reasonOf(error)}`, { cause: error }));
+    });
+  });
+}
+
+/**
+ * The members by name. Throws ConfigError for more than 10,000, one name twice, encryption or another
+ * compression than deflate; yauzl itself refuses absolute names and those with `..`.
+ */
+export function listZip(zip: ZipFile): Promise<ReadonlyMap<string, Entry>> {
+  return new Promise((resolve, reject) => {
+    const members = new Map<string, Entry>();
+    const refuse = (reason: string): void => {
+      reject(new ConfigError(reason));
+    };
+    zip.on("error", (error: Error) => refuse(error.message));
+    zip.on("end", () => resolve(members));
+    zip.on("entry", (entry: Entry) => {
+      const { fileName, compressionMethod } = entry;
+      if (members.has(fileName)) refuse(`it has ${fileName} twice`);
+      else if (entry.isEncrypted()) refuse(`${fileName} is encrypted`);
+      else if (compressionMethod !== stored && compressionMethod !== deflated) {
+        refuse(`${fileName} has compression method ${compressionMethod}`);
+      } else {
+        members.set(fileName, entry);
+        zip.readEntry();
+      }
+    });
+    if (zip.entryCount > membersMax) refuse(`${zip.entryCount} members are over ${membersMax}`);
+    else zip.readEntry();
+  });
+}
+
+/**
+ * The bytes of a member, inflated. Ends with an error when they are not as many as the archive says,
+ * or when their checksum differs.
+ */
+export async function* readMember(zip: ZipFile, entry: Entry): AsyncIterable<Uint8Array> {
+  let checksum = 0;
+  for await (const chunk of await openMember(zip, entry)) {
+    checksum = crc32(chunk, checksum);
+    yield chunk;
+  }
+  if (checksum !== entry.crc32) throw new ConfigError(`${entry.fileName} fails its checksum`);
+}
+
+function openMember(zip: ZipFile, entry: Entry): Promise<AsyncIterable<Uint8Array>> {
+  return new Promise((resolve, reject) => {
+    zip.openReadStream(entry, (error, stream) => {
+      if (error === null) resolve(stream);
+      else reject(error);
+    });
+  });
+}
+
+function reasonOf(error: Error): string {
+  const code = "code" in error ? error.code : undefined;
+  if (code === "ENOENT" || code === "ENOTDIR") return "does not exist";
+  return `is not a readable npz file: ${error.message}`;
+}

@@ -1,0 +1,40 @@
+import { ConfigError } from "../job/problem.js";
+
+/** What a finished `put` has stored. */
+export interface Stored {
+  /** In hexadecimal. */
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+/**
+ * Files by name, shared by coordinator and workers: checkpoints, exports, indexes. A name is made of
+ * parts separated by `/`; a part has letters, digits, `.`, `_` and `-`, and no dot at its start.
+ * Every method throws ConfigError for another name, and FailureError when the store fails.
+ */
+export interface Store {
+  /** All or nothing: whoever reads `name` gets what was there before, or all of the new chunks. */
+  put(name: string, chunks: Chunks): Promise<Stored>;
+  /** The bytes in order; throws FailureError at the first of them when there is no such name. */
+  get(name: string): AsyncIterable<Uint8Array>;
+  stat(name: string): Promise<{ readonly bytes: number } | undefined>;
+  /** All names that start with `prefix`, sorted by code unit. */
+  list(prefix: string): Promise<string[]>;
+  /** Does nothing when there is no such name. */
+  delete(name: string): Promise<void>;
+}
+
+const namePart = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
+const partsMax = 8;
+
+/** Throws ConfigError unless `name` is one that every store takes. */
+export function checkName(name: string): void {
+  const parts = name.split("/");
+  if (parts.length <= partsMax && parts.every((part) => namePart.test(part))) return;
+  throw new ConfigError(
+    `${JSON.stringify(name.slice(0, 200))} is no name for the store: up to ${partsMax} parts of ` +
+      "letters, digits, dots, _ and -, separated by /, none with a dot in front",
+  );
+}

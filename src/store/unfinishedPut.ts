@@ -1,0 +1,52 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+
+/**
+ * Names of files that are being written. They tell whether their writer still lives: by its process
+ * id where boot and process namespace are ours, elsewhere by how long nothing was written.
+ */
+
+/** A live put writes all the time. Another machine's clock may be off by a good part of this. */
+const silentMsMax = 60 * 60 * 1000;
+
+const pattern = /^\.put-([0-9a-z]+)-(\d+)-[0-9a-f-]+$/;
+const unknown = "0";
+const here = processNamespace();
+
+export function putName(unique: string): string {
+  return `.put-${here}-${process.pid}-${unique}`;
+}
+
+/** False for any file that is not such a one. */
+export async function isDeadPut(path: string): Promise<boolean> {
+  const match = pattern.exec(basename(path));
+  if (match === null) return false;
+  const [, namespace, pid] = match;
+  if (namespace === here && here !== unknown && !isAlive(Number(pid))) return true;
+  try {
+    return Date.now() - (await stat(path)).mtimeMs > silentMsMax;
+  } catch {
+    return false; // It was renamed or removed a moment ago.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** Where a process id means one process: a boot of a machine and a container on it. */
+function processNamespace(): string {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
+    const namespace = readlinkSync("/proc/self/ns/pid");
+    return `${boot}${namespace}`.replace(/[^0-9a-z]/g, "");
+  } catch {
+    return unknown;
+  }
+}
