@@ -1,10 +1,128 @@
-import type { RunningServer, ServerOptions } from "./service.js";
-import { FailureError } from "../job/problem.js";
+/** The coordinator's gRPC server: clients and workers on one port. */
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { ConfigError, FailureError } from "../job/problem.js";
+import { isLoopback } from "../process/environment.js";
+import { messageBytesMax } from "../wire/codec.js";
+import { clientStream, serverStream, tokenCheck, unary, type CallHost } from "./grpcCalls.js";
+import { serveSession } from "./grpcSession.js";
+import { asBytes, sessionPath, trainingMethods, type Method } from "./methods.js";
+import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.js";
+
+/** How long calls under way may take at the end before they are cut off. */
+const shutdownMs = 3_000;
+
+const channelOptions = {
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  "grpc.max_receive_message_length": messageBytesMax,
+  "grpc.max_send_message_length": messageBytesMax,
+  "grpc.enable_channelz": 0,
+};
 
 /**
  * Serves clients and workers on one port.
  * ConfigError: a bind address off loopback without a token. FailureError: the port is in use or cannot be bound.
  */
-export function startServer(options: ServerOptions): Promise<RunningServer> {
-  return Promise.reject(new FailureError(`cannot listen on ${options.host}:${options.port}`));
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { host, token } = options;
+  if (token === "" && !isLoopback(host)) {
+    throw new ConfigError(
+      `listening on ${host} needs a token: give a token file, or stay on 127.0.0.1`,
+    );
+  }
+  // Errors reach us as values; grpc-js would print them as well.
+  setLogVerbosity(logVerbosity.NONE);
+
+  const leave = new AbortController();
+  const callHost: CallHost = {
+    refusal: tokenCheck(token),
+    signal: leave.signal,
+    onError: options.onError ?? (() => undefined),
+  };
+  const server = new Server(channelOptions);
+  registerTraining(server, callHost, options.training);
+  server.register<Buffer, Buffer>(
+    sessionPath,
+    (call: Parameters<typeof serveSession>[0]) => serveSession(call, callHost, options.onSession),
+    asBytes,
+    asBytes,
+    "bidi",
+  );
+  const port = await bind(server, host, options.port);
+  return {
+    host,
+    port,
+    close: async (reason) => {
+      leave.abort(reason);
+      await shutDown(server);
+    },
+  };
+}
+
+function registerTraining(server: Server, host: CallHost, handlers: TrainingHandlers): void {
+  const one = <Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    handle: (request: Request) => Promise<Response>,
+  ): boolean =>
+    server.register(path, unary(host, request, response, handle), asBytes, asBytes, "unary");
+  const many = <Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+  ): boolean => {
+    const handler = serverStream(host, request, response, handle);
+    return server.register(path, handler, asBytes, asBytes, "serverStream");
+  };
+
+  const methods = trainingMethods;
+  many(methods.preview, (request, signal) => handlers.preview(request, signal));
+  one(methods.submit, (request) => handlers.submit(request));
+  one(methods.listJobs, () => handlers.listJobs());
+  one(methods.getJob, (name) => handlers.getJob(name));
+  many(methods.watchJob, (name, signal) => handlers.watchJob(name, signal));
+  many(methods.readLogs, (request, signal) => handlers.readLogs(request, signal));
+  one(methods.cancelJob, (name) => handlers.cancelJob(name));
+  one(methods.resumeJob, (name) => handlers.resumeJob(name));
+  one(methods.listWorkers, () => handlers.listWorkers());
+  many(methods.exportWeights, (name, signal) => handlers.exportWeights(name, signal));
+  const { path, request, response } = methods.predict;
+  const predict = clientStream(host, request, response, (parts, signal) =>
+    handlers.predict(parts, signal),
+  );
+  server.register(path, predict, asBytes, asBytes, "clientStream");
+}
+
+/** The port that was bound. A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
+function bind(server: Server, host: string, port: number): Promise<number> {
+  const address = host === "localhost" ? "127.0.0.1" : host;
+  const target = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(new FailureError(bindProblem(error, target), { cause: error }));
+    });
+  });
+}
+
+function bindProblem({ message }: Error, target: string): string {
+  if (message.includes("EADDRINUSE")) {
+    return `${target} is in use by another process; choose another port or stop that process`;
+  }
+  if (message.includes("EACCES")) return `not allowed to listen on ${target}`;
+  if (message.includes("EADDRNOTAVAIL")) return `${target} is no address of this machine`;
+  return `cannot listen on ${target}: ${message}`;
+}
+
+/** tryShutdown waits for every stream of every client, so it gets a deadline. */
+function shutDown(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, shutdownMs);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

@@ -1,0 +1,164 @@
+/**
+ * The client library. Every failure is a ConfigError (the request is wrong) or a FailureError (something outside is), whose
+ * message is one sentence for people.
+ */
+import { randomUUID } from "node:crypto";
+import { hasEnded } from "../control/record.js";
+import { checkJobName, checkRequest } from "../job/request.js";
+import type { JobRequest } from "../job/settings.js";
+import { Channel } from "../link/channel.js";
+import { trainingMethods as methods } from "../link/methods.js";
+import type {
+  JobStatus,
+  LogLine,
+  Prediction,
+  Preview,
+  PreviewUpdate,
+  WorkerStatus,
+} from "../wire/training.js";
+import { evaluationRequest } from "./evaluation.js";
+import { checkPictures, pictureParts } from "./pictures.js";
+import { reconnecting } from "./retry.js";
+import { saveChunks } from "./saveChunks.js";
+
+export type { JobStatus, LogLine, Prediction, Preview, PreviewUpdate, WorkerStatus };
+
+export interface ClientOptions {
+  /** HOST:PORT of the coordinator. */
+  readonly address: string;
+  /** Needed where the coordinator listens off loopback. */
+  readonly token?: string;
+}
+
+export interface WatchOptions {
+  /** Ends the stream, without an error. */
+  readonly signal?: AbortSignal;
+}
+
+export interface LogOptions extends WatchOptions {
+  /** Lines with a greater sequence only; 0, the default, for all. */
+  readonly afterSequence?: number;
+  /** Goes on until the job has ended. */
+  readonly follow?: boolean;
+}
+
+/** A call that only asks or tells. */
+const callMs = 15_000;
+/** Without a preview before it, a worker has to read all of the data first. */
+const submitMs = 600_000;
+/** Uploading pictures, starting TensorFlow and classifying. */
+const predictMs = 600_000;
+
+/** Opens a connection; nothing is sent before the first call. ConfigError: the address is not HOST:PORT. */
+export function connect({ address, token = "" }: ClientOptions): BitfleetClient {
+  return new BitfleetClient(new Channel(address, token));
+}
+
+export class BitfleetClient {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** Ends the connection; calls under way fail. */
+  close(): void {
+    this.#channel.close();
+  }
+
+  /** What the job would be: has a worker read the data, with progress. The last update has the preview. */
+  preview(settings: JobRequest, { signal }: WatchOptions = {}): AsyncIterable<PreviewUpdate> {
+    return this.#channel.serverStream(
+      methods.preview,
+      { settings: checkRequest(settings), requestId: randomUUID() },
+      signal,
+    );
+  }
+
+  /** Queues the job. Repeating it with the same `requestId` is harmless, and answered alike. */
+  async submit(settings: JobRequest, requestId: string = randomUUID()): Promise<JobStatus> {
+    const request = { settings: checkRequest(settings), requestId };
+    return await this.#channel.unary(methods.submit, request, submitMs);
+  }
+
+  /** The newest jobs, each with its last evaluation and without classes. */
+  jobs(): Promise<readonly JobStatus[]> {
+    return this.#channel.unary(methods.listJobs, undefined, callMs);
+  }
+
+  async job(name: string): Promise<JobStatus> {
+    return await this.#channel.unary(methods.getJob, checkJobName(name), callMs);
+  }
+
+  /** The status now and at every change; ends after the status of the ended job. Reconnects by itself. */
+  async *watch(name: string, { signal }: WatchOptions = {}): AsyncGenerator<JobStatus> {
+    checkJobName(name);
+    const open = (onOpen: () => void): AsyncIterable<JobStatus> =>
+      this.#channel.serverStream(methods.watchJob, name, signal, onOpen);
+    for await (const status of reconnecting(open, signal)) {
+      yield status;
+      if (hasEnded(status.state)) return;
+    }
+  }
+
+  /** Lines in order. Reconnects by itself after the last line seen, so that none is missing and none comes twice. */
+  async *logs(name: string, options: LogOptions = {}): AsyncGenerator<LogLine> {
+    checkJobName(name);
+    const { signal, follow = false } = options;
+    let afterSequence = options.afterSequence ?? 0;
+    const open = (onOpen: () => void): AsyncIterable<LogLine> => {
+      const request = { name, afterSequence, follow };
+      return this.#channel.serverStream(methods.readLogs, request, signal, onOpen);
+    };
+    for await (const line of reconnecting(open, signal)) {
+      if (line.sequence <= afterSequence) continue;
+      afterSequence = line.sequence;
+      yield line;
+    }
+  }
+
+  /** Keeps a checkpoint of the last commit. */
+  async cancel(name: string): Promise<JobStatus> {
+    return await this.#channel.unary(methods.cancelJob, checkJobName(name), callMs);
+  }
+
+  /** Queues a cancelled or failed job again; it goes on from its checkpoint. */
+  async resume(name: string): Promise<JobStatus> {
+    return await this.#channel.unary(methods.resumeJob, checkJobName(name), callMs);
+  }
+
+  workers(): Promise<readonly WorkerStatus[]> {
+    return this.#channel.unary(methods.listWorkers, undefined, callMs);
+  }
+
+  /**
+   * Writes a finished job's weights, an npz with BiT's names, to `file`, which appears whole or not at all. Returns its size
+   * in bytes.
+   */
+  async exportWeights(
+    name: string,
+    file: string,
+    options: WatchOptions & { readonly onProgress?: (bytes: number, total: number) => void } = {},
+  ): Promise<number> {
+    const job = checkJobName(name);
+    const chunks = this.#channel.serverStream(methods.exportWeights, job, options.signal);
+    return await saveChunks(chunks, file, options.onProgress);
+  }
+
+  /** Classifies pictures with a finished job's weights; scores come best first. */
+  async predict(job: string, files: readonly string[]): Promise<readonly Prediction[]> {
+    await checkPictures(files);
+    const parts = pictureParts(checkJobName(job), files);
+    return await this.#channel.clientStream(methods.predict, parts, predictMs);
+  }
+
+  /**
+   * Evaluates a finished job's weights on its validation examples, or on another folder: a job of no steps. Returns the
+   * status of that job, which can be watched.
+   */
+  async evaluate(name: string, validation?: string): Promise<JobStatus> {
+    const { settings } = await this.job(name);
+    const taken = new Set((await this.jobs()).map((job) => job.name));
+    return await this.submit(evaluationRequest(settings, taken, validation));
+  }
+}

@@ -1,0 +1,51 @@
+/** Pictures on their way to the coordinator. */
+import { open, stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { ConfigError } from "../job/problem.js";
+import type { PredictPart } from "../wire/training.js";
+
+export const picturesMax = 256;
+const pictureBytesMax = 64 * 1024 * 1024;
+const partBytes = 512 * 1024;
+
+/** ConfigError names the first file that is none, is empty or is too large, before anything is sent. */
+export async function checkPictures(files: readonly string[]): Promise<void> {
+  if (files.length === 0) throw new ConfigError("no picture is named");
+  if (files.length > picturesMax) {
+    throw new ConfigError(`${files.length} pictures, at most ${picturesMax} at once`);
+  }
+  for (const file of files) {
+    const entry = await stat(file).catch((error: unknown) => {
+      throw new ConfigError(`cannot read ${file}`, { cause: error });
+    });
+    if (!entry.isFile()) throw new ConfigError(`${file} is no file`);
+    if (entry.size === 0) throw new ConfigError(`${file} is empty`);
+    if (entry.size > pictureBytesMax) {
+      throw new ConfigError(`${file} has ${entry.size} bytes, at most ${pictureBytesMax} allowed`);
+    }
+  }
+}
+
+/** The parts of all pictures in order; a picture is called by its path as given. */
+export async function* pictureParts(
+  job: string,
+  files: readonly string[],
+): AsyncGenerator<PredictPart> {
+  yield { job, picture: "", data: new Uint8Array(0) };
+  for (const file of files) {
+    yield { job: "", picture: pictureName(file), data: new Uint8Array(0) };
+    const handle = await open(file);
+    try {
+      for await (const data of handle.createReadStream({ highWaterMark: partBytes })) {
+        if (data instanceof Uint8Array) yield { job: "", picture: "", data };
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/** The wire bounds names; the end of a long path says more than its beginning. */
+function pictureName(file: string): string {
+  return file.length <= 1024 ? file : basename(file).slice(-1024);
+}

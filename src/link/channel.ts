@@ -1,0 +1,182 @@
+/** Calls to the coordinator in plain values and sentences. */
+import { once } from "node:events";
+import {
+  Client,
+  credentials,
+  logVerbosity,
+  Metadata,
+  setLogVerbosity,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { parseAddress } from "../process/environment.js";
+import { messageBytesMax, type Codec } from "../wire/codec.js";
+import { buffer } from "./bytes.js";
+import { asBytes, type Method } from "./methods.js";
+import { fromStatus, problem } from "./status.js";
+
+/** How long the caller of a stream waits for its first message is its own affair: streams have no deadline. */
+const channelOptions = {
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.keepalive_permit_without_calls": 1,
+  "grpc.max_receive_message_length": messageBytesMax,
+  "grpc.max_send_message_length": messageBytesMax,
+  "grpc.enable_channelz": 0,
+  // A coordinator is reached directly, whatever proxies the environment names.
+  "grpc.enable_http_proxy": 0,
+  "grpc.initial_reconnect_backoff_ms": 200,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  // Otherwise a new client inherits the waiting time of one that has failed before.
+  "grpc.use_local_subchannel_pool": 1,
+};
+
+/** One connection. Every failure is a ConfigError or FailureError with a sentence; UnreachableError may pass by itself. */
+export class Channel {
+  readonly address: string;
+  readonly #client: Client;
+  readonly #metadata = new Metadata();
+
+  /** ConfigError: `address` is not HOST:PORT. An empty token is none. */
+  constructor(address: string, token: string) {
+    const { host, port } = parseAddress(address, "the coordinator's address");
+    setLogVerbosity(logVerbosity.NONE);
+    this.address = address;
+    const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    this.#client = new Client(target, credentials.createInsecure(), channelOptions);
+    if (token !== "") this.#metadata.set("authorization", `Bearer ${token}`);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  unary<Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    value: Request,
+    deadlineMs: number,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const argument = buffer(request.encode(value));
+      const options = { deadline: Date.now() + deadlineMs };
+      const done = (error: ServiceError | null, bytes?: Buffer): void => {
+        if (error !== null) reject(fromStatus(error, this.address));
+        else decodeInto(response, bytes, this.address, resolve, reject);
+      };
+      this.#client.makeUnaryRequest(
+        path,
+        asBytes,
+        asBytes,
+        argument,
+        this.#metadata,
+        options,
+        done,
+      );
+    });
+  }
+
+  /**
+   * Reads no faster than the caller; leaving the loop or aborting the signal cancels the call. An abort ends the loop.
+   * `onOpen` is called when the coordinator has taken the call, before the first value.
+   */
+  async *serverStream<Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    value: Request,
+    signal?: AbortSignal,
+    onOpen: () => void = () => undefined,
+  ): AsyncGenerator<Response> {
+    if (isAborted(signal)) return;
+    const argument = buffer(request.encode(value));
+    const call = this.#client.makeServerStreamRequest<Buffer, Buffer>(
+      path,
+      asBytes,
+      asBytes,
+      argument,
+      this.#metadata,
+    );
+    call.once("metadata", onOpen);
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      for await (const bytes of messages(call)) yield response.decode(bytes);
+    } catch (error) {
+      if (!isAborted(signal)) throw problem(error, this.address);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      call.cancel();
+    }
+  }
+
+  /** Sends no faster than the coordinator takes; an answer before the end of `values` ends the sending. */
+  clientStream<Request, Response>(
+    { path, request, response }: Method<Request, Response>,
+    values: AsyncIterable<Request>,
+    deadlineMs: number,
+  ): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const answered = new AbortController();
+      const done = (error: ServiceError | null, bytes?: Buffer): void => {
+        answered.abort();
+        if (error !== null) reject(fromStatus(error, this.address));
+        else decodeInto(response, bytes, this.address, resolve, reject);
+      };
+      const options = { deadline: Date.now() + deadlineMs };
+      const call = this.#client.makeClientStreamRequest<Buffer, Buffer>(
+        path,
+        asBytes,
+        asBytes,
+        this.#metadata,
+        options,
+        done,
+      );
+      feed(call, values, request, answered.signal).catch((error: unknown) => {
+        if (!answered.signal.aborted) call.cancel();
+        reject(problem(error, this.address));
+      });
+    });
+  }
+
+  /** The worker's stream, as bytes. */
+  session(path: string): ClientDuplexStream<Buffer, Buffer> {
+    return this.#client.makeBidiStreamRequest(path, asBytes, asBytes, this.#metadata);
+  }
+}
+
+/** A call, since the compiler takes the flag for one that never changes. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+/** grpc-js types the messages of a readable as unknown to `for await`. */
+async function* messages(call: ClientReadableStream<Buffer>): AsyncGenerator<Buffer> {
+  for await (const bytes of call) if (Buffer.isBuffer(bytes)) yield bytes;
+}
+
+async function feed<Request>(
+  call: ClientWritableStream<Buffer>,
+  values: AsyncIterable<Request>,
+  request: Codec<Request>,
+  answered: AbortSignal,
+): Promise<void> {
+  for await (const value of values) {
+    if (answered.aborted) return;
+    if (!call.write(buffer(request.encode(value)))) await once(call, "drain", { signal: answered });
+  }
+  call.end();
+}
+
+function decodeInto<Response>(
+  codec: Codec<Response>,
+  bytes: Buffer | undefined,
+  address: string,
+  resolve: (value: Response) => void,
+  reject: (error: unknown) => void,
+): void {
+  try {
+    resolve(codec.decode(bytes ?? Buffer.alloc(0)));
+  } catch (error) {
+    reject(problem(error, address));
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Handlers in plain values -> handlers of grpc-js. Requests arrive as bytes and are decoded here, inside the call, so that a
+ * malformed one is answered with its sentence.
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { once } from "node:events";
+import {
+  Metadata,
+  status,
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
+import type { Codec } from "../wire/codec.js";
+import { buffer } from "./bytes.js";
+import { isInternal, leaving, toStatus, type CallStatus } from "./status.js";
+
+/** What every call needs of its server. */
+export interface CallHost {
+  /** undefined: the call may go on. */
+  refusal(metadata: Metadata): CallStatus | undefined;
+  /** Aborts when the server shuts down; its reason is a string. */
+  readonly signal: AbortSignal;
+  onError(error: unknown): void;
+}
+
+/** Compares hashes, so that the time taken tells nothing about the token, its length included. */
+export function tokenCheck(token: string): CallHost["refusal"] {
+  if (token === "") return () => undefined;
+  const expected = digest(`Bearer ${token}`);
+  return (metadata) => {
+    const given = metadata.get("authorization").map(String)[0];
+    if (given === undefined) return refused("none was given");
+    return timingSafeEqual(digest(given), expected)
+      ? undefined
+      : refused("it is not the right one");
+  };
+}
+
+function digest(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+function refused(details: string): CallStatus {
+  return { code: status.UNAUTHENTICATED, details };
+}
+
+export function unary<Request, Response>(
+  host: CallHost,
+  request: Codec<Request>,
+  response: Codec<Response>,
+  handle: (request: Request) => Promise<Response>,
+): handleUnaryCall<Buffer, Buffer> {
+  return (call, callback) => {
+    const refusal = host.refusal(call.metadata);
+    if (refusal) {
+      callback(refusal);
+      return;
+    }
+    const answer = async (): Promise<Buffer> =>
+      buffer(response.encode(await handle(request.decode(call.request))));
+    answer().then(
+      (bytes) => callback(null, bytes),
+      (error: unknown) => callback(report(host, error)),
+    );
+  };
+}
+
+export function serverStream<Request, Response>(
+  host: CallHost,
+  request: Codec<Request>,
+  response: Codec<Response>,
+  handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+): handleServerStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    const refusal = host.refusal(call.metadata);
+    if (refusal) {
+      call.emit("error", refusal);
+      return;
+    }
+    const { signal, release } = callSignal(call, host);
+    // At once, so that a client knows of the connection although the first value may take long.
+    call.sendMetadata(new Metadata());
+    pump(call, signal, response, () => handle(request.decode(call.request), signal))
+      .then(
+        () => call.end(),
+        (error: unknown) => {
+          if (!call.cancelled) call.emit("error", endOf(host, error));
+        },
+      )
+      .finally(release);
+  };
+}
+
+export function clientStream<Request, Response>(
+  host: CallHost,
+  request: Codec<Request>,
+  response: Codec<Response>,
+  handle: (requests: AsyncIterable<Request>, signal: AbortSignal) => Promise<Response>,
+): handleClientStreamingCall<Buffer, Buffer> {
+  return (call, callback) => {
+    const refusal = host.refusal(call.metadata);
+    if (refusal) {
+      callback(refusal);
+      return;
+    }
+    const { signal, release } = callSignal(call, host);
+    Promise.race([handle(decoded(call, request), signal), aborted(signal)])
+      .then(
+        (value) => callback(null, buffer(response.encode(value))),
+        (error: unknown) => callback(endOf(host, error)),
+      )
+      .finally(release);
+  };
+}
+
+async function* decoded<Request>(
+  call: AsyncIterable<Buffer>,
+  request: Codec<Request>,
+): AsyncGenerator<Request> {
+  for await (const bytes of call) yield request.decode(bytes);
+}
+
+/** Pulls the next value only once the last was taken off our hands. Rejects with the reason of the signal. */
+async function pump<Response>(
+  call: ServerWritableStream<Buffer, Buffer>,
+  signal: AbortSignal,
+  response: Codec<Response>,
+  open: () => AsyncIterable<Response>,
+): Promise<void> {
+  const stop = aborted(signal);
+  const iterator = open()[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), stop]);
+      if (next.done === true) return;
+      if (!call.write(buffer(response.encode(next.value)))) {
+        await Promise.race([once(call, "drain", { signal }), stop]);
+      }
+    }
+  } finally {
+    // Not awaited: a handler that is deaf to its signal holds up nobody.
+    iterator.return?.().then(undefined, () => undefined);
+  }
+}
+
+/** Never resolves; rejects when the signal aborts. */
+function aborted(signal: AbortSignal): Promise<never> {
+  const promise = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new Aborted(String(signal.reason)));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  promise.catch(() => undefined);
+  return promise;
+}
+
+class Aborted extends Error {}
+
+function callSignal(
+  call: { on(event: "cancelled", listener: () => void): unknown },
+  host: CallHost,
+): { readonly signal: AbortSignal; readonly release: () => void } {
+  const controller = new AbortController();
+  const leave = (): void => controller.abort(host.signal.reason);
+  call.on("cancelled", () => controller.abort("the client has gone"));
+  if (host.signal.aborted) leave();
+  else host.signal.addEventListener("abort", leave, { once: true });
+  return {
+    signal: controller.signal,
+    release: () => {
+      host.signal.removeEventListener("abort", leave);
+      controller.abort("the call has ended");
+    },
+  };
+}
+
+/** A handler may throw anything once its signal has aborted; that is no error then. */
+function endOf(host: CallHost, error: unknown): CallStatus {
+  if (error instanceof Aborted || host.signal.aborted) return leaving(String(host.signal.reason));
+  return report(host, error);
+}
+
+function report(host: CallHost, error: unknown): CallStatus {
+  if (isInternal(error)) host.onError(error);
+  return toStatus(error);
+}

@@ -1,0 +1,93 @@
+/** Problems <-> gRPC statuses. A sentence made for people crosses the wire; any other error stays here. */
+import { status, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { ConfigError, FailureError, WireError } from "../job/problem.js";
+import { NotFoundError } from "./service.js";
+
+/** Percent-encoded into a header, whose size http2 bounds. */
+const detailsMax = 2048;
+
+export interface CallStatus {
+  readonly code: status;
+  readonly details: string;
+}
+
+/** What a client is told of an error. */
+export function toStatus(error: unknown): CallStatus {
+  if (error instanceof NotFoundError) return sentence(status.NOT_FOUND, error);
+  if (error instanceof ConfigError) return sentence(status.INVALID_ARGUMENT, error);
+  if (error instanceof WireError) return sentence(status.INVALID_ARGUMENT, error);
+  if (error instanceof FailureError) return sentence(status.FAILED_PRECONDITION, error);
+  return { code: status.INTERNAL, details: "the coordinator had an internal error; see its log" };
+}
+
+export function isInternal(error: unknown): boolean {
+  return toStatus(error).code === status.INTERNAL;
+}
+
+function sentence(code: status, error: Error): CallStatus {
+  return { code, details: error.message.slice(0, detailsMax) };
+}
+
+/** The connection, not the request, is at fault: the same call may succeed later. */
+export class UnreachableError extends FailureError {}
+
+/** What a status means to the caller of `address`. */
+export function fromStatus(failure: StatusObject | ServiceError, address: string): Error {
+  const { code, details } = failure;
+  switch (code) {
+    case status.NOT_FOUND:
+      return new NotFoundError(details);
+    case status.INVALID_ARGUMENT:
+      return new ConfigError(details);
+    case status.FAILED_PRECONDITION:
+      return new FailureError(details);
+    case status.UNAUTHENTICATED:
+      return new FailureError(`the coordinator at ${address} refused the token: ${details}`);
+    case status.UNAVAILABLE:
+      return new UnreachableError(unavailable(details, address));
+    case status.DEADLINE_EXCEEDED:
+      return new UnreachableError(`the coordinator at ${address} did not answer in time`);
+    case status.CANCELLED:
+      return new UnreachableError(`the call to ${address} was cut off`);
+    case status.UNIMPLEMENTED:
+      return new FailureError(`${address} is no Bitfleet coordinator, or one of another version`);
+    case status.RESOURCE_EXHAUSTED:
+      return new FailureError(`a message to or from ${address} is too large: ${details}`);
+    default:
+      return new FailureError(`the coordinator at ${address} failed: ${details}`);
+  }
+}
+
+/** What went wrong in a call, as a sentence. */
+export function problem(error: unknown, address: string): Error {
+  if (error instanceof WireError) {
+    return new FailureError(`the coordinator at ${address} sent ${error.message}`);
+  }
+  if (isServiceError(error)) return fromStatus(error, address);
+  return error instanceof Error ? error : new FailureError(String(error));
+}
+
+/** grpc-js has no class for its errors. */
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && "details" in error;
+}
+
+/** Whether another attempt of a worker would end alike. `greeted`: the coordinator has accepted its hello. */
+export function isRefusal(code: status, greeted: boolean): boolean {
+  const permanent: readonly status[] = [status.UNAUTHENTICATED, status.UNIMPLEMENTED];
+  return permanent.includes(code) || (code === status.INVALID_ARGUMENT && !greeted);
+}
+
+/** grpc-js's own texts hold addresses and internals; ours ("shutting down") are told. */
+function unavailable(details: string, address: string): string {
+  return details.startsWith(leavingPrefix)
+    ? `the coordinator at ${address} ${details.slice(leavingPrefix.length)}`
+    : `cannot reach the coordinator at ${address}`;
+}
+
+const leavingPrefix = "coordinator: ";
+
+/** The server itself goes away. */
+export function leaving(reason: string): CallStatus {
+  return { code: status.UNAVAILABLE, details: `${leavingPrefix}${reason.slice(0, detailsMax)}` };
+}
