@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { DataSummary } from "../job/decisions.js";
 import { assert, WireError } from "../job/problem.js";
 
 /** One picture, as it was when the job was submitted. */
@@ -35,19 +36,8 @@ export interface DataIndex {
   readonly digest: string;
 }
 
-/** What a plan shows of the data before anything is trained. */
-export interface DataSummary {
-  readonly classes: readonly string[];
-  /** Examples per class. */
-  readonly trainingCounts: readonly number[];
-  readonly validationCounts: readonly number[];
-  readonly medianWidth: number;
-  readonly medianHeight: number;
-  readonly digest: string;
-}
-
 const version = 1;
-const encodedBytesMax = 500_000_000; // JavaScript strings end at 536 million characters.
+export const encodedBytesMax = 500_000_000; // JavaScript strings end at 536 million characters.
 const classesMax = 100_000;
 const examplesMax = 3_000_000;
 const pathLengthMax = 4096;

@@ -1,19 +1,25 @@
-import { Buffer } from "node:buffer";
 import type { Store } from "../store/store.js";
-import { decodeIndex, encodeIndex, type DataIndex } from "./dataIndex.js";
+import { decodeIndex, encodedBytesMax, encodeIndex, type DataIndex } from "./dataIndex.js";
+import { FailureError } from "../job/problem.js";
 
-/** An index's name in the store: what it holds is what its name says. */
-export function indexName(digest: string): string {
-  return `indexes/${digest}.json`;
-}
-
+/** Keeps an index in the store under its digest, where every worker finds it. */
 export async function storeIndex(store: Store, index: DataIndex): Promise<void> {
-  await store.put(indexName(index.digest), [encodeIndex(index)]);
+  await store.put(nameOf(index.digest), [encodeIndex(index)]);
 }
 
-/** Throws FailureError when it is not there, WireError when it is damaged. */
+/** Throws FailureError when the store has no such index, WireError when it is not of this digest. */
 export async function readIndex(store: Store, digest: string): Promise<DataIndex> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of store.get(indexName(digest))) chunks.push(chunk);
-  return decodeIndex(Buffer.concat(chunks), digest);
+  const name = nameOf(digest);
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of store.get(name)) {
+    bytes += part.length;
+    if (bytes > encodedBytesMax) throw new FailureError(`${name} is over ${encodedBytesMax} bytes`);
+    parts.push(part);
+  }
+  return decodeIndex(Buffer.concat(parts), digest);
+}
+
+function nameOf(digest: string): string {
+  return `indexes/${digest}.json`;
 }

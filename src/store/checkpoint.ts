@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { TensorSpec } from "../bit/architecture.js";
+import { architecture, tensors, type Architecture, type TensorSpec } from "../bit/architecture.js";
 import { assert, FailureError } from "../job/problem.js";
 import { parameterDigest } from "./digest.js";
 import {
@@ -22,10 +22,9 @@ export interface CheckpointState {
   readonly attempt: number;
   readonly step: number;
   readonly term: number;
-  readonly model: string;
+  readonly model: Architecture;
   readonly classes: number;
-  readonly specs: readonly TensorSpec[];
-  /** Flat, in the order of the specs. */
+  /** Flat, in the order of the npz names. */
   readonly parameters: Float32Array;
   readonly momentum: Float32Array;
 }
@@ -35,28 +34,44 @@ export interface SkippedCheckpoint {
   readonly reason: string;
 }
 
-/** Throws FailureError when the store fails, or when a number is not finite: that is never saved. */
+/**
+ * Throws FailureError when the store fails, or when a number is not finite: that is never saved.
+ * `specs` differ from the model's own in tests only.
+ */
 export async function saveCheckpoint(
   store: Store,
   state: CheckpointState,
+  specs = tensors(state.model, state.classes),
 ): Promise<CheckpointManifest> {
-  const { job, attempt, step, term, model, classes, specs } = state;
-  const tensors = namedTensors(specs, state);
-  for (const { name, values } of tensors) {
+  const { job, attempt, step, term, classes } = state;
+  const named = namedTensors(specs, state);
+  for (const { name, values } of named) {
     const bad = values.findIndex((value) => !Number.isFinite(value));
     if (bad < 0) continue;
     const what = `${name} has ${values[bad] ?? 0} at ${bad}`;
     throw new FailureError(`step ${step} of ${job} is not saved as a checkpoint: ${what}`);
   }
   const names = namesOf(job, step);
-  const { sha256, bytes } = await store.put(names.data, safetensorsChunks(tensors));
+  const { sha256, bytes } = await store.put(names.data, safetensorsChunks(named));
   const manifest: CheckpointManifest = {
-    ...{ job, attempt, step, term, model, classes, sha256, bytes },
+    ...{ name: names.data, job, attempt, step, term, classes, sha256, bytes },
+    model: state.model.name,
     layoutDigest: layoutDigest(specs),
     parameterDigest: parameterDigest(state.parameters),
   };
   await store.put(names.manifest, [encodeManifest(manifest)]);
   return manifest;
+}
+
+/** Throws FailureError when there is none, or it is damaged. Does not look at the data. */
+export async function readManifest(
+  store: Store,
+  job: string,
+  step: number,
+): Promise<CheckpointManifest> {
+  const manifest = await findManifest(store, job, step);
+  if (typeof manifest !== "string") return manifest;
+  throw new FailureError(`the checkpoint ${namesOf(job, step).data} cannot be used: ${manifest}`);
 }
 
 /**
@@ -73,7 +88,7 @@ export async function newestCheckpoint(
   const skipped: SkippedCheckpoint[] = [];
   for (const step of await stepsOf(store, job)) {
     const name = namesOf(job, step).data;
-    const manifest = await readManifest(store, job, step);
+    const manifest = await findManifest(store, job, step);
     const reason = typeof manifest === "string" ? manifest : await damageOf(store, name, manifest);
     if (reason === undefined && typeof manifest !== "string") return { manifest, skipped };
     skipped.push({ name, reason: reason ?? "" });
@@ -85,9 +100,9 @@ export async function newestCheckpoint(
 export async function loadCheckpoint(
   store: Store,
   manifest: CheckpointManifest,
-  specs: readonly TensorSpec[],
+  specs = tensors(architecture(manifest.model), manifest.classes),
 ): Promise<{ readonly parameters: Float32Array; readonly momentum: Float32Array }> {
-  const name = namesOf(manifest.job, manifest.step).data;
+  const { name } = manifest;
   const refuse = (reason: string): never => {
     throw new FailureError(`the checkpoint ${name} cannot be used: ${reason}`);
   };
@@ -121,7 +136,7 @@ export async function pruneCheckpoints(store: Store, job: string, keep: number):
       await store.delete(data);
       continue;
     }
-    const read = await readManifest(store, job, step);
+    const read = await findManifest(store, job, step);
     if (typeof read !== "string" && (await store.stat(data))?.bytes === read.bytes) complete += 1;
   }
 }
@@ -154,7 +169,7 @@ async function stepsOf(store: Store, job: string): Promise<readonly number[]> {
   return [...new Set(steps)].toSorted((a, b) => b - a);
 }
 
-async function readManifest(
+async function findManifest(
   store: Store,
   job: string,
   step: number,
@@ -165,8 +180,9 @@ async function readManifest(
   if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
   const manifest = decodeManifest(await whole(store.get(name)));
   if (typeof manifest === "string") return manifest;
-  const own = manifest.job === job && manifest.step === step;
-  return own ? manifest : `its manifest is of step ${manifest.step} of ${manifest.job}`;
+  return manifest.name === namesOf(job, step).data
+    ? manifest
+    : `its manifest is that of ${manifest.name}`;
 }
 
 async function whole(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

@@ -34,9 +34,14 @@ export class FolderStore implements Store {
     return store;
   }
 
-  async put(name: string, chunks: Chunks): Promise<Stored> {
+  /** Where the bytes of `name` are, or would be: for readers that need a file. */
+  path(name: string): string {
     checkName(name);
-    const path = join(this.#root, name);
+    return join(this.#root, name);
+  }
+
+  async put(name: string, chunks: Chunks): Promise<Stored> {
+    const path = this.path(name);
     const folder = dirname(path);
     const unfinished = join(folder, putName(randomUUID()));
     try {
@@ -55,7 +60,6 @@ export class FolderStore implements Store {
   }
 
   async *get(name: string): AsyncIterable<Uint8Array> {
-    checkName(name);
     const file = await this.#opened(name);
     try {
       for (;;) {
@@ -72,9 +76,9 @@ export class FolderStore implements Store {
   }
 
   async stat(name: string): Promise<{ readonly bytes: number } | undefined> {
-    checkName(name);
+    const path = this.path(name);
     try {
-      const found = await stat(join(this.#root, name));
+      const found = await stat(path);
       return found.isFile() ? { bytes: found.size } : undefined;
     } catch (error) {
       if (isMissing(error)) return undefined;
@@ -97,17 +101,18 @@ export class FolderStore implements Store {
   }
 
   async delete(name: string): Promise<void> {
-    checkName(name);
+    const path = this.path(name);
     try {
-      await rm(join(this.#root, name), { force: true });
+      await rm(path, { force: true });
     } catch (error) {
       throw failure(`${name} cannot be deleted from the store ${this.#root}`, error);
     }
   }
 
   async #opened(name: string) {
+    const path = this.path(name);
     try {
-      return await open(join(this.#root, name), "r");
+      return await open(path, "r");
     } catch (error) {
       if (isMissing(error)) {
         throw new FailureError(`${name} is not in the store ${this.#root}`, { cause: error });

@@ -3,6 +3,8 @@ import type { TensorSpec } from "../bit/architecture.js";
 
 /** What makes a checkpoint valid: written after its data, it says what the data has to be. */
 export interface CheckpointManifest {
+  /** Of the safetensors file in the store. */
+  readonly name: string;
   readonly job: string;
   readonly attempt: number;
   /** Updates applied. */
@@ -30,11 +32,11 @@ export function layoutDigest(specs: readonly TensorSpec[]): string {
 
 /** One spelling for one manifest, with a digest of itself, so that no byte of it can change unseen. */
 export function encodeManifest(manifest: CheckpointManifest): Uint8Array {
-  const { job, attempt, step, term, model, classes } = manifest;
+  const { name, job, attempt, step, term, model, classes } = manifest;
   const { layoutDigest, parameterDigest, sha256, bytes } = manifest;
   const body = {
     format,
-    ...{ job, attempt, step, term, model, classes },
+    ...{ name, job, attempt, step, term, model, classes },
     ...{ layoutDigest, parameterDigest, sha256, bytes },
   };
   const self = createHash("sha256").update(JSON.stringify(body)).digest("hex");
@@ -55,6 +57,7 @@ export function decodeManifest(encoded: Uint8Array): CheckpointManifest | string
     return typeof value === "number" && Number.isSafeInteger(value) ? value : -1;
   };
   const manifest: CheckpointManifest = {
+    name: text("name"),
     job: text("job"),
     attempt: count("attempt"),
     step: count("step"),
