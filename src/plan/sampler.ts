@@ -16,7 +16,7 @@ export interface SamplePlan {
   /** Pictures are squashed to `resize` x `resize`, then cut to `crop` x `crop`. */
   readonly resize: number;
   readonly crop: number;
-  /** Off: the cut is taken from the middle. */
+  /** Off: pictures are squashed to `crop` x `crop`, with nothing cut away. */
   readonly randomCrop: boolean;
   readonly flip: boolean;
   /** Alpha of the Beta distribution of MixUp's coefficient; 0 is off. */
@@ -83,10 +83,9 @@ export class Sampler {
     const { seed, resize, crop, randomCrop, flip } = this.#plan;
     const bits = (use: number): number => hash32(seed, use, epoch, example);
     const places = resize - crop + 1;
-    const middle = Math.floor((resize - crop) / 2);
     return {
-      top: randomCrop ? scale32(bits(purpose.top), places) : middle,
-      left: randomCrop ? scale32(bits(purpose.left), places) : middle,
+      top: randomCrop ? scale32(bits(purpose.top), places) : 0,
+      left: randomCrop ? scale32(bits(purpose.left), places) : 0,
       flip: flip && bits(purpose.flip) % 2 === 1,
     };
   }
