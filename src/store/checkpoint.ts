@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { architecture, tensors, type Architecture, type TensorSpec } from "../bit/architecture.js";
+import type { TensorSpec } from "../bit/architecture.js";
 import { assert, FailureError } from "../job/problem.js";
 import { parameterDigest } from "./digest.js";
 import {
@@ -22,9 +22,10 @@ export interface CheckpointState {
   readonly attempt: number;
   readonly step: number;
   readonly term: number;
-  readonly model: Architecture;
+  readonly model: string;
   readonly classes: number;
-  /** Flat, in the order of the npz names. */
+  readonly specs: readonly TensorSpec[];
+  /** Flat, in the order of the specs. */
   readonly parameters: Float32Array;
   readonly momentum: Float32Array;
 }
@@ -34,16 +35,12 @@ export interface SkippedCheckpoint {
   readonly reason: string;
 }
 
-/**
- * Throws FailureError when the store fails, or when a number is not finite: that is never saved.
- * `specs` differ from the model's own in tests only.
- */
+/** Throws FailureError when the store fails, or when a number is not finite: that is never saved. */
 export async function saveCheckpoint(
   store: Store,
   state: CheckpointState,
-  specs = tensors(state.model, state.classes),
 ): Promise<CheckpointManifest> {
-  const { job, attempt, step, term, classes } = state;
+  const { job, attempt, step, term, model, classes, specs } = state;
   const named = namedTensors(specs, state);
   for (const { name, values } of named) {
     const bad = values.findIndex((value) => !Number.isFinite(value));
@@ -54,8 +51,7 @@ export async function saveCheckpoint(
   const names = namesOf(job, step);
   const { sha256, bytes } = await store.put(names.data, safetensorsChunks(named));
   const manifest: CheckpointManifest = {
-    ...{ name: names.data, job, attempt, step, term, classes, sha256, bytes },
-    model: state.model.name,
+    ...{ name: names.data, job, attempt, step, term, model, classes, sha256, bytes },
     layoutDigest: layoutDigest(specs),
     parameterDigest: parameterDigest(state.parameters),
   };
@@ -71,7 +67,7 @@ export async function readManifest(
 ): Promise<CheckpointManifest> {
   const manifest = await findManifest(store, job, step);
   if (typeof manifest !== "string") return manifest;
-  throw new FailureError(`the checkpoint ${namesOf(job, step).data} cannot be used: ${manifest}`);
+  throw new FailureError(`the checkpoint ${checkpointName(job, step)} cannot be used: ${manifest}`);
 }
 
 /**
@@ -87,7 +83,7 @@ export async function newestCheckpoint(
 }> {
   const skipped: SkippedCheckpoint[] = [];
   for (const step of await stepsOf(store, job)) {
-    const name = namesOf(job, step).data;
+    const name = checkpointName(job, step);
     const manifest = await findManifest(store, job, step);
     const reason = typeof manifest === "string" ? manifest : await damageOf(store, name, manifest);
     if (reason === undefined && typeof manifest !== "string") return { manifest, skipped };
@@ -100,7 +96,7 @@ export async function newestCheckpoint(
 export async function loadCheckpoint(
   store: Store,
   manifest: CheckpointManifest,
-  specs = tensors(architecture(manifest.model), manifest.classes),
+  specs: readonly TensorSpec[],
 ): Promise<{ readonly parameters: Float32Array; readonly momentum: Float32Array }> {
   const { name } = manifest;
   const refuse = (reason: string): never => {
@@ -141,9 +137,14 @@ export async function pruneCheckpoints(store: Store, job: string, keep: number):
   }
 }
 
+/** The name of a checkpoint's data in the store. */
+export function checkpointName(job: string, step: number): string {
+  return `jobs/${job}/checkpoint-${String(step).padStart(8, "0")}.safetensors`;
+}
+
 function namesOf(job: string, step: number): { readonly data: string; readonly manifest: string } {
-  const name = `jobs/${job}/checkpoint-${String(step).padStart(8, "0")}`;
-  return { data: `${name}.safetensors`, manifest: `${name}.json` };
+  const data = checkpointName(job, step);
+  return { data, manifest: data.replace(/safetensors$/, "json") };
 }
 
 function namedTensors(
@@ -180,7 +181,7 @@ async function findManifest(
   if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
   const manifest = decodeManifest(await whole(store.get(name)));
   if (typeof manifest === "string") return manifest;
-  return manifest.name === namesOf(job, step).data
+  return manifest.name === checkpointName(job, step)
     ? manifest
     : `its manifest is that of ${manifest.name}`;
 }
