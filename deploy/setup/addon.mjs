@@ -50,6 +50,7 @@ export function addonStep({ root, toolchain, tensorflow, addon, recorded, say })
         say("compiling the tfjs-node-gpu addon from its sources (about 15 seconds)");
         await compile({ root, home, tensorflow, output: cached });
       }
+      say(`pointing tfjs-node-gpu at libtensorflow ${tensorflow.version} in ${tensorflow.folder}`);
       // The folder is linked, not its files: the libraries then find nvidia/ beside the real one.
       pointLink(libraryLink, tensorflow.folder);
       mkdirSync(dirname(binding), { recursive: true });

@@ -29,11 +29,14 @@ const checks = {
   pip: async () => (await run("python3", ["-m", "pip", "--version"])).code === 0,
 };
 
+const known = new Set();
+
 /** Names everything at once that is missing of `tools`, with the command that installs it. */
 export async function checkTools(tools) {
   const missing = [];
   for (const tool of new Set(tools)) {
-    if (!(await checks[tool]())) missing.push(tool);
+    if (known.has(tool) || (await checks[tool]())) known.add(tool);
+    else missing.push(tool);
   }
   if (missing.length === 0) return;
   const manager = ["apt", "dnf", "zypper", "pacman"].find((name) => findOnPath(name) !== undefined);

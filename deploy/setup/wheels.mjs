@@ -10,13 +10,10 @@ import { wheelPython } from "./versions.mjs";
 const unpackProgram = fileURLToPath(new URL("./unpack.py", import.meta.url));
 const architectures = { x64: "x86_64", arm64: "aarch64" };
 
-/** Oldest glibc first: pip takes a wheel that carries any of these tags, or none. */
+/** A wheel's tag names the oldest glibc that it runs with; pip takes those that are listed here. */
 const manylinux = [
-  "manylinux1",
-  "manylinux2014",
-  "manylinux_2_17",
-  "manylinux_2_27",
-  "manylinux_2_28",
+  ...["manylinux1", "manylinux2010", "manylinux2014"],
+  ...Array.from({ length: 12 }, (_, i) => `manylinux_2_${17 + i}`),
 ];
 
 /**

