@@ -27,6 +27,8 @@ type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readon
 /** All that stands once the job is prepared. */
 interface Parts {
   readonly order: JobOrder;
+  /** Of the coordinator that gave the order. */
+  readonly term: number;
   readonly store: FolderStore;
   readonly exchange: ExchangePump;
   readonly work: ShardWork;
@@ -85,7 +87,7 @@ export class JobChild {
     if (this.#scratch !== undefined) await rm(this.#scratch, { recursive: true, force: true });
   }
 
-  async #prepare({ order, nats, store: folder, address }: Command<"prepare">): Promise<void> {
+  async #prepare({ order, term, nats, store: folder, address }: Command<"prepare">): Promise<void> {
     const { settings, classes } = order;
     const store = await FolderStore.open(folder);
     const index = await readIndex(store, order.indexDigest);
@@ -116,7 +118,7 @@ export class JobChild {
       },
       onFailure: this.#fail,
     });
-    this.#parts = { order, store, exchange, work, parameterCount };
+    this.#parts = { order, term, store, exchange, work, parameterCount };
     setInterval(() => this.#tellExchanging(), exchangingMs);
     this.#send({ kind: "prepared", probe: digest });
   }
@@ -236,8 +238,8 @@ export class JobChild {
   }
 
   async #writeCheckpoint(snapshot: Snapshot): Promise<void> {
-    const { order, store } = this.#prepared();
-    const saved = await saveCheckpointOf(store, order, snapshot);
+    const { order, store, term } = this.#prepared();
+    const saved = await saveCheckpointOf(store, order, term, snapshot);
     this.#send({ kind: "saved", what: "checkpoint", ...saved });
   }
 

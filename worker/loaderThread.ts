@@ -1,5 +1,5 @@
 import { Loader } from "../src/data/loader.js";
-import type { DataIndex } from "../src/data/index.js";
+import type { DataIndex } from "../src/data/dataIndex.js";
 import type { Draw } from "../src/plan/sampler.js";
 import { assert } from "../src/job/problem.js";
 import { serve } from "./thread.js";

@@ -20,7 +20,7 @@ const deciding = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16",
 
 export function numerics(
   environment: Readonly<Record<string, string | undefined>>,
-  versions: { readonly tensorflow: string; readonly recording: string; readonly gpu: boolean },
+  versions: { readonly tensorflow: string; readonly gpu: boolean },
 ): Numerics {
   const gpuName = versions.gpu ? nameOfGpu(environment["CUDA_VISIBLE_DEVICES"]) : undefined;
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
@@ -32,7 +32,6 @@ export function numerics(
     text: [
       machine,
       `TensorFlow ${versions.tensorflow}`,
-      `recording ${versions.recording}`,
       threads === undefined ? "threads as the job says" : `threads ${threads}`,
       ...named(environment, "TF_ENABLE_ONEDNN_OPTS"),
       ...named(environment, "NVIDIA_TF32_OVERRIDE"),

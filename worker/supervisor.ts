@@ -44,6 +44,7 @@ export class Supervisor {
   #session: SessionClient | undefined;
   #child: ChildProcess<ChildCommand, ChildEvent> | undefined;
   #store = "";
+  #term = 0;
   #nats: NatsAccess = { url: "", token: "" };
   #failedConnections = 0;
   #reconnectTimer: NodeJS.Timeout | undefined;
@@ -132,6 +133,7 @@ export class Supervisor {
           this.#failedConnections = 0;
           this.#store = this.#options.store ?? command.store;
           this.#nats = command.nats;
+          this.#term = term;
           logger.info({ coordinator, term }, "joined the fleet");
         }
         this.#handle({ kind: "command", term, command });
@@ -175,7 +177,12 @@ export class Supervisor {
     });
     this.#child = child;
     logger.info({ job: order.job, pid: child.pid }, "started a process for the job");
-    const place = { nats: this.#nats, store: this.#store, address: incarnation };
+    const place = {
+      term: this.#term,
+      nats: this.#nats,
+      store: this.#store,
+      address: incarnation,
+    };
     child.send({ kind: "prepare", order, ...place });
   }
 }

@@ -30,7 +30,7 @@ export class Tasks {
   start(taskId: string, task: Task, store: string): void {
     if (this.#running.has(taskId)) return;
     let answered = false;
-    const threads = task.kind === "predict" ? task.threads : task.settings.threads;
+    const threads = task.kind === "predict" ? task.threads : 1;
     const process = new ChildProcess<TaskOrder, TaskMessage>({
       file: new URL("task.js", import.meta.url),
       environment: childEnvironment(this.#environment, { threads }),

@@ -89,6 +89,8 @@ export type ChildCommand =
   | {
       readonly kind: "prepare";
       readonly order: JobOrder;
+      /** Of the coordinator that gave the order; it is noted in checkpoints. */
+      readonly term: number;
       readonly nats: NatsAccess;
       readonly store: string;
       /** This worker's inbox for exchange frames. */

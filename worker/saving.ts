@@ -1,0 +1,50 @@
+import { architecture, tensors } from "../src/bit/architecture.js";
+import type { JobOrder } from "../src/control/message.js";
+import { saveCheckpoint } from "../src/store/checkpoint.js";
+import { parameterDigest } from "../src/store/digest.js";
+import { npzChunks } from "../src/store/npz.js";
+import type { Store } from "../src/store/store.js";
+
+/** A state that no update touches any more. */
+export interface Snapshot {
+  readonly attempt: number;
+  readonly step: number;
+  readonly parameters: Float32Array;
+  readonly momentum: Float32Array;
+}
+
+export interface SavedFile {
+  readonly step: number;
+  /** Name in the store. */
+  readonly name: string;
+  readonly parameterDigest: string;
+  readonly bytes: number;
+}
+
+/** The name of a job's exported weights in the store. */
+export function weightsName(job: string): string {
+  return `jobs/${job}/weights.npz`;
+}
+
+export async function saveCheckpointOf(
+  store: Store,
+  order: JobOrder,
+  term: number,
+  snapshot: Snapshot,
+): Promise<SavedFile> {
+  const { settings, classes, job } = order;
+  const { model } = settings;
+  const specs = tensors(architecture(model), classes);
+  return saveCheckpoint(store, { job, term, model, classes, specs, ...snapshot });
+}
+
+export async function saveWeightsOf(
+  store: Store,
+  order: JobOrder,
+  { step, parameters }: Snapshot,
+): Promise<SavedFile> {
+  const name = weightsName(order.job);
+  const specs = tensors(architecture(order.settings.model), order.classes);
+  const { bytes } = await store.put(name, npzChunks(specs, parameters));
+  return { step, name, parameterDigest: parameterDigest(parameters), bytes };
+}

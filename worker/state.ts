@@ -1,0 +1,71 @@
+import { architecture, tensors } from "../src/bit/architecture.js";
+import { initialParameters } from "../src/bit/initial.js";
+import type { JobOrder, StateSource } from "../src/control/message.js";
+import { ConfigError, FailureError } from "../src/job/problem.js";
+import { loadCheckpoint, newestCheckpoint } from "../src/store/checkpoint.js";
+import type { FolderStore } from "../src/store/folderStore.js";
+import { readNpz } from "../src/store/readNpz.js";
+import { weightsName } from "./saving.js";
+
+export interface State {
+  readonly parameters: Float32Array;
+  /** Undefined: zero. */
+  readonly momentum: Float32Array | undefined;
+}
+
+/** The state that the source means, the same bits on every worker that reads it. */
+export async function stateFrom(
+  source: Exclude<StateSource, { readonly kind: "peer" }>,
+  order: JobOrder,
+  store: FolderStore,
+): Promise<State> {
+  if (source.kind === "checkpoint") {
+    return checkpointOf(source.step, order, store);
+  }
+  const { weights } = order.settings;
+  if (weights === "") return { parameters: untrained(order), momentum: undefined };
+  const path = weightsPath(weights, store);
+  return { parameters: await trained(path, order), momentum: undefined };
+}
+
+/** The coordinator names the step: an older state would undo what was committed and reported. */
+async function checkpointOf(step: number, order: JobOrder, store: FolderStore): Promise<State> {
+  const { settings, classes, job } = order;
+  const { manifest, skipped } = await newestCheckpoint(store, job);
+  if (manifest?.step !== step) {
+    const why = skipped.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+    const newest = manifest === undefined ? "none" : `step ${manifest.step}`;
+    throw new FailureError(
+      `the checkpoint of step ${step} cannot be used, the newest good one is ${newest} (${why})`,
+    );
+  }
+  return loadCheckpoint(store, manifest, tensors(architecture(settings.model), classes));
+}
+
+/** The parameters of the job's model before any training, from the job's seed. */
+export function untrained({ settings, classes }: JobOrder): Float32Array {
+  return initialParameters(architecture(settings.model), classes, settings.seed);
+}
+
+/** Where the setting `weights` points: `job:NAME` is the export of that job. */
+export function weightsPath(weights: string, store: FolderStore): string {
+  const job = /^job:(.+)$/.exec(weights)?.[1];
+  return job === undefined ? weights : store.path(weightsName(job));
+}
+
+/** Trained weights; a head of other classes begins at zero, unless the job only evaluates. */
+async function trained(path: string, order: JobOrder): Promise<Float32Array> {
+  const { settings, classes } = order;
+  const specs = tensors(architecture(settings.model), classes);
+  const evaluates = settings.steps === 0;
+  const { parameters, headClasses, headLoaded } = await readNpz(path, specs, {
+    allowOtherHead: !evaluates,
+  });
+  if (evaluates && !headLoaded) {
+    throw new ConfigError(`the weights ${path} tell ${headClasses} classes apart, the data ${classes}`);
+  }
+  if (!parameters.every(Number.isFinite)) {
+    throw new FailureError(`the weights ${path} hold numbers that are not finite`);
+  }
+  return parameters;
+}

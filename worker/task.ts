@@ -1,0 +1,73 @@
+import { architecture, tensors } from "../src/bit/architecture.js";
+import type { Task } from "../src/control/message.js";
+import { buildIndex } from "../src/data/buildIndex.js";
+import { summarize } from "../src/data/dataIndex.js";
+import { storeIndex } from "../src/data/storedIndex.js";
+import { FolderStore } from "../src/store/folderStore.js";
+import { readNpz } from "../src/store/readNpz.js";
+import { failureOf } from "./failure.js";
+import { predict } from "./predict.js";
+import { weightsPath } from "./state.js";
+import type { TaskMessage, TaskOrder } from "./tasks.js";
+
+/** The process of one task: it carries out the one order that it is sent, answers, and ends. */
+
+const progressMs = 200;
+
+function send(message: TaskMessage): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function run({ task, store: folder }: TaskOrder): Promise<string> {
+  const store = await FolderStore.open(folder);
+  return task.kind === "index" ? index(task, store) : predict(task, store);
+}
+
+/** Reads all pictures once, keeps the index in the store and answers with its summary. */
+async function index(
+  { settings }: Extract<Task, { readonly kind: "index" }>,
+  store: FolderStore,
+): Promise<string> {
+  let toldMs = 0;
+  const tell = ({ done, total }: { readonly done: number; readonly total: number }): void => {
+    const nowMs = performance.now();
+    if (done < total && nowMs - toldMs < progressMs) return;
+    toldMs = nowMs;
+    send({ kind: "progress", done, total });
+  };
+  const { data, validation, validationFraction = 0.1, examplesPerClass, seed = 0 } = settings;
+  const few = examplesPerClass === 0 ? undefined : examplesPerClass;
+  const built = await buildIndex(
+    { data, validation, validationFraction, examplesPerClass: few, seed },
+    tell,
+    new AbortController().signal, // Stopping the task ends this process.
+  );
+  await checkWeights(settings, built.classes.length, store);
+  await storeIndex(store, built);
+  return JSON.stringify(summarize(built));
+}
+
+/** Weights that the model cannot take are refused now, not when the job's turn comes. */
+async function checkWeights(
+  settings: Extract<Task, { readonly kind: "index" }>["settings"],
+  classes: number,
+  store: FolderStore,
+): Promise<void> {
+  const { weights = "", model, steps } = settings;
+  if (weights === "") return;
+  const specs = tensors(architecture(model), classes);
+  await readNpz(weightsPath(weights, store), specs, { allowOtherHead: steps !== 0 });
+}
+
+process.on("message", (order: TaskOrder) => {
+  run(order)
+    .then(
+      (result) => send({ kind: "done", result }),
+      (error: unknown) => send({ kind: "failed", ...failureOf(error) }),
+    )
+    // The message is on its way once the channel is closed; then nothing keeps the process alive.
+    .finally(() => process.disconnect());
+});
+process.on("disconnect", () => process.exit(0));
+process.on("SIGINT", () => undefined);
+process.on("SIGTERM", () => undefined);
