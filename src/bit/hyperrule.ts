@@ -12,9 +12,11 @@ export const smallArea = 96 * 96;
 const baseRate = 0.003;
 
 export function hyperRule(input: RecipeInput): RecipeRow {
+  const chosen = schedule(input.trainingExamples);
   return {
     ...resolution(input.medianHeight, input.medianWidth),
-    schedule: schedule(input.trainingExamples),
+    schedule: chosen,
+    drops: chosen.boundaries.map((boundary) => boundary / chosen.steps),
     momentum: 0.9,
     weightDecay: 0,
     mixup: mixupAlpha(input.trainingExamples),

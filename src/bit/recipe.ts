@@ -31,6 +31,8 @@ export interface RecipeInput {
 /** A recipe's answer, before any setting is overridden. */
 export interface RecipeRow {
   readonly schedule: Schedule;
+  /** The boundaries as parts of the steps, before they were rounded. */
+  readonly drops: readonly number[];
   readonly momentum: number;
   readonly weightDecay: number;
   /** Pictures are squashed to this side, then cut to `crop`. */
@@ -58,13 +60,17 @@ export function rate(schedule: Schedule, step: number): number {
   );
 }
 
-/** The same shape over another number of steps: warm-up and boundaries keep their proportions. */
-export function stretched(schedule: Schedule, steps: number): Schedule {
-  const scaled = (step: number): number => Math.round((step * steps) / schedule.steps);
+/** The row's schedule over another number of steps: warm-up and drops keep their proportions. */
+export function stretched({ schedule, drops }: RecipeRow, steps: number): Schedule {
   return {
     ...schedule,
-    warmupSteps: scaled(schedule.warmupSteps),
-    boundaries: schedule.boundaries.map(scaled),
+    warmupSteps: Math.round((schedule.warmupSteps * steps) / schedule.steps),
+    boundaries: boundariesAt(drops, steps),
     steps,
   };
+}
+
+/** The steps after which the rate drops, given as parts of all steps. */
+export function boundariesAt(drops: readonly number[], steps: number): readonly number[] {
+  return drops.map((drop) => Math.round(drop * steps));
 }

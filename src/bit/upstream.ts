@@ -12,10 +12,11 @@ export function upstream(input: RecipeInput): RecipeRow {
     schedule: {
       baseRate: (0.03 * input.batch) / 256,
       warmupSteps: Math.min(5000, Math.round(0.18 * steps)),
-      boundaries: [30, 60, 80].map((pass) => Math.round((steps * pass) / passes)),
+      boundaries: drops.map((drop) => Math.round(drop * steps)),
       steps,
       decay: 10,
     },
+    drops,
     momentum: 0.9,
     weightDecay: 1e-4,
     ...sides(input),
@@ -24,6 +25,7 @@ export function upstream(input: RecipeInput): RecipeRow {
 }
 
 const passes = 90;
+const drops = [30, 60, 80].map((pass) => pass / passes);
 
 /** A tiny data set needs more updates than 90 passes give; nobody waits for over a million. */
 function bounded(steps: number): number {

@@ -1,4 +1,4 @@
-import { stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
+import { boundariesAt, stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
 import { ConfigError } from "./problem.js";
 import { settings as table, type JobRequest, type JobSettings } from "./settings.js";
 
@@ -34,14 +34,14 @@ export function countExamples({ examplesPerClass: k = 0 }: JobRequest, data: Dat
 /** The row stretched to the wanted steps, then what is stated by hand. */
 export function decideSchedule(request: JobRequest, row: RecipeRow): Schedule {
   const steps = request.steps ?? row.schedule.steps;
-  const shape = stretched(row.schedule, steps);
+  const shape = stretched(row, steps);
   const { rate: baseRate = shape.baseRate, warmupSteps = shape.warmupSteps, drops } = request;
   if (warmupSteps >= steps && warmupSteps > 0) {
     throw new ConfigError(
       `warmup-steps is ${warmupSteps}, not below the ${steps} steps of the job`,
     );
   }
-  const boundaries = drops?.map((drop) => Math.round(drop * steps)) ?? shape.boundaries;
+  const boundaries = drops === undefined ? shape.boundaries : boundariesAt(drops, steps);
   return { ...shape, baseRate, warmupSteps, boundaries };
 }
 
@@ -105,11 +105,6 @@ export function decideMixup(request: JobRequest, row: RecipeRow): number {
 
 /** Below it every draw is 0 or 1, and the logarithms of the draws overflow. */
 const mixupMin = 0.001;
-
-/** The row's boundaries as fractions of its steps. */
-export function rowDrops({ schedule }: RecipeRow): readonly number[] {
-  return schedule.boundaries.map((boundary) => boundary / schedule.steps);
-}
 
 function largestDivisor(of: number, most: number): number {
   let divisor = Math.min(of, most);

@@ -72,7 +72,7 @@ export const settings = {
     kind: "choice",
     choices: recipeNames,
     default: "hyperrule",
-    about: "hyperrule to transfer trained weights, upstream to train from nothing",
+    about: "Rules for what is not given: hyperrule for transfer, upstream for pretraining",
   },
   weights: {
     kind: "text",

@@ -57,6 +57,7 @@ test("the hyper-rule has momentum and neither weight decay nor, for few examples
       steps: 500,
       decay: 10,
     },
+    drops: [0.4, 0.6, 0.8],
     momentum: 0.9,
     weightDecay: 0,
     resize: 160,
@@ -100,10 +101,18 @@ test.each([
   [50_000, 100, [5, 30, 60, 90]],
   [1_281_167, 1000, [25, 300, 600, 900]],
 ])("the row for %i examples over %i steps keeps its proportions", (examples, steps, expected) => {
-  const ours = stretched(schedule(examples), steps);
+  const input = { trainingExamples: examples, medianWidth: 28, medianHeight: 28, batch: 512 };
+  const ours = stretched(hyperRule(input), steps);
   expect([ours.warmupSteps, ...ours.boundaries]).toEqual(expected);
   expect(ours.steps).toBe(steps);
   expect(ours.baseRate).toBe(0.003);
+});
+
+test("the upstream row over 80 steps drops at the exact thirds, not at rounded ones", () => {
+  const input = { trainingExamples: 300, medianWidth: 28, medianHeight: 28, batch: 512 };
+  expect(recipeRow("upstream", input).schedule.steps).toBe(100);
+  const ours = stretched(recipeRow("upstream", input), 80);
+  expect([ours.warmupSteps, ...ours.boundaries]).toEqual([14, 27, 53, 71]);
 });
 
 test("without warm-up the first step has the whole rate", () => {

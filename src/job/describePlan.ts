@@ -50,7 +50,7 @@ function classLines({ classes, trainingCounts, validationCounts }: DataSummary):
   const width = Math.min(40, Math.max(...shown.map((name) => name.length)));
   const rows = shown.map((name, label) => {
     const training = String(trainingCounts[label] ?? 0).padStart(7);
-    return `${name.padEnd(width)}${training} + ${validationCounts[label] ?? 0}`;
+    return `${name.padEnd(width)}${training} training, ${validationCounts[label] ?? 0} validation`;
   });
   const hidden = classes.length - shown.length;
   return [...rows, ...(hidden > 0 ? [`and ${hidden} more`] : [])].map((row) => line("", row));
@@ -118,7 +118,7 @@ function shown(value: Override["value"]): string {
 
 /** Without the noise of binary fractions: 0.0003 instead of 0.00030000000000000003. */
 function short(value: number): string {
-  return String(Number(value.toPrecision(4)));
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 }
 
 function plural(count: number, unit: string): string {
