@@ -1,0 +1,122 @@
+import { checksumAt } from "./checksum.js";
+import { end } from "./ending.js";
+import type { Phase, Transition } from "./fleetState.js";
+import { memberIds, participantsIn, setAside } from "./participation.js";
+import { beginRecovery } from "./recovery.js";
+import { beginRound } from "./round.js";
+import { beginSaving } from "./saving.js";
+import { beginLoad, releaseLate } from "./starting.js";
+import {
+  changeParticipant,
+  describe,
+  enter,
+  forEach,
+  log,
+  note,
+  recordOf,
+  runOf,
+  send,
+} from "./transition.js";
+import { hasTraining, hasUnsaved, nextWork, workersMin } from "./work.js";
+
+/**
+ * Between two rounds nothing is under way, and all members hold, or are about to hold, the same
+ * state: the only place where a job is cancelled, joined, evaluated or ended.
+ */
+export function decideBoundary(t: Transition): Transition {
+  const run = runOf(t);
+  const record = recordOf(t);
+  const members = memberIds(run);
+  if (members.length === 0) return beginRecovery(t);
+  if (run.cancelled) {
+    return hasUnsaved(record)
+      ? beginSaving(t, "checkpoint")
+      : end(t, { state: "cancelled", reason: "" });
+  }
+  const work = nextWork(record);
+  if (work.kind === "end") {
+    return hasTraining(record) ? beginSaving(t, "weights") : end(t, { state: "done", reason: "" });
+  }
+  if (participantsIn(run, "ready").length > 0) return beginJoining(t);
+  const needed = workersMin(record);
+  if (members.length < needed) {
+    return describe(t, "waiting", `${members.length} of ${needed} workers hold the state`);
+  }
+  return beginRound(t, work.round);
+}
+
+/** All who are ready share one snapshot: the donor keeps a copy and goes on as soon as all are in. */
+function beginJoining(t: Transition): Transition {
+  const [donor = ""] = connectedMembers(t);
+  if (donor === "") return t;
+  const offered = sendOffer(enter(t, { kind: "joining", donor, joined: [] }), donor);
+  const address = offered.fleet.members.get(donor)?.incarnation ?? "";
+  return forEach(offered, participantsIn(runOf(offered), "ready"), (so, workerId) =>
+    beginLoad(so, workerId, { kind: "peer", address }, so.fleet.options.joinMs),
+  );
+}
+
+/** Admits whoever has the donor's state, and goes on when nobody is left to wait for. */
+export function decideJoining(
+  t: Transition,
+  phase: Extract<Phase, { readonly kind: "joining" }>,
+): Transition {
+  const admitted = admit(releaseLate(t, "loading"), phase);
+  const run = runOf(admitted);
+  const waiting = [...run.participants.values()].filter(
+    ({ stage }) => stage.kind === "loading" || stage.kind === "loaded",
+  );
+  const donorIsLost = !memberIds(run).includes(phase.donor);
+  if (run.cancelled || donorIsLost) {
+    // Whoever still waits starts over with another donor, if there is one.
+    const back = forEach(admitted, waiting, (so, { workerId }) =>
+      changeParticipant(so, workerId, { stage: { kind: "ready" } }),
+    );
+    return leave(back);
+  }
+  return waiting.length > 0
+    ? describe(admitted, "training", `${waiting.length} workers join`)
+    : leave(admitted);
+}
+
+/** Sends (or repeats) to the donor that it is to serve the present state. */
+export function sendOffer(t: Transition, donor: string): Transition {
+  const { name, attempt, step } = recordOf(t);
+  return send(t, donor, { kind: "offer", job: name, attempt, step });
+}
+
+function admit(t: Transition, phase: Extract<Phase, { readonly kind: "joining" }>): Transition {
+  const expected = checksumAt(t, phase.donor);
+  if (expected === undefined) return t;
+  return forEach(t, runOf(t).participants.values(), (so, { workerId, stage }) => {
+    if (stage.kind !== "loaded") return so;
+    if (stage.parameterChecksum !== expected) {
+      return setAside(so, workerId, `it took other parameters from ${phase.donor} than it gave`);
+    }
+    const joined = changeParticipant(so, workerId, { stage: { kind: "member" } });
+    const { phase: now } = runOf(joined);
+    return now.kind === "joining"
+      ? enter(joined, { ...now, joined: [...now.joined, workerId] })
+      : joined;
+  });
+}
+
+/** Whoever joined makes a new generation. */
+function leave(t: Transition): Transition {
+  const { phase } = runOf(t);
+  const joined = phase.kind === "joining" ? phase.joined : [];
+  if (joined.length === 0) return enter(t, { kind: "boundary" });
+  const { generation, step } = recordOf(t);
+  const formed = note(t, { generation: generation + 1 });
+  const workers = memberIds(runOf(formed)).length;
+  return enter(
+    forEach(formed, joined, (so, worker) =>
+      log(so, "info", `${worker} joined at step ${step}`, { worker, step, workers }),
+    ),
+    { kind: "boundary" },
+  );
+}
+
+function connectedMembers(t: Transition): readonly string[] {
+  return memberIds(runOf(t)).filter((id) => t.fleet.members.get(id)?.link.kind === "connected");
+}

@@ -1,0 +1,39 @@
+import type { Outcome, Transition } from "./fleetState.js";
+import { releaseAll } from "./participation.js";
+import { change, enter, log, note, recordOf, runOf } from "./transition.js";
+
+/**
+ * How a job ends. It has ended only when no worker is at work on it any more: each has confirmed
+ * that its child is gone, or is lost. A failure is recorded at once all the same, so that a
+ * coordinator that starts again does not take the job up.
+ */
+
+export function end(t: Transition, outcome: Outcome): Transition {
+  return enter(releaseAll(t, `${runOf(t).job} is ${outcome.state}`), {
+    kind: "releasing",
+    outcome,
+  });
+}
+
+/** Ends the job with a sentence that says what went wrong. */
+export function fail(t: Transition, reason: string): Transition {
+  if (runOf(t).phase.kind === "releasing") return t;
+  const failed = note(t, { state: "failed", reason, endedMs: t.fleet.clock.wallMs });
+  return end(log(failed, "error", `failed: ${reason}`), { state: "failed", reason });
+}
+
+export function decideReleasing(t: Transition, { state, reason }: Outcome): Transition {
+  const { job } = runOf(t);
+  const busy = [...t.fleet.members.values()].some(
+    ({ link, closing }) => link.kind !== "lost" && closing?.job === job,
+  );
+  if (busy) return t;
+  if (state === "failed") return change(t, { run: undefined });
+  const { weights, step, checkpoint } = recordOf(t);
+  const message =
+    state === "done"
+      ? `done${weights === undefined ? "" : `: weights in ${weights.name}`}`
+      : `cancelled at step ${step}; ${checkpoint === undefined ? "no checkpoint" : `checkpoint of step ${checkpoint.step}`}`;
+  const ended = log(note(t, { state, reason, endedMs: t.fleet.clock.wallMs }), "info", message);
+  return change(ended, { run: undefined });
+}

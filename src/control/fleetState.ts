@@ -1,0 +1,170 @@
+import type { FleetCommand, FleetOptions } from "./fleetEvent.js";
+import type { RoundKind, ShardResult, StateSource, Task, WorkerEvent } from "./message.js";
+import type { JobRecord } from "./record.js";
+import type { Range } from "../plan/tree.js";
+
+/** All that the coordinator knows. Times are of the awake clock; see clock.ts. */
+export interface Fleet {
+  readonly options: FleetOptions;
+  readonly clock: Clock;
+  /** By worker id; lost ones too, until they are forgotten. */
+  readonly members: ReadonlyMap<string, Member>;
+  readonly records: ReadonlyMap<string, JobRecord>;
+  /** What is kept of each record, and since when. */
+  readonly kept: ReadonlyMap<string, { readonly record: JobRecord; readonly atMs: number }>;
+  /** The one job that is under way. */
+  readonly run: Run | undefined;
+  readonly tasks: ReadonlyMap<string, TaskState>;
+}
+
+export interface Clock {
+  /** Time awake since the start: leases and deadlines run on it. */
+  readonly awakeMs: number;
+  /** The monotonic clock at the last event. */
+  readonly lastMs: number;
+  readonly wallMs: number;
+}
+
+export type Hello = Extract<WorkerEvent, { readonly kind: "hello" }>;
+export type Beat = Extract<WorkerEvent, { readonly kind: "beat" }>;
+
+/** One worker process, as long as it lives. */
+export interface Member {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly hello: Hello;
+  readonly link:
+    | { readonly kind: "connected" }
+    | { readonly kind: "disconnected"; readonly sinceMs: number }
+    | { readonly kind: "lost"; readonly sinceMs: number; readonly reason: string };
+  readonly heardMs: number;
+  readonly beat: Beat | undefined;
+  /** Told to end its child for this job, and not yet done. */
+  readonly closing:
+    { readonly job: string; readonly reason: string; readonly sinceMs: number } | undefined;
+  /** The last reason that it was told for waiting as a spare. */
+  readonly spare: string;
+}
+
+/** The job under way. How far it has come is in its record. */
+export interface Run {
+  readonly job: string;
+  readonly phase: Phase;
+  /** Cancelled: nothing more is committed. */
+  readonly cancelled: boolean;
+  /** Workers with a child for this attempt. */
+  readonly participants: ReadonlyMap<string, Participant>;
+  /** By incarnation: why it may not take part in this run. */
+  readonly setAside: ReadonlyMap<string, string>;
+  /** By incarnation: how often its child failed. */
+  readonly strikes: ReadonlyMap<string, number>;
+  /** Worker ids lost since the last commit that may still hold the state. */
+  readonly absent: ReadonlySet<string>;
+  /** Checksum of the parameters of state `record.step` by arithmetic; see checksum.ts. */
+  readonly checksums: ReadonlyMap<string, { readonly value: number; readonly workerId: string }>;
+  readonly pace: Pace;
+}
+
+export interface Participant {
+  readonly workerId: string;
+  readonly stage: Stage;
+  /** Digest of its probe, once prepared. */
+  readonly probe: string;
+}
+
+export type Stage =
+  | { readonly kind: "preparing"; readonly deadlineMs: number }
+  /** Prepared, and holds no state of use. */
+  | { readonly kind: "ready" }
+  | {
+      readonly kind: "loading";
+      readonly step: number;
+      readonly source: StateSource;
+      readonly deadlineMs: number;
+    }
+  | { readonly kind: "loaded"; readonly parameterChecksum: number; readonly deadlineMs: number }
+  /** Holds the state of `record.step`, or has been told to apply the step before. */
+  | { readonly kind: "member" };
+
+export type Phase =
+  /** Workers get ready. `enoughSinceMs`: since when there are as many as the job needs. */
+  | { readonly kind: "gathering"; readonly enoughSinceMs: number | undefined }
+  /** The first members take the first state. */
+  | { readonly kind: "loading" }
+  /** No round is under way; what comes next is decided, or waits for more workers. */
+  | { readonly kind: "boundary" }
+  /** Joiners take the members' state from `donor`. */
+  | { readonly kind: "joining"; readonly donor: string; readonly joined: readonly string[] }
+  | RoundPhase
+  | SavingPhase
+  /** All children end; then the job is `outcome`. */
+  | { readonly kind: "releasing"; readonly outcome: Outcome }
+  | RecoveringPhase;
+
+export interface Outcome {
+  readonly state: "done" | "failed" | "cancelled";
+  readonly reason: string;
+}
+
+export interface RoundPhase {
+  readonly kind: "round";
+  readonly round: RoundKind;
+  readonly shardCount: number;
+  readonly startedMs: number;
+  /** By rank: the ranges dealt in the present generation. */
+  readonly dealt: ReadonlyMap<string, readonly Range[]>;
+  /** By shard: the one result that counts, and who gave it first. */
+  readonly results: ReadonlyMap<
+    number,
+    { readonly result: ShardResult; readonly workerId: string }
+  >;
+  /** By worker: checksum of the finished sum. */
+  readonly sums: ReadonlyMap<string, number>;
+  /** By worker: shards finished as last beaten, and since when. */
+  readonly progress: ReadonlyMap<string, { readonly done: number; readonly sinceMs: number }>;
+}
+
+export interface SavingPhase {
+  readonly kind: "saving";
+  readonly what: "checkpoint" | "weights";
+  readonly saver: string;
+  readonly deadlineMs: number;
+}
+
+/** Nobody is known to hold the state; those who do may say so. */
+export interface RecoveringPhase {
+  readonly kind: "recovering";
+  readonly deadlineMs: number;
+  /** Worker ids that may hold it; undefined after a start of the coordinator: anyone. */
+  readonly awaited: ReadonlySet<string> | undefined;
+  readonly holders: ReadonlyMap<
+    string,
+    { readonly step: number; readonly parameterChecksum: number }
+  >;
+}
+
+/** How fast things go, smoothed; undefined before the first figures. */
+export interface Pace {
+  readonly stepMs: number | undefined;
+  readonly exchangeMs: number | undefined;
+  /** The slowest worker's time for one shard. */
+  readonly shardMs: number | undefined;
+  /** By worker: shards per ms. */
+  readonly speeds: ReadonlyMap<string, number>;
+  /** By worker: how many shards of a step it was dealt last. */
+  readonly shares: ReadonlyMap<string, number>;
+}
+
+export interface TaskState {
+  readonly task: Task;
+  /** Who works on it, by id and incarnation. */
+  readonly worker: { readonly workerId: string; readonly incarnation: string } | undefined;
+  /** Since when it waits for a worker. */
+  readonly sinceMs: number;
+}
+
+/** What has become of the fleet so far in one event, and the commands that go with it. */
+export interface Transition {
+  readonly fleet: Fleet;
+  readonly commands: readonly FleetCommand[];
+}

@@ -1,0 +1,144 @@
+import { sendOffer } from "./boundary.js";
+import { checkState } from "./checksum.js";
+import { fail } from "./ending.js";
+import type { Hello, Member, Participant, Transition } from "./fleetState.js";
+import type { WorkerEvent } from "./message.js";
+import { close, drop, probeMismatch, sendPrepare, setAside, strike } from "./participation.js";
+import { takeHeld } from "./recovery.js";
+import { sendRound, takeReport } from "./round.js";
+import { sendSave, takeSaved } from "./saving.js";
+import { sendLoad } from "./starting.js";
+import { changeMember, changeParticipant, recordOf, runOf, send } from "./transition.js";
+
+/** What workers say about a job: only of the attempt under way, and only from who takes part in it. */
+
+export type JobEvent = Extract<
+  WorkerEvent,
+  { readonly kind: "prepared" | "loaded" | "report" | "applied" | "saved" | "failed" }
+>;
+
+export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Transition {
+  const { run } = t.fleet;
+  const participant = run?.job === event.job ? run.participants.get(member.workerId) : undefined;
+  if (participant === undefined) {
+    // It has a child that nobody needs; unless it is gone or going already, it is to end.
+    return event.kind === "failed" || member.closing !== undefined
+      ? t
+      : close(t, member.workerId, event.job, `${event.job} goes on without this worker`);
+  }
+  if (event.attempt !== recordOf(t).attempt) return t;
+  switch (event.kind) {
+    case "prepared":
+      return takePrepared(t, participant, event.probe);
+    case "loaded":
+      return takeLoaded(t, participant, event);
+    case "report":
+      return participant.stage.kind === "member" ? takeReport(t, member.workerId, event) : t;
+    case "applied":
+      return takeApplied(t, participant, event);
+    case "saved":
+      return takeSaved(t, member.workerId, event);
+    case "failed":
+      return takeFailed(t, member, event);
+  }
+}
+
+/** A worker confirms that its child is gone. */
+export function takeReleased(t: Transition, member: Member, job: string): Transition {
+  return member.closing?.job === job ? changeMember(t, member.workerId, { closing: undefined }) : t;
+}
+
+/**
+ * A worker is back, or new: it is told again what it may have missed. Whatever the machines say
+ * twice changes nothing the second time.
+ */
+export function synchronise(t: Transition, member: Member): Transition {
+  const { workerId, closing, hello } = member;
+  if (closing !== undefined) {
+    return send(t, workerId, { kind: "release", job: closing.job, reason: closing.reason });
+  }
+  const participant = t.fleet.run?.participants.get(workerId);
+  if (participant === undefined) {
+    return hello.held === undefined ? t : takeHeld(t, member, hello.held);
+  }
+  switch (participant.stage.kind) {
+    case "preparing":
+      return sendPrepare(t, workerId);
+    case "loading":
+      return sendLoad(t, workerId);
+    case "ready":
+    case "loaded":
+      return t;
+    case "member":
+      return synchroniseMember(t, member, hello);
+  }
+}
+
+function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello): Transition {
+  const { name, attempt, step } = recordOf(t);
+  const isOurs = held?.job === name && held.attempt === attempt;
+  if (!isOurs || held.step > step || held.step < step - 1) {
+    const dropped = drop(t, workerId, "it came back without the state", false);
+    return held === undefined
+      ? dropped
+      : close(dropped, workerId, held.job, "its state is of no use");
+  }
+  const applied =
+    held.step < step
+      ? send(t, workerId, { kind: "commit", job: name, attempt, step: step - 1, save: false })
+      : t;
+  const { phase } = runOf(applied);
+  if (phase.kind === "round") return sendRound(applied, workerId);
+  if (phase.kind === "saving") return sendSave(applied, workerId);
+  return phase.kind === "joining" && phase.donor === workerId
+    ? sendOffer(applied, workerId)
+    : applied;
+}
+
+function takePrepared(t: Transition, { workerId, stage }: Participant, probe: string): Transition {
+  if (stage.kind !== "preparing") return t;
+  const mismatch = probeMismatch(recordOf(t), probe);
+  return mismatch === undefined
+    ? changeParticipant(t, workerId, { stage: { kind: "ready" }, probe })
+    : setAside(t, workerId, mismatch);
+}
+
+function takeLoaded(
+  t: Transition,
+  { workerId, stage }: Participant,
+  { step, parameterChecksum }: Extract<JobEvent, { readonly kind: "loaded" }>,
+): Transition {
+  if (stage.kind !== "loading" || stage.step !== step) return t;
+  const { deadlineMs } = stage;
+  return changeParticipant(t, workerId, {
+    stage: { kind: "loaded", parameterChecksum, deadlineMs },
+  });
+}
+
+function takeApplied(
+  t: Transition,
+  { workerId, stage }: Participant,
+  { step, parameterChecksum }: Extract<JobEvent, { readonly kind: "applied" }>,
+): Transition {
+  if (stage.kind !== "member" || step !== recordOf(t).step) return t;
+  const checked = checkState(t, workerId, parameterChecksum);
+  return checked.problem === undefined ? checked.t : fail(checked.t, checked.problem);
+}
+
+/** What lies in the job ends it; what lies in the worker costs it its child. */
+function takeFailed(
+  t: Transition,
+  member: Member,
+  { cause, message }: Extract<JobEvent, { readonly kind: "failed" }>,
+): Transition {
+  switch (cause) {
+    case "data":
+    case "config":
+    case "numbers":
+      return fail(t, message);
+    case "memory":
+    case "exit":
+    case "error":
+      return strike(t, member, message);
+  }
+}

@@ -1,0 +1,37 @@
+import type { FleetEvent } from "./fleetEvent.js";
+import type { Transition } from "./fleetState.js";
+import type { JobRecord } from "./record.js";
+import { change } from "./transition.js";
+
+/**
+ * Which records are to be kept now. All that cannot be found out again is kept at once, and before
+ * anything is sent that follows from it. The step alone may lag behind: workers say what they hold.
+ */
+export function keepRecords(t: Transition, event: FleetEvent): Transition {
+  const nowMs = event.nowMs;
+  const kept = new Map(t.fleet.kept);
+  const due: JobRecord[] = [];
+  for (const record of t.fleet.records.values()) {
+    const before = kept.get(record.name);
+    if (before?.record === record) continue;
+    const mayWait =
+      before !== undefined &&
+      differsInStepOnly(before.record, record) &&
+      nowMs - before.atMs < t.fleet.options.recordMs;
+    if (mayWait) continue;
+    kept.set(record.name, { record, atMs: nowMs });
+    due.push(record);
+  }
+  if (due.length === 0) return t;
+  return {
+    ...change(t, { kept }),
+    commands: [...due.map((record) => ({ kind: "record", record }) as const), ...t.commands],
+  };
+}
+
+function differsInStepOnly(a: JobRecord, b: JobRecord): boolean {
+  const before = new Map<string, unknown>(Object.entries(a));
+  return Object.entries(b).every(
+    ([key, value]) => key === "step" || key === "loss" || Object.is(before.get(key), value),
+  );
+}

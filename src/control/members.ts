@@ -1,0 +1,108 @@
+import type { Member, Transition } from "./fleetState.js";
+import type { WorkerEvent } from "./message.js";
+import { drop } from "./participation.js";
+import { change, changeMember, emit, forEach, send, withEntry, withoutKey } from "./transition.js";
+
+/**
+ * Who is there. A worker is a member from its `hello` until its lease runs out, its stream is gone
+ * for too long, it leaves, or a new process of the same name takes its place. Only what is said
+ * by the incarnation that holds the name is heard.
+ */
+
+/** A stream's first event, already checked for its term. */
+export function register(t: Transition, hello: Member["hello"]): Transition {
+  const { workerId, incarnation } = hello;
+  const known = t.fleet.members.get(workerId);
+  const replaced =
+    known !== undefined && known.incarnation !== incarnation
+      ? lose(t, workerId, "a new process took its place", false)
+      : t;
+  const back = known?.incarnation === incarnation && known.link.kind !== "lost";
+  const member: Member = {
+    workerId,
+    incarnation,
+    hello,
+    link: { kind: "connected" },
+    heardMs: t.fleet.clock.awakeMs,
+    beat: back ? known.beat : undefined,
+    closing: back ? known.closing : undefined,
+    spare: "",
+  };
+  const { leaseMs, beatMs, nats, store } = t.fleet.options;
+  return send(
+    change(replaced, { members: withEntry(replaced.fleet.members, workerId, member) }),
+    workerId,
+    { kind: "welcome", leaseMs, beatMs, nats, store },
+  );
+}
+
+/** The member of that name, if it is this incarnation of it and not lost. */
+export function present(
+  t: Transition,
+  source: { readonly workerId: string; readonly incarnation: string },
+): Member | undefined {
+  const member = t.fleet.members.get(source.workerId);
+  return member?.incarnation === source.incarnation && member.link.kind !== "lost"
+    ? member
+    : undefined;
+}
+
+/** Whatever a worker says extends its lease. */
+export function heard(t: Transition, workerId: string, event: WorkerEvent): Transition {
+  return changeMember(t, workerId, {
+    heardMs: t.fleet.clock.awakeMs,
+    ...(event.kind === "beat" ? { beat: event } : {}),
+  });
+}
+
+export function disconnected(t: Transition, workerId: string): Transition {
+  return changeMember(t, workerId, {
+    link: { kind: "disconnected", sinceMs: t.fleet.clock.awakeMs },
+  });
+}
+
+/** Ends a membership. `mayReturn`: the process may still be alive with the state that it holds. */
+export function lose(
+  t: Transition,
+  workerId: string,
+  reason: string,
+  mayReturn: boolean,
+): Transition {
+  const member = t.fleet.members.get(workerId);
+  if (member === undefined || member.link.kind === "lost") return t;
+  const dropped = drop(t, workerId, reason, mayReturn);
+  const closed =
+    member.link.kind === "connected"
+      ? emit(dropped, { kind: "close", workerId, incarnation: member.incarnation, reason })
+      : dropped;
+  return changeMember(closed, workerId, {
+    link: { kind: "lost", sinceMs: t.fleet.clock.awakeMs, reason },
+    closing: undefined,
+  });
+}
+
+/** Loses those whose time is over, and forgets those lost long ago. */
+export function expire(t: Transition): Transition {
+  return forEach(t, t.fleet.members.values(), (so, member) => {
+    if (member.link.kind === "lost") {
+      return so.fleet.clock.awakeMs - member.link.sinceMs >= so.fleet.options.forgetMs
+        ? change(so, { members: withoutKey(so.fleet.members, member.workerId) })
+        : so;
+    }
+    const reason = expiry(so, member);
+    return reason === undefined ? so : lose(so, member.workerId, reason, true);
+  });
+}
+
+function expiry({ fleet }: Transition, { link, heardMs, closing }: Member): string | undefined {
+  const { leaseMs, reconnectMs, releaseMs } = fleet.options;
+  const now = fleet.clock.awakeMs;
+  if (link.kind === "disconnected" && now - link.sinceMs >= reconnectMs) {
+    return `its stream ended and it did not come back within ${reconnectMs} ms`;
+  }
+  if (now - heardMs >= leaseMs) return `it was silent for ${leaseMs} ms`;
+  if (closing !== undefined && now - closing.sinceMs >= releaseMs) {
+    return `it did not end its work on ${closing.job} within ${releaseMs} ms`;
+  }
+  return undefined;
+}

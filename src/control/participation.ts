@@ -1,0 +1,191 @@
+import type { Fleet, Member, Run, Transition } from "./fleetState.js";
+import type { JobOrder } from "./message.js";
+import type { JobRecord } from "./record.js";
+import {
+  changeMember,
+  changeRun,
+  forEach,
+  log,
+  recordNamed,
+  recordOf,
+  runOf,
+  send,
+  withEntry,
+  withoutKey,
+} from "./transition.js";
+import { workersMax } from "./work.js";
+
+/**
+ * Who takes part in the job under way: workers of its arithmetic, no more than it has shards. All
+ * others wait as spares and are told why.
+ */
+
+/** How often a worker whose child failed is asked again in one run. */
+const strikesMax = 3;
+
+/** Asks every idle worker that may take part, and tells the others what they wait for. */
+export function invite(t: Transition): Transition {
+  return forEach(t, t.fleet.members.values(), (so, member) => {
+    if (!isIdle(so.fleet, member)) return so;
+    const reason = unfit(so.fleet, member);
+    return reason === undefined ? prepare(so, member) : tellSpare(so, member, reason);
+  });
+}
+
+/** Connected, and with no child of this job or of the one before. */
+export function isIdle(fleet: Fleet, { workerId, link, closing }: Member): boolean {
+  return (
+    link.kind === "connected" &&
+    closing === undefined &&
+    fleet.run?.participants.has(workerId) !== true
+  );
+}
+
+/** Why the worker may not take part in the job under way; undefined if it may. */
+export function unfit(fleet: Fleet, member: Member): string | undefined {
+  const { run } = fleet;
+  if (run === undefined) return undefined;
+  const aside = run.setAside.get(member.incarnation);
+  if (aside !== undefined) return aside;
+  const record = recordNamed(fleet, run.job);
+  const { pin } = record;
+  const { numerics } = member.hello;
+  if (pin !== undefined && pin.numerics !== numerics && !record.plan.settings.mixedDevices) {
+    return `${run.job} goes on with the arithmetic of "${pin.numerics}", and this worker's is "${numerics}"`;
+  }
+  const most = workersMax(record);
+  return run.participants.size >= most
+    ? `${run.job} has ${most} shards, one for each of as many workers`
+    : undefined;
+}
+
+/** Why the probe keeps a worker out; undefined if it does not. */
+export function probeMismatch(record: JobRecord, probe: string): string | undefined {
+  const { pin, name, plan } = record;
+  if (pin === undefined || plan.settings.mixedDevices || pin.probe === probe) return undefined;
+  return `its probe for ${name} gave ${probe}, and the job is pinned to ${pin.probe}`;
+}
+
+/** Sends (or repeats) the order to get ready. */
+export function sendPrepare(t: Transition, workerId: string): Transition {
+  return send(t, workerId, { kind: "prepare", order: orderOf(recordOf(t)) });
+}
+
+/** Has the worker end its child; it takes no part from now on. */
+export function release(t: Transition, workerId: string, reason: string): Transition {
+  const run = runOf(t);
+  return close(
+    changeRun(t, { participants: withoutKey(run.participants, workerId) }),
+    workerId,
+    run.job,
+    reason,
+  );
+}
+
+export function releaseAll(t: Transition, reason: string): Transition {
+  return forEach(t, runOf(t).participants.keys(), (so, workerId) => release(so, workerId, reason));
+}
+
+/** Has the worker end a child, also one of a job that is not under way. */
+export function close(t: Transition, workerId: string, job: string, reason: string): Transition {
+  const sinceMs = t.fleet.clock.awakeMs;
+  return send(changeMember(t, workerId, { closing: { job, reason, sinceMs } }), workerId, {
+    kind: "release",
+    job,
+    reason,
+  });
+}
+
+/** Releases a worker that may not take part in this run again. */
+export function setAside(t: Transition, workerId: string, reason: string): Transition {
+  const { setAside: before } = runOf(t);
+  const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  return release(
+    changeRun(t, { setAside: withEntry(before, incarnation, reason) }),
+    workerId,
+    reason,
+  );
+}
+
+/** The worker's child is gone, or out of reach. `mayReturn`: it may still hold the state. */
+export function drop(
+  t: Transition,
+  workerId: string,
+  reason: string,
+  mayReturn: boolean,
+): Transition {
+  const { run } = t.fleet;
+  const participant = run?.participants.get(workerId);
+  if (run === undefined || participant === undefined) return t;
+  const dropped = changeRun(t, {
+    participants: withoutKey(run.participants, workerId),
+    absent:
+      mayReturn && participant.stage.kind === "member"
+        ? new Set([...run.absent, workerId])
+        : run.absent,
+  });
+  return log(dropped, "warn", `${workerId} is lost: ${reason}`, {
+    worker: workerId,
+    step: recordOf(t).step,
+  });
+}
+
+/** A child failed for a reason of its worker's own: asked again a few times, then set aside. */
+export function strike(t: Transition, member: Member, message: string): Transition {
+  const run = runOf(t);
+  const count = (run.strikes.get(member.incarnation) ?? 0) + 1;
+  const struck = changeRun(t, {
+    strikes: withEntry(run.strikes, member.incarnation, count),
+    setAside:
+      count > strikesMax
+        ? withEntry(run.setAside, member.incarnation, `it failed ${count} times: ${message}`)
+        : run.setAside,
+  });
+  return drop(struck, member.workerId, message, false);
+}
+
+/** Workers that hold the state, in rank order. */
+export function memberIds(run: Run): readonly string[] {
+  return participantsIn(run, "member");
+}
+
+/** In the order of their ids, so that the same workers have the same ranks after a restart. */
+export function participantsIn(
+  run: Run,
+  stage: "preparing" | "ready" | "loading" | "member",
+): readonly string[] {
+  return [...run.participants.values()]
+    .filter((participant) => participant.stage.kind === stage)
+    .map(({ workerId }) => workerId)
+    .toSorted();
+}
+
+function prepare(t: Transition, { workerId }: Member): Transition {
+  const { clock, options } = t.fleet;
+  const asked = changeRun(t, {
+    participants: withEntry(runOf(t).participants, workerId, {
+      workerId,
+      stage: { kind: "preparing", deadlineMs: clock.awakeMs + options.prepareMs },
+      probe: "",
+    }),
+  });
+  return sendPrepare(changeMember(asked, workerId, { spare: "" }), workerId);
+}
+
+function tellSpare(t: Transition, { workerId, spare }: Member, reason: string): Transition {
+  if (spare === reason) return t;
+  return send(changeMember(t, workerId, { spare: reason }), workerId, { kind: "spare", reason });
+}
+
+function orderOf({ name, attempt, plan, indexDigest }: JobRecord): JobOrder {
+  return {
+    job: name,
+    attempt,
+    settings: plan.settings,
+    schedule: plan.schedule,
+    classes: plan.classes.length,
+    trainingExamples: plan.trainingExamples,
+    validationExamples: plan.validationExamples,
+    indexDigest,
+  };
+}

@@ -1,0 +1,97 @@
+import type { Member, RoundPhase, Transition } from "./fleetState.js";
+import { lengthOf } from "./pace.js";
+import { lose } from "./members.js";
+import { memberIds } from "./participation.js";
+import { enter, runOf } from "./transition.js";
+
+/**
+ * A worker that beats and gets nowhere. Each unit of a round (a shard, the exchange) has a
+ * deadline from what such units took before; past it, the worker that holds the others up is lost.
+ * Never the last one: with nobody to take over, waiting costs nothing and losing it costs the state.
+ */
+
+/** A unit may take this many times what it usually takes, and `unitFloorMs` more. */
+const patience = 10;
+
+/** Starts the deadlines of all members, as after every deal. */
+export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
+  const progress = new Map(
+    [...phase.dealt.keys()].map((id) => [
+      id,
+      { done: phase.progress.get(id)?.done ?? 0, sinceMs: nowMs },
+    ]),
+  );
+  return { ...phase, progress };
+}
+
+/** Takes a beat: another number of shards is progress. */
+export function beaten(t: Transition, workerId: string, done: number): Transition {
+  const phase = t.fleet.run?.phase;
+  if (phase?.kind !== "round" || phase.progress.get(workerId)?.done === done) return t;
+  if (!phase.dealt.has(workerId)) return t;
+  const progress = new Map(phase.progress).set(workerId, {
+    done,
+    sinceMs: t.fleet.clock.awakeMs,
+  });
+  return enter(t, { ...phase, progress });
+}
+
+/** Loses the worker that holds up the round past its deadline, if there is one. */
+export function loseStuck(t: Transition, phase: RoundPhase): Transition {
+  const members = memberIds(runOf(t));
+  if (members.length < 2) return t;
+  const owing = members.filter((id) => owes(phase, id));
+  const late = owing.filter((id) => isLate(t, phase, id));
+  const computing = late.find((id) => isComputing(phase, id));
+  if (computing !== undefined) {
+    return lose(t, computing, `${sinceText(t, phase, computing)} it finished no shard`, true);
+  }
+  if (late.length === 0 || late.length < owing.length) return t;
+  const blamed = mostWaitedFor(t, owing);
+  return lose(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`, true);
+}
+
+function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {
+  const { firstUnitMs, unitFloorMs } = fleet.options;
+  const { pace } = fleet.run ?? {};
+  const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
+  const usualMs = isComputing(phase, workerId) ? pace?.shardMs : pace?.exchangeMs;
+  const limitMs = usualMs === undefined ? firstUnitMs : unitFloorMs + patience * usualMs;
+  return fleet.clock.awakeMs - since >= limitMs;
+}
+
+function isComputing(phase: RoundPhase, workerId: string): boolean {
+  const shards = (phase.dealt.get(workerId) ?? []).reduce((sum, one) => sum + lengthOf(one), 0);
+  return (phase.progress.get(workerId)?.done ?? 0) < shards;
+}
+
+/** Whether the round waits for this worker: for the sum, or for a shard dealt to it. */
+function owes(phase: RoundPhase, workerId: string): boolean {
+  if (phase.round === "training" && !phase.sums.has(workerId)) return true;
+  return (phase.dealt.get(workerId) ?? []).some(({ first, end }) =>
+    Array.from({ length: end - first }, (_, i) => first + i).some((i) => !phase.results.has(i)),
+  );
+}
+
+/** Who is out of reach of NATS is to blame; else whom most others wait for; of equals the first. */
+function mostWaitedFor({ fleet }: Transition, candidates: readonly string[]): string {
+  const members = candidates.flatMap((id) => fleet.members.get(id) ?? []);
+  const cutOff = members.find(
+    ({ beat }) => beat !== undefined && beat.natsAgeMs >= fleet.options.leaseMs,
+  );
+  if (cutOff !== undefined) return cutOff.workerId;
+  const [first = ""] = candidates;
+  return candidates.reduce(
+    (worst, id) => (votes(members, id) > votes(members, worst) ? id : worst),
+    first,
+  );
+}
+
+function votes(members: readonly Member[], workerId: string): number {
+  return members.filter(({ beat }) => beat?.waitingFor.split(", ").includes(workerId)).length;
+}
+
+function sinceText({ fleet }: Transition, phase: RoundPhase, workerId: string): string {
+  const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
+  return `for ${Math.round((fleet.clock.awakeMs - since) / 1000)} s`;
+}

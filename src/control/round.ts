@@ -1,0 +1,205 @@
+import { dealMissing } from "../plan/deal.js";
+import type { Range } from "../plan/tree.js";
+import { checkState } from "./checksum.js";
+import { closeEvaluation, commit } from "./commit.js";
+import { fail } from "./ending.js";
+import type { RoundPhase, Transition } from "./fleetState.js";
+import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
+import { dealRound, dealt, lengthOf, reported, speedsOf } from "./pace.js";
+import { memberIds } from "./participation.js";
+import { loseStuck, touched } from "./progress.js";
+import {
+  changeRun,
+  describe,
+  enter,
+  forEach,
+  log,
+  note,
+  recordOf,
+  runOf,
+  send,
+  withEntry,
+} from "./transition.js";
+import { shardCount } from "./work.js";
+
+/**
+ * A round: shards dealt, results gathered, outcome decided once. The outcome does not depend on
+ * who computes what, so a result counts whichever generation its report is of; what is asked is
+ * that every shard has one result and that every member that is left has the finished sum.
+ */
+
+export type Report = Extract<WorkerEvent, { readonly kind: "report" }>;
+
+export function beginRound(t: Transition, round: RoundKind): Transition {
+  const run = runOf(t);
+  const members = memberIds(run);
+  const count = shardCount(recordOf(t), round);
+  const ranges = dealRound(run.pace, members, count);
+  const phase: RoundPhase = {
+    kind: "round",
+    round,
+    shardCount: count,
+    startedMs: t.fleet.clock.awakeMs,
+    dealt: new Map(members.map((id, rank) => [id, [ranges[rank] ?? { first: 0, end: 0 }]])),
+    results: new Map(),
+    sums: new Map(),
+    progress: new Map(),
+  };
+  const pace = round === "training" ? dealt(run.pace, members, ranges) : run.pace;
+  const begun = changeRun(t, { phase: touched(phase, t.fleet.clock.awakeMs), pace });
+  return tellAll(describe(begun, round === "training" ? "training" : "evaluating"));
+}
+
+/** Sends (or repeats) the round to one of its members. */
+export function sendRound(t: Transition, workerId: string): Transition {
+  const { phase } = runOf(t);
+  return phase.kind === "round" ? send(t, workerId, roundCommand(t, phase)) : t;
+}
+
+/** Takes a report of this round, of whichever generation. */
+export function takeReport(t: Transition, workerId: string, report: Report): Transition {
+  const { phase, pace } = runOf(t);
+  if (phase.kind !== "round" || !concerns(t, phase, report)) return t;
+  const state = checkState(t, workerId, report.parameterChecksum);
+  const problem =
+    state.problem ??
+    shardProblem(t, phase, workerId, report) ??
+    sumProblem(phase, workerId, report);
+  if (problem !== undefined) return fail(t, problem);
+
+  const results = new Map(phase.results);
+  for (const result of report.shards) {
+    if (!results.has(result.shard)) results.set(result.shard, { result, workerId });
+  }
+  if (phase.round === "evaluation") return enter(state.t, { ...phase, results });
+  const sums = withEntry(phase.sums, workerId, report.sumChecksum);
+  const { computeMs, exchangeMs } = report;
+  const figures = { shards: report.shards.length, computeMs, exchangeMs };
+  return changeRun(state.t, {
+    phase: { ...phase, results, sums },
+    pace: phase.sums.has(workerId) ? pace : reported(pace, workerId, figures),
+  });
+}
+
+/** Decides the round, or goes on with those who are left. */
+export function decideRound(t: Transition, phase: RoundPhase): Transition {
+  const run = runOf(t);
+  const left = memberIds(run).filter((id) => phase.dealt.has(id));
+  // Nothing more is committed, or nobody is left to go on: the boundary sees to both.
+  if (run.cancelled || left.length === 0) return enter(t, { kind: "boundary" });
+  if (isComplete(phase, left)) {
+    return phase.round === "training" ? commit(t, phase) : closeEvaluation(t, phase);
+  }
+  if (left.length < phase.dealt.size) return regroup(t, phase, left);
+  return loseStuck(t, phase);
+}
+
+function isComplete(phase: RoundPhase, left: readonly string[]): boolean {
+  return (
+    phase.results.size === phase.shardCount &&
+    (phase.round === "evaluation" || left.every((id) => phase.sums.has(id)))
+  );
+}
+
+/** The same round in a new generation: all keep what they have, and take over what is missing. */
+function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Transition {
+  const kept = left.map((id) => phase.dealt.get(id) ?? []);
+  const missing = [...phase.dealt].flatMap(([id, ranges]) => (left.includes(id) ? [] : ranges));
+  const taken = dealMissing(
+    missing.filter((range) => lengthOf(range) > 0),
+    kept.map((ranges) => ranges.reduce((sum, range) => sum + lengthOf(range), 0)),
+    speedsOf(runOf(t).pace, left),
+  );
+  const dealtNow = new Map<string, readonly Range[]>(
+    left.map((id, rank) => [id, [...(kept[rank] ?? []), ...(taken[rank] ?? [])]]),
+  );
+  const { generation, step } = recordOf(t);
+  const formed = note(t, { generation: generation + 1 });
+  const next = touched({ ...phase, dealt: dealtNow }, t.fleet.clock.awakeMs);
+  const shards = missing.reduce((sum, range) => sum + lengthOf(range), 0);
+  return tellAll(
+    log(
+      enter(formed, next),
+      "info",
+      `${left.length} workers finish the round at step ${step} and take over ${shards} shards`,
+      { step, workers: left.length },
+    ),
+  );
+}
+
+function tellAll(t: Transition): Transition {
+  const { phase } = runOf(t);
+  return phase.kind === "round" ? forEach(t, phase.dealt.keys(), sendRound) : t;
+}
+
+function roundCommand(t: Transition, phase: RoundPhase): WorkerCommand {
+  const { name, attempt, generation, step } = recordOf(t);
+  return {
+    kind: "round",
+    job: name,
+    attempt,
+    generation,
+    step,
+    round: phase.round,
+    shardCount: phase.shardCount,
+    members: [...phase.dealt].map(([workerId, ranges]) => ({
+      workerId,
+      address: t.fleet.members.get(workerId)?.incarnation ?? "",
+      ranges: ranges.filter((range) => lengthOf(range) > 0),
+    })),
+  };
+}
+
+function concerns(t: Transition, phase: RoundPhase, report: Report): boolean {
+  const { name, attempt, step } = recordOf(t);
+  return (
+    report.job === name &&
+    report.attempt === attempt &&
+    report.step === step &&
+    report.round === phase.round
+  );
+}
+
+/** What is wrong with a shard of the report, in a sentence. */
+function shardProblem(
+  t: Transition,
+  phase: RoundPhase,
+  workerId: string,
+  report: Report,
+): string | undefined {
+  const at = `of step ${recordOf(t).step}`;
+  for (const result of report.shards) {
+    const { shard } = result;
+    if (shard >= phase.shardCount) {
+      return `${workerId} reported shard ${shard} ${at}, which has ${phase.shardCount}`;
+    }
+    if (!result.finite) {
+      return `shard ${shard} ${at} is not finite on ${workerId}: the rate may be too high`;
+    }
+    const known = phase.results.get(shard);
+    if (known !== undefined && !isSame(known.result, result)) {
+      return `shard ${shard} ${at} came out differently on ${known.workerId} and ${workerId}`;
+    }
+  }
+  return undefined;
+}
+
+function sumProblem(phase: RoundPhase, workerId: string, report: Report): string | undefined {
+  if (phase.round === "evaluation") return undefined;
+  const other = [...phase.sums].find(([, sum]) => sum !== report.sumChecksum);
+  return other === undefined
+    ? undefined
+    : `the sum of step ${report.step} has checksum ${report.sumChecksum} on ${workerId} and ${other[1]} on ${other[0]}`;
+}
+
+type ShardResult = Report["shards"][number];
+
+/** Bit for bit: losses that are equal as numbers but for the sign of a zero are not the same. */
+function isSame(a: ShardResult, b: ShardResult): boolean {
+  return (
+    Object.is(a.loss, b.loss) &&
+    a.count === b.count &&
+    a.correct === b.correct &&
+    a.inputChecksum === b.inputChecksum
+  );
+}

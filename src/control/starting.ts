@@ -1,0 +1,202 @@
+import { fail } from "./ending.js";
+import type { Participant, Phase, Transition } from "./fleetState.js";
+import type { StateSource } from "./message.js";
+import { isIdle, memberIds, participantsIn, setAside, unfit } from "./participation.js";
+import type { JobRecord, Pin } from "./record.js";
+import {
+  changeParticipant,
+  changeRun,
+  describe,
+  enter,
+  forEach,
+  log,
+  note,
+  recordOf,
+  runOf,
+  send,
+} from "./transition.js";
+import { checkState, noChecksums } from "./checksum.js";
+import { workersMin } from "./work.js";
+
+/**
+ * The start of an attempt: workers get ready, the job is pinned to the arithmetic of the largest
+ * group of them, and those take the first state.
+ */
+
+/** Begins the next attempt from the newest checkpoint, or from the start. */
+export function beginAttempt(t: Transition): Transition {
+  const { attempt, checkpoint, startedMs } = recordOf(t);
+  const begun = note(t, {
+    attempt: attempt + 1,
+    generation: 0,
+    step: checkpoint?.step ?? 0,
+    startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
+  });
+  return enter(changeRun(begun, { absent: new Set(), checksums: noChecksums }), {
+    kind: "gathering",
+    enoughSinceMs: undefined,
+  });
+}
+
+/** Waits until all who were asked are ready, or enough of them for a while; then has them load. */
+export function decideGathering(
+  t: Transition,
+  phase: Extract<Phase, { readonly kind: "gathering" }>,
+): Transition {
+  const late = releaseLate(t, "preparing");
+  const preparing = participantsIn(runOf(late), "preparing").length;
+  const record = recordOf(late);
+  const choice = choose(record, readyOnes(late), late);
+  const now = late.fleet.clock.awakeMs;
+
+  if (choice.group.length < workersMin(record)) {
+    const waiting = enter(late, { ...phase, enoughSinceMs: undefined });
+    return preparing > 0
+      ? describe(waiting, "starting", `${preparing} workers get ready`)
+      : describeShortage(waiting, choice.group.length);
+  }
+  const since = phase.enoughSinceMs ?? now;
+  if (preparing > 0 && now - since < late.fleet.options.gatherMs) {
+    const waiting =
+      phase.enoughSinceMs === since ? late : enter(late, { ...phase, enoughSinceMs: since });
+    return describe(waiting, "starting", `${preparing} more workers get ready`);
+  }
+  return load(late, choice);
+}
+
+/** Waits until all who load hold the state, and checks that it is one and the same. */
+export function decideLoading(t: Transition): Transition {
+  const late = releaseLate(t, "loading");
+  const run = runOf(late);
+  if (participantsIn(run, "loading").length > 0) return describe(late, "starting", "loading");
+  const loaded = [...run.participants.values()].flatMap(({ workerId, stage }) =>
+    stage.kind === "loaded" ? [{ workerId, value: stage.parameterChecksum }] : [],
+  );
+  const [first] = loaded;
+  if (first === undefined) return beginAttempt(late);
+  const odd = loaded.find(({ value }) => value !== first.value);
+  if (odd !== undefined) {
+    return fail(
+      late,
+      `${odd.workerId} loaded parameters of checksum ${odd.value}, ${first.workerId} of ${first.value}`,
+    );
+  }
+  const members = forEach(late, loaded, (so, { workerId, value }) =>
+    changeParticipant(checkState(so, workerId, value).t, workerId, { stage: { kind: "member" } }),
+  );
+  const formed = note(members, { generation: recordOf(members).generation + 1 });
+  const { attempt, step } = recordOf(formed);
+  const from = step === 0 ? "" : ` from step ${step}`;
+  return enter(
+    log(formed, "info", `attempt ${attempt} begins${from} with ${loaded.length} workers`, {
+      step,
+      workers: loaded.length,
+      members: memberIds(runOf(formed)).join(", "),
+    }),
+    { kind: "boundary" },
+  );
+}
+
+/** Sends (or repeats) what a loading worker is to load. */
+export function sendLoad(t: Transition, workerId: string): Transition {
+  const stage = runOf(t).participants.get(workerId)?.stage;
+  if (stage?.kind !== "loading") return t;
+  const { name, attempt } = recordOf(t);
+  const { step, source } = stage;
+  return send(t, workerId, { kind: "load", job: name, attempt, step, source });
+}
+
+/** Has a prepared worker take the state of the record's step. */
+export function beginLoad(
+  t: Transition,
+  workerId: string,
+  source: StateSource,
+  withinMs: number,
+): Transition {
+  const deadlineMs = t.fleet.clock.awakeMs + withinMs;
+  const { step } = recordOf(t);
+  return sendLoad(
+    changeParticipant(t, workerId, { stage: { kind: "loading", step, source, deadlineMs } }),
+    workerId,
+  );
+}
+
+/** Sets aside those that take too long. */
+export function releaseLate(t: Transition, stage: "preparing" | "loading"): Transition {
+  const late = [...runOf(t).participants.values()].filter(
+    (one) => one.stage.kind === stage && t.fleet.clock.awakeMs >= one.stage.deadlineMs,
+  );
+  return forEach(t, late, (so, { workerId }) =>
+    setAside(
+      log(so, "warn", `${workerId} is set aside: ${stage} takes it too long`, { worker: workerId }),
+      workerId,
+      `${stage} took too long`,
+    ),
+  );
+}
+
+interface Choice {
+  readonly pin: Pin | undefined;
+  readonly group: readonly string[];
+}
+
+function load(t: Transition, { pin, group }: Choice): Transition {
+  const pinned = note(t, { pin });
+  const others = readyOnes(pinned).filter(({ workerId }) => !group.includes(workerId));
+  const reason = `${recordOf(pinned).name} starts with the arithmetic of ${group.length} others, "${pin?.numerics ?? ""}" with probe ${pin?.probe ?? ""}`;
+  const alone = forEach(pinned, others, (so, { workerId, probe }) =>
+    setAside(so, workerId, `${reason}; this worker's probe is ${probe}`),
+  );
+  const { checkpoint } = recordOf(alone);
+  const source: StateSource =
+    checkpoint === undefined ? { kind: "initial" } : { kind: "checkpoint", step: checkpoint.step };
+  const loading = forEach(alone, group, (so, workerId) =>
+    beginLoad(so, workerId, source, so.fleet.options.loadMs),
+  );
+  return enter(loading, { kind: "loading" });
+}
+
+/** The pin, and the ready workers that it lets in; of equal groups the one with the smallest id. */
+function choose(record: JobRecord, ready: readonly Participant[], { fleet }: Transition): Choice {
+  const all = ready.map(({ workerId }) => workerId);
+  if (record.pin !== undefined) return { pin: record.pin, group: all };
+  const groups = new Map<string, { readonly pin: Pin; readonly group: readonly string[] }>();
+  for (const { workerId, probe } of ready) {
+    const numerics = fleet.members.get(workerId)?.hello.numerics ?? "";
+    const key = JSON.stringify([numerics, probe]);
+    const group = [...(groups.get(key)?.group ?? []), workerId];
+    groups.set(key, { pin: { numerics, probe }, group });
+  }
+  const largest = [...groups.values()].reduce<Choice>(
+    (best, group) => (group.group.length > best.group.length ? group : best),
+    { pin: undefined, group: [] },
+  );
+  return record.plan.settings.mixedDevices ? { pin: largest.pin, group: all } : largest;
+}
+
+function readyOnes(t: Transition): readonly Participant[] {
+  const { participants } = runOf(t);
+  return participantsIn(runOf(t), "ready").flatMap((id) => participants.get(id) ?? []);
+}
+
+/** Nobody more gets ready by itself. Where all there are have failed, neither will waiting help. */
+function describeShortage(t: Transition, have: number): Transition {
+  const record = recordOf(t);
+  const run = runOf(t);
+  const connected = [...t.fleet.members.values()].filter(({ link }) => link.kind === "connected");
+  const reasons = connected.flatMap((member) =>
+    isIdle(t.fleet, member) ? (unfit(t.fleet, member) ?? []) : [],
+  );
+  const allFailed =
+    connected.length > 0 &&
+    connected.every(({ incarnation }) => run.setAside.get(incarnation)?.includes(" times: "));
+  if (allFailed) return fail(t, `no worker is left; ${reasons[0] ?? ""}`);
+  const needed = workersMin(record);
+  const why = connected.length === 0 ? "; no worker is connected" : reasonSuffix(reasons);
+  return describe(t, "waiting", `${have} of ${needed} workers are ready${why}`);
+}
+
+function reasonSuffix(reasons: readonly string[]): string {
+  const [first] = reasons;
+  return first === undefined ? "" : `; ${reasons.length} spare, as ${first}`;
+}

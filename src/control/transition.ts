@@ -1,0 +1,129 @@
+import { assert } from "../job/problem.js";
+import type { FleetCommand, LogFields } from "./fleetEvent.js";
+import type { Fleet, Member, Participant, Phase, Run, Transition } from "./fleetState.js";
+import type { LogLevel, WorkerCommand } from "./message.js";
+import type { JobRecord } from "./record.js";
+
+/** Small steps that the rules are made of: each takes what has become so far and gives what it has become. */
+
+export function change(t: Transition, part: Partial<Fleet>): Transition {
+  return { ...t, fleet: { ...t.fleet, ...part } };
+}
+
+export function emit(t: Transition, ...commands: readonly FleetCommand[]): Transition {
+  return { ...t, commands: [...t.commands, ...commands] };
+}
+
+export function changeMember(t: Transition, workerId: string, part: Partial<Member>): Transition {
+  const member = t.fleet.members.get(workerId);
+  assert(member !== undefined, `no member ${workerId}`);
+  return change(t, { members: withEntry(t.fleet.members, workerId, { ...member, ...part }) });
+}
+
+/** The run; only called where there is one. */
+export function runOf(t: Transition): Run {
+  assert(t.fleet.run !== undefined, "no job is under way");
+  return t.fleet.run;
+}
+
+export function changeRun(t: Transition, part: Partial<Run>): Transition {
+  return change(t, { run: { ...runOf(t), ...part } });
+}
+
+export function enter(t: Transition, phase: Phase): Transition {
+  return changeRun(t, { phase });
+}
+
+export function changeParticipant(
+  t: Transition,
+  workerId: string,
+  part: Partial<Participant>,
+): Transition {
+  const { participants } = runOf(t);
+  const participant = participants.get(workerId);
+  assert(participant !== undefined, `${workerId} takes no part in the job`);
+  return changeRun(t, {
+    participants: withEntry(participants, workerId, { ...participant, ...part }),
+  });
+}
+
+/** The record of the job under way. */
+export function recordOf(t: Transition): JobRecord {
+  return recordNamed(t.fleet, runOf(t).job);
+}
+
+export function recordNamed(fleet: Fleet, job: string): JobRecord {
+  const record = fleet.records.get(job);
+  assert(record !== undefined, `no record of job ${job}`);
+  return record;
+}
+
+export function changeRecord(t: Transition, job: string, part: Partial<JobRecord>): Transition {
+  const record = { ...recordNamed(t.fleet, job), ...part };
+  return change(t, { records: withEntry(t.fleet.records, job, record) });
+}
+
+/** Changes the record of the job under way. */
+export function note(t: Transition, part: Partial<JobRecord>): Transition {
+  return changeRecord(t, runOf(t).job, part);
+}
+
+/** Says in the record what the job is doing and why; one that is being cancelled stays so. */
+export function describe(t: Transition, state: JobRecord["state"], reason = ""): Transition {
+  const record = recordOf(t);
+  const shown = runOf(t).cancelled ? "cancelling" : state;
+  if (record.state === shown && record.reason === reason) return t;
+  return note(t, { state: shown, reason });
+}
+
+/** Sends to a connected worker; to one that is away, nothing: it is told again when it is back. */
+export function send(t: Transition, workerId: string, command: WorkerCommand): Transition {
+  const member = t.fleet.members.get(workerId);
+  if (member?.link.kind !== "connected") return t;
+  return emit(t, { kind: "send", workerId, incarnation: member.incarnation, command });
+}
+
+/** A line of the log of the job under way. */
+export function log(
+  t: Transition,
+  level: LogLevel,
+  message: string,
+  fields: LogFields = {},
+): Transition {
+  const { name, generation, attempt } = recordOf(t);
+  return emit(t, {
+    kind: "log",
+    job: name,
+    level,
+    message,
+    fields: { attempt, generation, ...fields },
+  });
+}
+
+export function withEntry<Key, Value>(
+  map: ReadonlyMap<Key, Value>,
+  key: Key,
+  value: Value,
+): ReadonlyMap<Key, Value> {
+  return new Map(map).set(key, value);
+}
+
+export function withoutKey<Key, Value>(
+  map: ReadonlyMap<Key, Value>,
+  key: Key,
+): ReadonlyMap<Key, Value> {
+  const rest = new Map(map);
+  rest.delete(key);
+  return rest;
+}
+
+/** Applies a step for each item in turn. */
+export function forEach<Item>(
+  t: Transition,
+  items: Iterable<Item>,
+  step: (t: Transition, item: Item) => Transition,
+): Transition {
+  let result = t;
+  for (const item of items) result = step(result, item);
+  return result;
+}
