@@ -1,4 +1,4 @@
-import { nodeKey, nodes, parent, sibling, type Node } from "./tree.js";
+import { nodeKey, parent, sibling, type Node } from "./tree.js";
 
 /**
  * Adds up values of tree nodes as they come, in any order: whenever both children of a node are
@@ -54,24 +54,4 @@ export class TreeFold<Value> {
       if (first <= node.first && node.end <= end) this.#held.delete(nodeKey(node));
     }
   }
-}
-
-/** The sum of shards `first` to `end` as the values of its nodes, given one value per shard. */
-export function foldRange<Value>(
-  first: number,
-  end: number,
-  shardCount: number,
-  leaf: (shard: number) => Value,
-  add: (left: Value, right: Value) => Value,
-): readonly { readonly node: Node; readonly value: Value }[] {
-  return nodes(first, end, shardCount)
-    .map((node) => {
-      const fold = new TreeFold<Value>(shardCount, add);
-      for (let shard = node.first; shard < node.end; shard += 1) {
-        fold.put({ first: shard, end: shard + 1 }, leaf(shard));
-      }
-      const [value] = fold.held;
-      return value === undefined ? [] : [value];
-    })
-    .flat();
 }

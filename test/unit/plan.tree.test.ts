@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { foldRange, TreeFold } from "../../src/plan/fold.js";
+import { TreeFold } from "../../src/plan/fold.js";
 import { Random } from "../../src/plan/random.js";
 import {
   children,
@@ -96,6 +96,21 @@ test("a range outside the shards is a broken invariant", () => {
   expect(() => root(0)).toThrow("0 shards");
 });
 
+/** Folds the shards of a range, one after the other, as a worker does. */
+function foldRange(
+  first: number,
+  end: number,
+  shardCount: number,
+  leaves: readonly number[],
+): TreeFold<number>["held"] {
+  const fold = new TreeFold<number>(shardCount, addFloat32);
+  for (let shard = first; shard < end; shard += 1) {
+    fold.put({ first: shard, end: shard + 1 }, leaves[shard] ?? NaN);
+  }
+  expect(fold.held.map(({ node }) => node)).toEqual(nodes(first, end, shardCount));
+  return fold.held;
+}
+
 const addFloat32 = (left: number, right: number): number => Math.fround(left + right);
 
 /** The sum in tree order, worked out by plain recursion. */
@@ -123,9 +138,7 @@ test.each(seeds)(
     const borders = [...new Set([...cuts, shardCount])].toSorted((a, b) => a - b);
     const parts = borders
       .slice(1)
-      .flatMap((end, i) =>
-        foldRange(borders[i] ?? 0, end, shardCount, (shard) => leaves[shard] ?? NaN, addFloat32),
-      );
+      .flatMap((end, i) => foldRange(borders[i] ?? 0, end, shardCount, leaves));
     for (const { node, value } of parts) expect(value).toBe(expected(leaves, node));
 
     const order = Uint32Array.from(parts.keys());
