@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -119,6 +120,11 @@ export class FakeMachine {
     const value: unknown = JSON.parse(this.read("node_modules/.bitfleet/toolchain.json"));
     if (typeof value !== "object" || value === null) throw new Error("the record is no object");
     return { ...value };
+  }
+
+  /** Where the addon finds its libraries. */
+  linkedTensorflow(): string {
+    return readlinkSync(join(this.root, "node_modules/@tensorflow/tfjs-node-gpu/deps/lib"));
   }
 
   toolchainFiles(): readonly string[] {

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -190,6 +191,19 @@ test("a damaged wheel is refused and thrown away, so that the next set-up fetche
   expect((await machine.setUp(lean)).code).toBe(0);
 });
 
+test("the lock of another host's set-up is waited for, until it has not been renewed for a minute", async () => {
+  mkdirSync(machine.toolchain, { recursive: true });
+  const lock = join(machine.toolchain, "setup.lock");
+  writeFileSync(lock, "elsewhere 1");
+  const child = machine.start(lean);
+  await once(child.stdout ?? child, "data");
+  expect(machine.calls()).toEqual([]);
+  const old = new Date(Date.now() - 61_000);
+  utimesSync(lock, old, old);
+  expect(await once(child, "close")).toEqual([0, null]);
+  expect(machine.calls()).toEqual(installed);
+});
+
 test("two set-ups at once fetch everything once", async () => {
   const both = await Promise.all([machine.setUp(lean), machine.setUp(lean)]);
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
@@ -217,11 +231,15 @@ test("with a GPU the CUDA packages that the wheel lists lie beside TensorFlow", 
   expect(record).toMatchObject({ gpu: true });
   const beside = join(String(record["tensorflow"]), "../nvidia");
   expect(readdirSync(beside).sort()).toEqual(["cublas", "other"]);
+  expect(machine.linkedTensorflow()).toBe(record["tensorflow"]);
+  expect(machine.toolchainFiles().filter((name) => name.endsWith(".whl"))).toEqual([]);
 
   machine.forgetCalls();
   expect((await machine.setUp([...lean, "--gpu"])).stdout).toBe("");
   expect((await machine.setUp(lean, {})).code).toBe(0);
   expect(machine.record()).toMatchObject({ gpu: false });
+  expect(machine.linkedTensorflow()).toBe(machine.record()["tensorflow"]);
+  expect(machine.linkedTensorflow()).not.toBe(record["tensorflow"]);
 });
 
 test("a TensorFlow folder that is given is used, and one that lacks a part is refused", async () => {
