@@ -125,7 +125,10 @@ function* microBatches(batch: Batch): Generator<Batch & { readonly weights: Floa
   for (let first = 0; first < count; first += microBatch) {
     const size = Math.min(microBatch, count - first);
     const bytes = (all: Uint8Array): Uint8Array =>
-      padded(all.subarray(first * pictureBytes, (first + size) * pictureBytes), microBatch * pictureBytes);
+      padded(
+        all.subarray(first * pictureBytes, (first + size) * pictureBytes),
+        microBatch * pictureBytes,
+      );
     const numbers = (all: Int32Array): Int32Array => {
       const part = new Int32Array(microBatch);
       part.set(all.subarray(first, first + size));

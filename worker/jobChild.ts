@@ -215,7 +215,10 @@ export class JobChild {
   async #apply({ step, save }: Command<"apply">): Promise<void> {
     const { order, work } = this.#prepared();
     const sum = this.#sum;
-    assert(sum?.step === step, `told to apply step ${step}, holding the sum of ${sum?.step ?? "none"}`);
+    assert(
+      sum?.step === step,
+      `told to apply step ${step}, holding the sum of ${sum?.step ?? "none"}`,
+    );
     work.clear();
     if (this.#offered !== undefined && this.#offered < step) this.#endOffer();
     const { batch, momentum, weightDecay } = order.settings;

@@ -9,37 +9,41 @@ import { numerics } from "./numerics.js";
 import { Supervisor } from "./supervisor.js";
 
 /** One worker: joins a coordinator and takes part in its jobs until it is told to stop. */
-run(async ({ signal }) => {
-  const environment = readEnvironment(process.env);
-  const { join } = environment;
-  if (join === undefined) {
-    throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
-  }
-  const incarnation = randomUUID();
-  const workerId = environment.workerId ?? defaultWorkerId(incarnation);
-  const logger = createLogger({ worker: workerId }, environment.logLevel);
-  const token = environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
-  if (token?.warning !== undefined) logger.warn(token.warning);
-  const toolchain = readToolchain();
-  const supervisor = new Supervisor({
-    workerId,
-    incarnation,
-    host: hostname(),
-    coordinator: `${join.host.includes(":") ? `[${join.host}]` : join.host}:${join.port}`,
-    token: token?.token ?? "",
-    store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,
-    numerics: numerics(process.env, {
-      tensorflow: toolchain.tfVersion,
-      gpu: toolchain.gpu,
-    }),
-    environment: process.env,
-    logger,
-  });
-  const { refused, reason } = await supervisor.run(signal);
-  logger.info({ reason }, "left the fleet");
-  if (refused) throw new ConfigError(`the coordinator refused this worker: ${reason}`);
-  return 0;
-}, { debug: process.env["LOG_LEVEL"] === "debug" });
+run(
+  async ({ signal }) => {
+    const environment = readEnvironment(process.env);
+    const { join } = environment;
+    if (join === undefined) {
+      throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
+    }
+    const incarnation = randomUUID();
+    const workerId = environment.workerId ?? defaultWorkerId(incarnation);
+    const logger = createLogger({ worker: workerId }, environment.logLevel);
+    const token =
+      environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
+    if (token?.warning !== undefined) logger.warn(token.warning);
+    const toolchain = readToolchain();
+    const supervisor = new Supervisor({
+      workerId,
+      incarnation,
+      host: hostname(),
+      coordinator: `${join.host.includes(":") ? `[${join.host}]` : join.host}:${join.port}`,
+      token: token?.token ?? "",
+      store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,
+      numerics: numerics(process.env, {
+        tensorflow: toolchain.tfVersion,
+        gpu: toolchain.gpu,
+      }),
+      environment: process.env,
+      logger,
+    });
+    const { refused, reason } = await supervisor.run(signal);
+    logger.info({ reason }, "left the fleet");
+    if (refused) throw new ConfigError(`the coordinator refused this worker: ${reason}`);
+    return 0;
+  },
+  { debug: process.env["LOG_LEVEL"] === "debug" },
+);
 
 /** Told apart by people: the host's name, and a part of the incarnation for several on one host. */
 function defaultWorkerId(incarnation: string): string {

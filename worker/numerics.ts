@@ -25,8 +25,7 @@ export function numerics(
   const gpuName = versions.gpu ? nameOfGpu(environment["CUDA_VISIBLE_DEVICES"]) : undefined;
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
   const machine =
-    gpuName ??
-    [model, ...instructionSets(), ...named(environment, "ONEDNN_MAX_CPU_ISA")].join(" ");
+    gpuName ?? [model, ...instructionSets(), ...named(environment, "ONEDNN_MAX_CPU_ISA")].join(" ");
   const threads = environment["TF_NUM_INTRAOP_THREADS"];
   return {
     text: [

@@ -84,7 +84,9 @@ export class ShardWork {
       for (let item = this.#items[0]; item !== undefined; item = this.#items[0]) {
         const loaded = await this.#load(item);
         if (this.#items[0] !== item) continue;
-        await (item.round === "training" ? this.#train(item, loaded) : this.#evaluate(item, loaded));
+        await (item.round === "training"
+          ? this.#train(item, loaded)
+          : this.#evaluate(item, loaded));
       }
     } catch (error) {
       this.#options.onFailure(error);
@@ -156,6 +158,11 @@ export class ShardWork {
 }
 
 /** Without what the device does not need. */
-function plain({ checksum: _checksum, ...batch }: Loaded): Batch {
-  return batch;
+function plain({ images, labels, partnerImages, partnerLabels }: Loaded): Batch {
+  return {
+    images,
+    labels,
+    ...(partnerImages !== undefined && { partnerImages }),
+    ...(partnerLabels !== undefined && { partnerLabels }),
+  };
 }

@@ -62,7 +62,9 @@ async function trained(path: string, order: JobOrder): Promise<Float32Array> {
     allowOtherHead: !evaluates,
   });
   if (evaluates && !headLoaded) {
-    throw new ConfigError(`the weights ${path} tell ${headClasses} classes apart, the data ${classes}`);
+    throw new ConfigError(
+      `the weights ${path} tell ${headClasses} classes apart, the data ${classes}`,
+    );
   }
   if (!parameters.every(Number.isFinite)) {
     throw new FailureError(`the weights ${path} hold numbers that are not finite`);

@@ -66,9 +66,7 @@ export class Supervisor {
   }
 
   /** Runs until the coordinator refuses this worker or the signal asks it to leave. */
-  async run(
-    signal: AbortSignal,
-  ): Promise<{ readonly refused: boolean; readonly reason: string }> {
+  async run(signal: AbortSignal): Promise<{ readonly refused: boolean; readonly reason: string }> {
     const outcome = new Promise<{ readonly refused: boolean; readonly reason: string }>(
       (resolve) => (this.#quit = resolve),
     );
@@ -151,7 +149,8 @@ export class Supervisor {
 
   #connectLater(reason: string): void {
     if (this.#quit === undefined) return;
-    const delay = reconnectDelaysMs[Math.min(this.#failedConnections, reconnectDelaysMs.length - 1)];
+    const delay =
+      reconnectDelaysMs[Math.min(this.#failedConnections, reconnectDelaysMs.length - 1)];
     // The first failure and every tenth are said; the others are the same again.
     if (this.#failedConnections % 10 === 0) {
       this.#options.logger.warn({ reason }, "no coordinator; trying again");

@@ -71,7 +71,9 @@ async function writeClass(folder: string, pictures: readonly Uint8Array[]): Prom
   const raw = { width: side, height: side, channels: 1 } as const;
   await Promise.all(
     pictures.map((picture, i) =>
-      sharp(picture, { raw }).png().toFile(join(folder, `${String(i).padStart(4, "0")}.png`)),
+      sharp(picture, { raw })
+        .png()
+        .toFile(join(folder, `${String(i).padStart(4, "0")}.png`)),
     ),
   );
 }

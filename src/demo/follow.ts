@@ -27,11 +27,15 @@ export async function follow(
   if (output.isTTY) output.write("\r\x1b[2K");
   const evaluation = last?.evaluations.at(-1);
   if (last?.state !== "done" || evaluation === undefined) {
-    throw new FailureError(`the job ${job} ended ${last?.state ?? "unseen"}: ${last?.reason ?? ""}`);
+    throw new FailureError(
+      `the job ${job} ended ${last?.state ?? "unseen"}: ${last?.reason ?? ""}`,
+    );
   }
   const { correct, total } = evaluation;
   const seconds = (performance.now() - started) / 1000;
-  output.write(`  ${correct}/${total} correct after ${last.steps} steps, ${Math.round(seconds)} s\n`);
+  output.write(
+    `  ${correct}/${total} correct after ${last.steps} steps, ${Math.round(seconds)} s\n`,
+  );
   return { correct, total, seconds };
 }
 

@@ -1,8 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import sharp from "sharp";
 import { afterEach, expect, test } from "vitest";
 import type { ChildCommand, ChildEvent } from "../../src/control/memberEvent.js";
 import type { JobOrder, RoundMember } from "../../src/control/message.js";
@@ -12,10 +11,10 @@ import { storeIndex } from "../../src/data/storedIndex.js";
 import { planJob } from "../../src/job/plan.js";
 import { findNatsServer, startNatsServer } from "../../src/link/natsServer.js";
 import { deal } from "../../src/plan/deal.js";
-import { Random } from "../../src/plan/random.js";
 import { packageRoot } from "../../src/process/toolchain.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { childEnvironment } from "../../worker/childEnvironment.js";
+import { writePictures } from "../support/pictures.js";
 
 /** The real process of a job, driven by hand in the supervisor's place. */
 class Driven {
@@ -79,7 +78,7 @@ async function setting(): Promise<{
   const folder = await mkdtemp(join(tmpdir(), "bitfleet-test-"));
   cleanUps.push(() => rm(folder, { recursive: true, force: true }));
   const data = join(folder, "pictures");
-  await writePictures(data);
+  await writePictures(data, { classes: 3, perClass: 12 });
   const store = await FolderStore.open(join(folder, "store"));
   const request = {
     ...{ name: "bits", model: "1-1-1-1x0.5", data, seed: 3 },
@@ -111,19 +110,6 @@ async function setting(): Promise<{
       ...{ trainingExamples, validationExamples, indexDigest: index.digest },
     },
   };
-}
-
-async function writePictures(folder: string): Promise<void> {
-  const random = new Random(11);
-  for (const name of ["bright", "dark", "mixed"]) {
-    await mkdir(join(folder, name), { recursive: true });
-    for (let i = 0; i < 12; i += 1) {
-      const base = name === "bright" ? 150 : name === "dark" ? 20 : 90;
-      const raw = { width: 24, height: 20, channels: 3 } as const;
-      const pixels = Uint8Array.from({ length: 24 * 20 * 3 }, () => base + random.below(100));
-      await sharp(pixels, { raw }).png().toFile(join(folder, name, `${i}.png`));
-    }
-  }
 }
 
 /** Starts workers that hold the untrained state. */
@@ -159,7 +145,12 @@ function dealt(workers: readonly Driven[], shards: number): readonly RoundMember
   });
 }
 
-function begin(worker: Driven, members: readonly RoundMember[], order: JobOrder, step: number): void {
+function begin(
+  worker: Driven,
+  members: readonly RoundMember[],
+  order: JobOrder,
+  step: number,
+): void {
   const { attempt } = order;
   const own = members.find(({ address }) => address === worker.address)?.ranges ?? [];
   const shards = own.flatMap(({ first, end }) =>
