@@ -115,6 +115,11 @@ test("the upstream row over 80 steps drops at the exact thirds, not at rounded o
   expect([ours.warmupSteps, ...ours.boundaries]).toEqual([14, 27, 53, 71]);
 });
 
+test("a drop divides by 10, which is not the same as multiplying by a tenth", () => {
+  const drop: Schedule = { baseRate: 3, warmupSteps: 0, boundaries: [1], steps: 9, decay: 10 };
+  expect(rate(drop, 2)).toBe(0.3);
+});
+
 test("without warm-up the first step has the whole rate", () => {
   const flat: Schedule = { baseRate: 0.5, warmupSteps: 0, boundaries: [], steps: 2, decay: 10 };
   expect([0, 1, 2].map((step) => rate(flat, step))).toEqual([0.5, 0.5, 0]);

@@ -153,6 +153,18 @@ test.each(seeds)(
   },
 );
 
+test("the left child is handed over first, whichever came first", () => {
+  for (const order of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+  ]) {
+    const fold = new TreeFold<string>(3, (left, right) => `(${left}+${right})`);
+    for (const shard of order) fold.put({ first: shard, end: shard + 1 }, String(shard));
+    expect(fold.total).toBe("((0+1)+2)");
+  }
+});
+
 test("the order of additions matters for these values, so the test above can fail", () => {
   const differing = seeds.filter((seed) => {
     const leaves = randomLeaves(new Random(seed), 33);
