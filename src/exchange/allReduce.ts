@@ -9,7 +9,6 @@ import {
   type DataFrame,
   type Frame,
   type Outbound,
-  type RequestFrame,
 } from "./content.js";
 import { ContentServer } from "./contentServer.js";
 import type { Counters } from "./counters.js";
@@ -63,6 +62,7 @@ export class AllReduce implements Correspondent {
   #sum: Gathering | undefined;
   #segmentSum: SegmentSum | undefined;
   #members: readonly Member[] = [];
+  readonly #rootKey: string;
   #generation = 0;
 
   constructor(options: AllReduceOptions) {
@@ -70,11 +70,12 @@ export class AllReduce implements Correspondent {
     this.step = options.step;
     this.#options = options;
     this.#counters = options.channel.counters;
+    this.#rootKey = nodeContentKey(root(options.shardCount));
     this.#fold = new LeafFold(options.shardCount, options.buffers);
     this.#collector = new Collector(options.channel.limits, options.channel.counters);
     this.#server = new ContentServer(
       (content) => this.#source(content),
-      options.channel.limits.chunkUnits,
+      options.channel.limits,
       options.channel.counters,
     );
   }
@@ -94,6 +95,11 @@ export class AllReduce implements Correspondent {
         this.#fold.make(node);
       }
     }
+    // A rank that was dealt the root has the sum when it has made that.
+    if (this.finished !== undefined || this.#own.has(this.#rootKey)) {
+      this.#collector.plan([]);
+      return;
+    }
     const holders = members.filter(({ finished }) => finished === true);
     const owners = holders.length > 0 ? holders : members;
     const wants: Want[] = [];
@@ -103,12 +109,12 @@ export class AllReduce implements Correspondent {
       if (workerId === self) wants.push(...this.#beOwner(units, holders.length > 0));
       else wants.push(this.#wantOfOwner(units, address));
     });
-    this.#collector.plan(this.finished === undefined ? wants : []);
+    this.#collector.plan(wants);
   }
 
   /** Takes over the vector of a finished shard of this rank (see LeafFold). */
   add(shard: number, values: Float32Array): void {
-    const { grid, shardCount } = this.#options;
+    const { grid } = this.#options;
     assert(values.length === grid.elements, `${values.length} of ${grid.elements} elements`);
     const made = this.#fold.add(shard, values);
     if (made === undefined) return;
@@ -116,9 +122,8 @@ export class AllReduce implements Correspondent {
     const whole = Gathering.whole(grid, made.values);
     this.#parts.set(nodeContentKey(made.node), whole);
     this.#server.wake({ kind: "node", ...made.node });
-    if (nodeContentKey(made.node) === nodeContentKey(root(shardCount))) {
+    if (nodeContentKey(made.node) === this.#rootKey) {
       this.#sum = whole;
-      this.#collector.plan([]);
       this.#server.wake({ kind: "sum" });
     } else {
       this.#segmentSum?.came(all);
@@ -129,7 +134,7 @@ export class AllReduce implements Correspondent {
     const units = unitsOf(this.#options.grid, frame.offset, frame.length);
     if (units === undefined || !this.#isContent(frame.content)) this.#counters.bad += 1;
     else if (frame.kind === "data") this.#takeData(frame, units, nowMs);
-    else this.#takeRequest(frame, units);
+    else this.#server.request(frame.from, frame.content, units, nowMs);
   }
 
   tick(nowMs: number): void {
@@ -149,7 +154,7 @@ export class AllReduce implements Correspondent {
       // Chunks are added between two sends, so that neither waits long for the other.
       const added = this.#segmentSum?.next(this.#options.channel.limits.chunkUnits);
       if (added !== undefined) this.#server.wake({ kind: "sum" });
-      const answer = this.#server.next();
+      const answer = this.#server.next(nowMs);
       if (answer !== undefined) return answerFrame(head, this.#options.channel, answer);
       if (added === undefined) return undefined;
     }
@@ -178,13 +183,9 @@ export class AllReduce implements Correspondent {
 
   #beOwner(mine: Units, someoneFinished: boolean): readonly Want[] {
     this.#segmentSum = undefined;
-    if (someoneFinished || this.finished !== undefined) return [];
+    if (someoneFinished) return [];
     const cover = this.#cover();
     this.#dropForeignParts(new Set(cover.map(({ node }) => nodeContentKey(node))));
-    // A rank that makes the root has the sum when it has that.
-    if (cover.length === 1 && cover.every(({ node }) => this.#own.has(nodeContentKey(node)))) {
-      return [];
-    }
     const sum = this.#sumSoFar();
     const wants: Want[] = [];
     for (const { node, address } of cover) {
@@ -260,10 +261,6 @@ export class AllReduce implements Correspondent {
     if (frame.content.kind === "node") this.#segmentSum?.came(units);
     // Whoever asks this rank, as an owner to be or as a joiner, is served what it has.
     else this.#server.wake({ kind: "sum" });
-  }
-
-  #takeRequest({ from, content }: RequestFrame, units: Units): void {
-    this.#server.request(from, content, units);
   }
 
   #source(content: Content): Gathering | undefined {

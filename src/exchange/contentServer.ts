@@ -1,4 +1,5 @@
 import { contentKey, type Content } from "./content.js";
+import type { CollectorLimits } from "./collector.js";
 import type { Counters } from "./counters.js";
 import type { Gathering } from "./gathering.js";
 import type { Units } from "./units.js";
@@ -31,23 +32,37 @@ export class ContentServer {
   readonly #counters: Counters;
   readonly #waiting = new Map<string, Map<string, Request>>();
   readonly #ready = new Map<string, Request>();
+  /** When requests were answered lately, oldest first. */
+  readonly #answeredAtMs = new Map<string, number>();
+  readonly #onItsWayMs: number;
   #queued = 0;
 
   /** `source` gives what there is of a content so far. */
   constructor(
     source: (content: Content) => Gathering | undefined,
-    chunkUnits: number,
+    limits: CollectorLimits,
     counters: Counters,
   ) {
     this.#source = source;
-    this.#chunkUnits = chunkUnits;
+    this.#chunkUnits = limits.chunkUnits;
+    this.#onItsWayMs = limits.retryMs / 4;
     this.#counters = counters;
   }
 
-  /** Queues a request; one that is queued already changes nothing. */
-  request(peer: string, content: Content, units: Units): void {
+  /**
+   * Queues a request; one that is queued already changes nothing. Nor does one that was answered
+   * just now: a peer that waited long repeats itself, and the repeat has met the answer.
+   */
+  request(peer: string, content: Content, units: Units, nowMs: number): void {
     const key = contentKey(content);
-    const id = `${peer} ${key} ${units.first}-${units.end}`;
+    const id = idOf(peer, content, units);
+    this.#forgetAnswersBefore(nowMs - this.#onItsWayMs);
+    if (this.#answeredAtMs.has(id)) return;
+    this.#enqueue({ id, peer, content, units }, key);
+  }
+
+  #enqueue(request: Request, key: string): void {
+    const { id, content, units } = request;
     const waiting = this.#waiting.get(key) ?? new Map<string, Request>();
     if (this.#ready.has(id) || waiting.has(id)) return;
     if (this.#queued >= queuedRequestsMax) {
@@ -55,7 +70,6 @@ export class ContentServer {
       return;
     }
     this.#queued += 1;
-    const request = { id, peer, content, units };
     if (this.#source(content)?.holds(units) === true) {
       this.#ready.set(id, request);
     } else {
@@ -87,7 +101,7 @@ export class ContentServer {
   }
 
   /** The next answer, at most a chunk, or undefined when nothing that was asked for is there. */
-  next(): Answer | undefined {
+  next(nowMs: number): Answer | undefined {
     for (const request of this.#ready.values()) {
       const { id, peer, content, units } = request;
       this.#ready.delete(id);
@@ -96,9 +110,25 @@ export class ContentServer {
       if (source === undefined) continue;
       const now = { first: units.first, end: Math.min(units.end, units.first + this.#chunkUnits) };
       // A peer whose server lets larger messages through gets its chunk in several.
-      if (now.end < units.end) this.request(peer, content, { first: now.end, end: units.end });
+      const rest = { first: now.end, end: units.end };
+      if (now.end < units.end) {
+        const next = { id: idOf(peer, content, rest), peer, content, units: rest };
+        this.#enqueue(next, contentKey(content));
+      }
+      this.#answeredAtMs.set(id, nowMs);
       return { peer, content, units: now, bytes: source.viewBytes(now) };
     }
     return undefined;
   }
+
+  #forgetAnswersBefore(timeMs: number): void {
+    for (const [id, atMs] of this.#answeredAtMs) {
+      if (atMs >= timeMs) return;
+      this.#answeredAtMs.delete(id);
+    }
+  }
+}
+
+function idOf(peer: string, content: Content, { first, end }: Units): string {
+  return `${peer} ${contentKey(content)} ${first}-${end}`;
 }

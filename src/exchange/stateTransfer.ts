@@ -27,18 +27,18 @@ export class StateOffer implements Correspondent {
     this.#options = options;
     const whole = Gathering.whole(options.grid, values);
     const { limits, counters } = options.channel;
-    this.#server = new ContentServer(() => whole, limits.chunkUnits, counters);
+    this.#server = new ContentServer(() => whole, limits, counters);
   }
 
-  receive(frame: Frame): void {
+  receive(frame: Frame, nowMs: number): void {
     const units = unitsOf(this.#options.grid, frame.offset, frame.length);
     if (units === undefined) this.#options.channel.counters.bad += 1;
-    else if (frame.kind === "request") this.#server.request(frame.from, state, units);
+    else if (frame.kind === "request") this.#server.request(frame.from, state, units, nowMs);
     else this.#options.channel.counters.unasked += 1;
   }
 
-  next(): Outbound | undefined {
-    const answer = this.#server.next();
+  next(nowMs: number): Outbound | undefined {
+    const answer = this.#server.next(nowMs);
     const { channel } = this.#options;
     return answer && answerFrame({ ...this.#options, generation: 0 }, channel, answer);
   }

@@ -54,7 +54,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     stdio: ["pipe", "ignore", "pipe"],
     detached: true,
   });
-  child.stdin?.on("error", () => undefined);
+  child.stdin.on("error", () => undefined);
   const port = await readyPort(child, options, host);
   const state = { isStopping: false };
   child.once("exit", (code, signal) => {
