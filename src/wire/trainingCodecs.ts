@@ -1,6 +1,6 @@
 /** The messages of training.proto <-> the values of training.ts. */
 import { bitfleet } from "#proto";
-import type { EvaluationResult, JobState } from "../control/record.js";
+import type { EvaluationResult } from "../control/record.js";
 import {
   amount,
   check,
@@ -17,6 +17,7 @@ import {
   word,
 } from "./codec.js";
 import { decodeFields, encodeFields } from "./fields.js";
+import { jobStates } from "./jobRecord.js";
 import { fromRequest, fromSettings, toSettings } from "./settings.js";
 import type {
   Chunk,
@@ -46,18 +47,6 @@ const predictionsMax = 1024;
 export const partBytesMax = 1024 * 1024;
 const fileBytesMax = 2 ** 40;
 
-const jobStates: readonly JobState[] = [
-  "queued",
-  "starting",
-  "training",
-  "evaluating",
-  "saving",
-  "waiting",
-  "cancelling",
-  "done",
-  "failed",
-  "cancelled",
-];
 const workerStates: readonly WorkerState[] = ["idle", "preparing", "working", "spare", "lost"];
 
 export const empty = codec(

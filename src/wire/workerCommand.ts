@@ -39,7 +39,7 @@ export interface TermCommand {
 const membersMax = 4096;
 export const classesMax = 65_536;
 const picturesMax = 1024;
-const boundariesMax = 64;
+export const boundariesMax = 64;
 
 export const workerCommand = codec("ToWorker", v1.ToWorker, toMessage, ({ term, ...message }) => ({
   term: count(term, "term"),
@@ -212,16 +212,12 @@ function source({ initial, checkpoint, peer }: bitfleet.v1.Load.$Properties): St
 }
 
 function member(shardCount: number): (value: bitfleet.v1.RoundMember.$Properties) => RoundMember {
-  return ({ workerId, address, ranges }) => ({
-    workerId: token(workerId, "worker id"),
-    address: token(address, "address"),
-    ranges: list(ranges, "ranges", shardsMax, (range) => shardRange(range, shardCount)),
+  return (message) => ({
+    workerId: token(message.workerId, "worker id"),
+    address: token(message.address, "address"),
+    ranges: ranges(message.ranges, shardCount),
+    finished: message.finished ?? false,
   });
-}
-
-function shardRange(range: bitfleet.v1.ShardRange.$Properties, shardCount: number): Range {
-  const end = count(range.end, "end of shards", shardCount);
-  return { first: count(range.first, "first shard", end), end };
 }
 
 function taskOf({ index, predict }: bitfleet.v1.RunTask.$Properties): Task {

@@ -179,9 +179,9 @@ describe("a worker's session", () => {
     await server.close("over");
     const nobody = join(at, "right-token");
     nobody.client.send(hello);
-    await expect.poll(() => nobody.ends, { timeout: 5_000 }).toEqual([
-      [`cannot reach the coordinator at ${at}`, false],
-    ]);
+    await expect
+      .poll(() => nobody.ends, { timeout: 5_000 })
+      .toEqual([[`cannot reach the coordinator at ${at}`, false]]);
   });
 
   test("an address that is none is reported like every other end", async () => {

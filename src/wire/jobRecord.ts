@@ -1,0 +1,238 @@
+/**
+ * The durable record of a job <-> JSON. The bytes come back from a database that others may have written to, so every field
+ * is checked and copied into an object of ours: unknown names, `__proto__` among them, go no further.
+ */
+import type { Schedule } from "../bit/recipe.js";
+import type {
+  CheckpointRef,
+  EvaluationResult,
+  JobRecord,
+  JobState,
+  Pin,
+  WeightsRef,
+} from "../control/record.js";
+import { ConfigError, WireError } from "../job/problem.js";
+import { checkSettings } from "../job/request.js";
+import { settingNames, type JobSettings, type SettingName } from "../job/settings.js";
+import type { JobPlan, Override, OverrideValue } from "../job/plan.js";
+import {
+  amount,
+  check,
+  count,
+  label,
+  list,
+  optionalToken,
+  present,
+  quote,
+  storeName,
+  text,
+  token,
+  word,
+  type Codec,
+} from "./codec.js";
+import { isObject, parseJson } from "./fields.js";
+import { boundariesMax, classesMax } from "./workerCommand.js";
+
+/** The key-value store takes values below a server's max_payload, 1 MiB by default. */
+const recordBytesMax = 1_000_000;
+const evaluationsMax = 100_000;
+const version = 1;
+
+export const jobStates: readonly JobState[] = [
+  "queued",
+  "starting",
+  "training",
+  "evaluating",
+  "saving",
+  "waiting",
+  "cancelling",
+  "done",
+  "failed",
+  "cancelled",
+];
+
+/** `encode` throws a WireError where the record has become too large to be kept. */
+export const jobRecord: Codec<JobRecord> = { encode, decode };
+
+function encode(record: JobRecord): Uint8Array {
+  const bytes = new TextEncoder().encode(JSON.stringify({ version, ...record }, plainLoss));
+  check(bytes.length <= recordBytesMax, `the record of ${record.name} has ${bytes.length} bytes`);
+  return bytes;
+}
+
+function decode(bytes: Uint8Array): JobRecord {
+  check(bytes.length <= recordBytesMax, `a record of ${bytes.length} bytes`);
+  const record = object(parseJson(utf8(bytes), "a record"), "record");
+  const found = integer(record["version"], "version");
+  check(found === version, `a record of version ${found}, ${version} is read`);
+  return {
+    name: label(string(record["name"], "name"), "name"),
+    requestId: token(string(record["requestId"], "request id"), "request id"),
+    order: integer(record["order"], "order"),
+    plan: plan(object(record["plan"], "plan")),
+    indexDigest: token(string(record["indexDigest"], "index digest"), "index digest"),
+    state: word(string(record["state"], "state"), jobStates, "state"),
+    reason: text(string(record["reason"], "reason"), "reason"),
+    attempt: integer(record["attempt"], "attempt"),
+    generation: integer(record["generation"], "generation"),
+    step: integer(record["step"], "step"),
+    pin: optional(record["pin"], "pin", pin),
+    checkpoint: optional(record["checkpoint"], "checkpoint", checkpoint),
+    evaluations: entries(record["evaluations"], "evaluations", evaluationsMax, evaluation),
+    loss: record["loss"] === undefined ? undefined : loss(record["loss"]),
+    weights: optional(record["weights"], "weights", weights),
+    createdMs: amount(number(record["createdMs"], "time of creation"), "time of creation"),
+    startedMs: amount(number(record["startedMs"], "time of the start"), "time of the start"),
+    endedMs: amount(number(record["endedMs"], "time of the end"), "time of the end"),
+  };
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** JSON has no word for a loss that has become infinite or no number. */
+function plainLoss(key: string, value: unknown): unknown {
+  if (typeof value !== "number" || Number.isFinite(value)) return value;
+  check(key === "loss", `${key} is ${value}`);
+  return String(value);
+}
+
+function loss(value: unknown): number {
+  if (typeof value === "string") {
+    return Number(word(value, ["NaN", "Infinity", "-Infinity"], "loss"));
+  }
+  return number(value, "loss");
+}
+
+function plan(value: Json): JobPlan {
+  return {
+    settings: jobSettings(object(value["settings"], "settings")),
+    schedule: schedule(object(value["schedule"], "schedule")),
+    classes: entries(value["classes"], "classes", classesMax, className),
+    trainingExamples: integer(value["trainingExamples"], "training examples"),
+    validationExamples: integer(value["validationExamples"], "validation examples"),
+    shardSize: integer(value["shardSize"], "shard size"),
+    overridden: entries(value["overridden"], "overrides", settingNames.length, override),
+    memoryBytes: amount(number(value["memoryBytes"], "memory"), "memory"),
+  };
+}
+
+function jobSettings(value: Json): JobSettings {
+  try {
+    return checkSettings(Object.fromEntries(settingNames.map((name) => [name, value[name]])));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new WireError(`settings: ${error.message}`, { cause: error });
+  }
+}
+
+function schedule(value: Json): Schedule {
+  return {
+    baseRate: amount(number(value["baseRate"], "base rate"), "base rate"),
+    warmupSteps: integer(value["warmupSteps"], "warm-up steps"),
+    boundaries: entries(value["boundaries"], "boundaries", boundariesMax, (boundary) =>
+      integer(boundary, "boundary"),
+    ),
+    steps: integer(value["steps"], "steps"),
+    decay: decay(value["decay"]),
+  };
+}
+
+function decay(value: unknown): 10 {
+  check(value === 10, "a decay other than 10");
+  return value;
+}
+
+function className(value: unknown): string {
+  return text(string(value, "name of a class"), "name of a class", 255);
+}
+
+function override(value: unknown): Override {
+  const { setting, ruleValue, value: given } = object(value, "override");
+  return {
+    setting: word<SettingName>(string(setting, "setting"), settingNames, "setting"),
+    ruleValue: overrideValue(ruleValue),
+    value: overrideValue(given),
+  };
+}
+
+function overrideValue(value: unknown): OverrideValue {
+  if (typeof value === "boolean") return value;
+  if (!Array.isArray(value)) return number(value, "value of an override");
+  return entries(value, "values of an override", boundariesMax, (entry) =>
+    number(entry, "value of an override"),
+  );
+}
+
+function pin({ numerics, probe }: Json): Pin {
+  return {
+    numerics: text(string(numerics, "numerics"), "numerics", 1024),
+    probe: token(string(probe, "probe"), "probe"),
+  };
+}
+
+function checkpoint({ step, attempt, name }: Json): CheckpointRef {
+  return {
+    step: integer(step, "step of the checkpoint"),
+    attempt: integer(attempt, "attempt of the checkpoint"),
+    name: storeName(string(name, "name of the checkpoint"), "name of the checkpoint"),
+  };
+}
+
+function weights({ name, parameterDigest }: Json): WeightsRef {
+  return {
+    name: storeName(string(name, "name of the weights"), "name of the weights"),
+    parameterDigest: optionalToken(string(parameterDigest, "parameter digest"), "parameter digest"),
+  };
+}
+
+function evaluation(value: unknown): EvaluationResult {
+  const { step, correct, total, loss: mean } = object(value, "evaluation");
+  const examples = integer(total, "examples");
+  return {
+    step: integer(step, "step of an evaluation"),
+    correct: count(number(correct, "correct"), "correct", examples),
+    total: examples,
+    loss: loss(mean),
+  };
+}
+
+function utf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new WireError("a record that is no UTF-8", { cause: error });
+  }
+}
+
+function object(value: unknown, what: string): Json {
+  check(isObject(value), `${what} is no object`);
+  return value;
+}
+
+function optional<T>(value: unknown, what: string, read: (value: Json) => T): T | undefined {
+  return value === undefined ? undefined : read(object(value, what));
+}
+
+function entries<T>(
+  value: unknown,
+  what: string,
+  max: number,
+  read: (value: unknown) => T,
+): readonly T[] {
+  check(Array.isArray(value), `${what} are no list`);
+  return list(present(value, what), what, max, read);
+}
+
+function string(value: unknown, what: string): string {
+  check(typeof value === "string", `${what} ${quote(String(value))} is no text`);
+  return value;
+}
+
+function number(value: unknown, what: string): number {
+  check(typeof value === "number" && Number.isFinite(value), `${what} is no number`);
+  return value;
+}
+
+function integer(value: unknown, what: string): number {
+  return count(number(value, what), what);
+}

@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+import type { JobRecord } from "../../src/control/record.js";
+import { WireError } from "../../src/job/problem.js";
+import { jobRecord } from "../../src/wire/jobRecord.js";
+import { settings } from "../contract/grpcFixture.js";
+
+const full: JobRecord = {
+  name: "digits",
+  requestId: "3f0c9a7e-1",
+  order: 4,
+  plan: {
+    settings,
+    schedule: { baseRate: 0.003, warmupSteps: 10, boundaries: [18, 36, 54], steps: 60, decay: 10 },
+    classes: ["fünf", "__proto__", ""],
+    trainingExamples: 50,
+    validationExamples: 100,
+    shardSize: 16,
+    overridden: [
+      { setting: "steps", ruleValue: 500, value: 60 },
+      { setting: "noFlip", ruleValue: false, value: true },
+      { setting: "drops", ruleValue: [0.4, 0.6], value: [0.3, 0.6, 0.9] },
+    ],
+    memoryBytes: 1.5e9,
+  },
+  indexDigest: "ab".repeat(32),
+  state: "training",
+  reason: "",
+  attempt: 2,
+  generation: 7,
+  step: 31,
+  pin: { numerics: "cpu AVX512 1 thread", probe: "cd01" },
+  checkpoint: { step: 20, attempt: 1, name: "jobs/digits/checkpoint-00000020.safetensors" },
+  evaluations: [{ step: 20, correct: 78, total: 100, loss: 0.7 }],
+  loss: 0.123456789,
+  weights: { name: "jobs/digits/weights.npz", parameterDigest: "ef".repeat(32) },
+  createdMs: 1_700_000_000_000,
+  startedMs: 1_700_000_001_000,
+  endedMs: 0,
+};
+
+type Json = Record<string, unknown>;
+
+function bytesOf(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}
+
+function stored(record: JobRecord): Json {
+  return JSON.parse(new TextDecoder().decode(jobRecord.encode(record))) as Json;
+}
+
+/** The stored form with one field, named by its path, set to something else; `undefined` leaves it out. */
+function changed(path: string, value: unknown): Uint8Array {
+  const copy = stored(full);
+  const keys = path.split(".");
+  let at = copy;
+  for (const key of keys.slice(0, -1)) at = at[key] as Json;
+  at[keys.at(-1) ?? ""] = value;
+  return bytesOf(copy);
+}
+
+describe("the durable record of a job", () => {
+  test("is read as it was written", () => {
+    expect(jobRecord.decode(jobRecord.encode(full))).toEqual(full);
+    const bare: JobRecord = {
+      ...full,
+      pin: undefined,
+      checkpoint: undefined,
+      weights: undefined,
+      loss: undefined,
+      evaluations: [],
+    };
+    expect(jobRecord.decode(jobRecord.encode(bare))).toEqual(bare);
+  });
+
+  test.each([NaN, Infinity, -Infinity])("keeps a loss of %d", (loss) => {
+    const evaluations = [{ step: 1, correct: 0, total: 1, loss }];
+    const record = { ...full, loss, evaluations };
+    expect(jobRecord.decode(jobRecord.encode(record))).toEqual(record);
+  });
+
+  test("never keeps any other number that JSON lacks", () => {
+    expect(() => jobRecord.encode({ ...full, createdMs: NaN })).toThrow("createdMs is NaN");
+  });
+
+  test.each([
+    ["name", "Not A Label"],
+    ["name", undefined],
+    ["version", 2],
+    ["requestId", "a b"],
+    ["order", 1.5],
+    ["order", -1],
+    ["order", "1"],
+    ["plan", []],
+    ["plan.settings.batch", 0],
+    ["plan.settings.rate", undefined],
+    ["plan.settings.model", "R51x1"],
+    ["plan.schedule.decay", 9],
+    ["plan.schedule.boundaries", [1, "2"]],
+    ["plan.schedule.boundaries", Array.from({ length: 65 }, () => 1)],
+    ["plan.classes", "five"],
+    ["plan.classes", ["x".repeat(256)]],
+    ["plan.overridden.0.setting", "constructor"],
+    ["plan.overridden.0.value", "60"],
+    ["plan.memoryBytes", null],
+    ["indexDigest", "../../etc"],
+    ["state", "sleeping"],
+    ["reason", 7],
+    ["reason", "x".repeat(4097)],
+    ["step", 2 ** 31],
+    ["pin", "cpu"],
+    ["pin.probe", ""],
+    ["checkpoint.name", "../other"],
+    ["checkpoint.name", "/etc/passwd"],
+    ["checkpoint.name", "a//b"],
+    ["evaluations.0.correct", 101],
+    ["evaluations.0.loss", "huge"],
+    ["loss", null],
+    ["weights.parameterDigest", null],
+    ["createdMs", -1],
+  ])("is refused with %s of %j", (path, value) => {
+    expect(() => jobRecord.decode(changed(path, value))).toThrow(WireError);
+  });
+
+  test("takes nothing from names of the prototype", () => {
+    const text = new TextDecoder().decode(jobRecord.encode(full));
+    const poisoned = text.replace(
+      "{",
+      '{"__proto__":{"polluted":1},"constructor":{"prototype":{}},',
+    );
+    const record = jobRecord.decode(new TextEncoder().encode(poisoned));
+    expect(record).toEqual(full);
+    expect(Object.getPrototypeOf(record)).toBe(Object.prototype);
+    expect("polluted" in record).toBe(false);
+    expect(({} as Json)["polluted"]).toBeUndefined();
+  });
+
+  test("does not take a missing field from a prototype given in the bytes", () => {
+    const copy = stored(full);
+    delete copy["state"];
+    const text = JSON.stringify(copy).replace("{", '{"__proto__":{"state":"done"},');
+    expect(() => jobRecord.decode(new TextEncoder().encode(text))).toThrow(WireError);
+  });
+
+  test.each([
+    ["no bytes", new Uint8Array(0)],
+    ["no JSON", new TextEncoder().encode("{")],
+    ["a list", bytesOf([])],
+    ["null", bytesOf(null)],
+    ["no UTF-8", Uint8Array.of(0x22, 0xff, 0x22)],
+    ["too many bytes", new TextEncoder().encode(`"${"x".repeat(1_000_001)}"`)],
+  ])("is refused as %s", (_, bytes) => {
+    expect(() => jobRecord.decode(bytes)).toThrow(WireError);
+  });
+
+  test("is refused when it would not fit into the store", () => {
+    const classes = Array.from({ length: 5_000 }, () => "x".repeat(250));
+    const record = { ...full, plan: { ...full.plan, classes } };
+    expect(() => jobRecord.encode(record)).toThrow(/the record of digits has \d+ bytes/);
+  });
+});
