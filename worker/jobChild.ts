@@ -196,7 +196,7 @@ export class JobChild {
     this.#dealtAtMs = performance.now();
     exchange.begin({ attempt, step, elements: parameterCount, shardCount });
     // The exchange knows ranks by their address: it is unique for a worker's life.
-    const ranks = members.map(({ address, ranges }) => ({ workerId: address, address, ranges }));
+    const ranks = members.map((member) => ({ ...member, workerId: member.address }));
     exchange.deal({ attempt, step }, generation, ranks);
   }
 
@@ -266,7 +266,9 @@ export class JobChild {
     const { exchange } = this.#prepared();
     const moment = { attempt: this.#attempt, step: this.#step };
     const natsAgeMs = exchange.roundTripAgeMs();
-    this.#send({ kind: "exchanging", waitingFor: exchange.waitingFor(moment), natsAgeMs });
+    const residentBytes = process.memoryUsage.rss();
+    const waitingFor = exchange.waitingFor(moment);
+    this.#send({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes });
   }
 
   #prepared(): Parts {

@@ -33,6 +33,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
       phase: { kind: "boundary" },
       absent: new Set(),
       checksums: noChecksums,
+      inherited: new Map(),
       pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },
     }),
     stepMs,

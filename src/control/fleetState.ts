@@ -1,5 +1,12 @@
 import type { FleetCommand, FleetOptions } from "./fleetEvent.js";
-import type { RoundKind, ShardResult, StateSource, Task, WorkerEvent } from "./message.js";
+import type {
+  HeldState,
+  RoundKind,
+  ShardResult,
+  StateSource,
+  Task,
+  WorkerEvent,
+} from "./message.js";
 import type { JobRecord } from "./record.js";
 import type { Range } from "../plan/tree.js";
 
@@ -62,6 +69,8 @@ export interface Run {
   readonly absent: ReadonlySet<string>;
   /** Checksum of the parameters of state `record.step` by arithmetic; see checksum.ts. */
   readonly checksums: ReadonlyMap<string, { readonly value: number; readonly workerId: string }>;
+  /** Ranges that members were dealt of the next round by an earlier coordinator. */
+  readonly inherited: ReadonlyMap<string, readonly Range[]>;
   readonly pace: Pace;
 }
 
@@ -137,10 +146,7 @@ export interface RecoveringPhase {
   readonly deadlineMs: number;
   /** Worker ids that may hold it; undefined after a start of the coordinator: anyone. */
   readonly awaited: ReadonlySet<string> | undefined;
-  readonly holders: ReadonlyMap<
-    string,
-    { readonly step: number; readonly parameterChecksum: number }
-  >;
+  readonly holders: ReadonlyMap<string, HeldState>;
 }
 
 /** How fast things go, smoothed; undefined before the first figures. */

@@ -8,7 +8,15 @@ import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
 import { sendSave, takeSaved } from "./saving.js";
 import { sendLoad } from "./starting.js";
-import { changeMember, changeParticipant, recordOf, runOf, send } from "./transition.js";
+import {
+  changeMember,
+  changeParticipant,
+  changeRun,
+  recordOf,
+  runOf,
+  send,
+  withEntry,
+} from "./transition.js";
 
 /** What workers say about a job: only of the attempt under way, and only from who takes part in it. */
 
@@ -21,6 +29,9 @@ export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Tr
   const { run } = t.fleet;
   const participant = run?.job === event.job ? run.participants.get(member.workerId) : undefined;
   if (participant === undefined) {
+    if (run?.phase.kind === "recovering" && event.kind === "prepared") {
+      return takeReady(t, member, event);
+    }
     // It has a child that nobody needs; unless it is gone or going already, it is to end.
     return event.kind === "failed" || member.closing !== undefined
       ? t
@@ -41,6 +52,26 @@ export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Tr
     case "failed":
       return takeFailed(t, member, event);
   }
+}
+
+/** It got ready for a coordinator that has ended, and may be of use to this one. */
+function takeReady(
+  t: Transition,
+  { workerId, closing }: Member,
+  { job, attempt, probe }: Extract<JobEvent, { readonly kind: "prepared" }>,
+): Transition {
+  const run = runOf(t);
+  if (closing !== undefined) return t;
+  if (run.job !== job || recordOf(t).attempt !== attempt) {
+    return close(t, workerId, job, `attempt ${attempt} of ${job} is over`);
+  }
+  return changeRun(t, {
+    participants: withEntry(run.participants, workerId, {
+      workerId,
+      stage: { kind: "ready" },
+      probe,
+    }),
+  });
 }
 
 /** A worker confirms that its child is gone. */
@@ -83,10 +114,13 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
       ? dropped
       : close(dropped, workerId, held.job, "its state is of no use");
   }
+  const checked = held.step === step ? checkState(t, workerId, held.parameterChecksum) : undefined;
+  if (checked?.problem !== undefined) return fail(t, checked.problem);
+  const known = checked?.t ?? t;
   const applied =
     held.step < step
-      ? send(t, workerId, { kind: "commit", job: name, attempt, step: step - 1, save: false })
-      : t;
+      ? send(known, workerId, { kind: "commit", job: name, attempt, step: step - 1, save: false })
+      : known;
   const { phase } = runOf(applied);
   if (phase.kind === "round") return sendRound(applied, workerId);
   if (phase.kind === "saving") return sendSave(applied, workerId);

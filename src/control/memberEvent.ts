@@ -69,11 +69,12 @@ export type ChildEvent =
       readonly parameterDigest: string;
       readonly bytes: number;
     }
-  /** How the exchange stands: addresses that it waits for, age of the last round trip to NATS or -1. */
+  /** How it stands: addresses that the exchange waits for, age of the last round trip to NATS or -1, memory. */
   | {
       readonly kind: "exchanging";
       readonly waitingFor: readonly string[];
       readonly natsAgeMs: number;
+      readonly residentBytes: number;
     }
   | { readonly kind: "failed"; readonly cause: FailureCause; readonly message: string }
   | {

@@ -14,6 +14,8 @@ export interface RoundMember {
   readonly address: string;
   /** Shards dealt to this rank, in the order dealt: what it held before a regroup stays first. */
   readonly ranges: readonly Range[];
+  /** Whether it has reported the finished sum: then nobody need make what a lost worker had. */
+  readonly finished: boolean;
 }
 
 /** What one shard of a round gave. Training: `loss` is a float32 sum and `correct` is 0. */
@@ -35,6 +37,8 @@ export interface HeldState {
   /** Updates applied so far. */
   readonly step: number;
   readonly parameterChecksum: number;
+  /** Ranges dealt to it in the training round of that step, if that is under way: it has made their nodes. */
+  readonly ranges: readonly Range[];
 }
 
 /** Everything that a worker needs to take part in a job. */

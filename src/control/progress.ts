@@ -1,5 +1,5 @@
 import type { Member, RoundPhase, Transition } from "./fleetState.js";
-import { lengthOf } from "./pace.js";
+import { countOf, shardsOf } from "./dealing.js";
 import { lose } from "./members.js";
 import { memberIds } from "./participation.js";
 import { enter, runOf } from "./transition.js";
@@ -61,16 +61,15 @@ function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boo
 }
 
 function isComputing(phase: RoundPhase, workerId: string): boolean {
-  const shards = (phase.dealt.get(workerId) ?? []).reduce((sum, one) => sum + lengthOf(one), 0);
+  const shards = countOf(phase.dealt.get(workerId) ?? []);
   return (phase.progress.get(workerId)?.done ?? 0) < shards;
 }
 
 /** Whether the round waits for this worker: for the sum, or for a shard dealt to it. */
 function owes(phase: RoundPhase, workerId: string): boolean {
   if (phase.round === "training" && !phase.sums.has(workerId)) return true;
-  return (phase.dealt.get(workerId) ?? []).some(({ first, end }) =>
-    Array.from({ length: end - first }, (_, i) => first + i).some((i) => !phase.results.has(i)),
-  );
+  const shards = (phase.dealt.get(workerId) ?? []).flatMap(shardsOf);
+  return shards.some((shard) => !phase.results.has(shard));
 }
 
 /** Who is out of reach of NATS is to blame; else whom most others wait for; of equals the first. */

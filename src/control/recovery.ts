@@ -43,6 +43,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     strikes: new Map(),
     absent: new Set(),
     checksums: noChecksums,
+    inherited: new Map(),
     pace: noPace,
   };
 }
@@ -99,7 +100,7 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
 
 function resume(
   t: Transition,
-  best: readonly (readonly [string, HeldState | { readonly parameterChecksum: number }])[],
+  best: readonly (readonly [string, HeldState])[],
   highest: number,
 ): Transition {
   const { generation, step, name, attempt } = recordOf(t);
@@ -113,6 +114,7 @@ function resume(
     participants,
     absent: new Set(),
     checksums: noChecksums,
+    inherited: new Map(highest < step ? [] : best.map(([id, { ranges }]) => [id, ranges])),
     phase: { kind: "boundary" },
   });
   for (const [workerId, held] of best) {

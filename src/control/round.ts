@@ -1,11 +1,10 @@
-import { dealMissing } from "../plan/deal.js";
-import type { Range } from "../plan/tree.js";
 import { checkState } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
-import type { RoundPhase, Transition } from "./fleetState.js";
+import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
+import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
-import { dealRound, dealt, lengthOf, reported, speedsOf } from "./pace.js";
+import { reported } from "./pace.js";
 import { memberIds } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
 import {
@@ -34,20 +33,41 @@ export function beginRound(t: Transition, round: RoundKind): Transition {
   const run = runOf(t);
   const members = memberIds(run);
   const count = shardCount(recordOf(t), round);
-  const ranges = dealRound(run.pace, members, count);
+  const dealt =
+    round === "training" ? dealTraining(run, members, count) : dealAll(run.pace, members, count);
   const phase: RoundPhase = {
     kind: "round",
     round,
     shardCount: count,
     startedMs: t.fleet.clock.awakeMs,
-    dealt: new Map(members.map((id, rank) => [id, [ranges[rank] ?? { first: 0, end: 0 }]])),
+    dealt,
     results: new Map(),
     sums: new Map(),
     progress: new Map(),
   };
-  const pace = round === "training" ? dealt(run.pace, members, ranges) : run.pace;
-  const begun = changeRun(t, { phase: touched(phase, t.fleet.clock.awakeMs), pace });
-  return tellAll(describe(begun, round === "training" ? "training" : "evaluating"));
+  const begun = enter(t, touched(phase, t.fleet.clock.awakeMs));
+  return tellAll(
+    round === "training"
+      ? describe(changeRun(begun, { pace: { ...run.pace, shares: sharesOf(dealt) } }), "training")
+      : describe(begun, "evaluating"),
+  );
+}
+
+/** A round that an earlier coordinator began goes on: its members have made nodes of their ranges. */
+function dealTraining({ pace, inherited }: Run, members: readonly string[], count: number): Deal {
+  const kept = new Map(
+    members.flatMap((id) => {
+      const ranges = (inherited.get(id) ?? []).filter(({ end }) => end <= count);
+      return ranges.length === 0 ? [] : [[id, ranges] as const];
+    }),
+  );
+  if (kept.size === 0) return dealAll(pace, members, count);
+  return dealRest(
+    pace,
+    members,
+    kept,
+    uncovered(count, kept, () => true),
+  );
 }
 
 /** Sends (or repeats) the round to one of its members. */
@@ -101,27 +121,27 @@ function isComplete(phase: RoundPhase, left: readonly string[]): boolean {
   );
 }
 
-/** The same round in a new generation: all keep what they have, and take over what is missing. */
+/**
+ * The same round in a new generation: all keep what they have, and take over what is missing. Once
+ * someone has the finished sum the others get it from there, and only results can be missing.
+ */
 function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Transition {
-  const kept = left.map((id) => phase.dealt.get(id) ?? []);
-  const missing = [...phase.dealt].flatMap(([id, ranges]) => (left.includes(id) ? [] : ranges));
-  const taken = dealMissing(
-    missing.filter((range) => lengthOf(range) > 0),
-    kept.map((ranges) => ranges.reduce((sum, range) => sum + lengthOf(range), 0)),
-    speedsOf(runOf(t).pace, left),
+  const { pace } = runOf(t);
+  const kept = new Map(left.map((id) => [id, phase.dealt.get(id) ?? []]));
+  const needsResults = phase.round === "evaluation" || left.some((id) => phase.sums.has(id));
+  const missing = uncovered(
+    phase.shardCount,
+    kept,
+    (shard) => !needsResults || !phase.results.has(shard),
   );
-  const dealtNow = new Map<string, readonly Range[]>(
-    left.map((id, rank) => [id, [...(kept[rank] ?? []), ...(taken[rank] ?? [])]]),
-  );
+  const dealt = dealRest(pace, left, kept, missing);
   const { generation, step } = recordOf(t);
   const formed = note(t, { generation: generation + 1 });
-  const next = touched({ ...phase, dealt: dealtNow }, t.fleet.clock.awakeMs);
-  const shards = missing.reduce((sum, range) => sum + lengthOf(range), 0);
   return tellAll(
     log(
-      enter(formed, next),
+      enter(formed, touched({ ...phase, dealt }, t.fleet.clock.awakeMs)),
       "info",
-      `${left.length} workers finish the round at step ${step} and take over ${shards} shards`,
+      `${left.length} workers finish the round at step ${step} and take over ${countOf(missing)} shards`,
       { step, workers: left.length },
     ),
   );
@@ -145,7 +165,8 @@ function roundCommand(t: Transition, phase: RoundPhase): WorkerCommand {
     members: [...phase.dealt].map(([workerId, ranges]) => ({
       workerId,
       address: t.fleet.members.get(workerId)?.incarnation ?? "",
-      ranges: ranges.filter((range) => lengthOf(range) > 0),
+      ranges,
+      finished: phase.sums.has(workerId),
     })),
   };
 }

@@ -32,10 +32,13 @@ export function beginAttempt(t: Transition): Transition {
     step: checkpoint?.step ?? 0,
     startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
   });
-  return enter(changeRun(begun, { absent: new Set(), checksums: noChecksums }), {
-    kind: "gathering",
-    enoughSinceMs: undefined,
-  });
+  return enter(
+    changeRun(begun, { absent: new Set(), checksums: noChecksums, inherited: new Map() }),
+    {
+      kind: "gathering",
+      enoughSinceMs: undefined,
+    },
+  );
 }
 
 /** Waits until all who were asked are ready, or enough of them for a while; then has them load. */

@@ -9,7 +9,6 @@ import type {
   WorkerCommand,
 } from "../control/message.js";
 import { WireError } from "../job/problem.js";
-import type { Range } from "../plan/tree.js";
 import {
   amount,
   check,
@@ -25,7 +24,7 @@ import {
   word,
 } from "./codec.js";
 import { fromSettings, toSettings } from "./settings.js";
-import { shardsMax } from "./workerEvent.js";
+import { ranges, shardsMax } from "./ranges.js";
 
 const { v1 } = bitfleet;
 type Message = bitfleet.v1.ToWorker & bitfleet.v1.ToWorker.$Shape;

@@ -17,6 +17,7 @@ import {
   token,
   word,
 } from "./codec.js";
+import { ranges, shardsMax } from "./ranges.js";
 import { decodeFields, encodeFields } from "./fields.js";
 
 const { v1 } = bitfleet;
@@ -34,7 +35,6 @@ export const causes: readonly FailureCause[] = [
   "error",
 ];
 export const levels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
-export const shardsMax = 65_536;
 /** A task's result: what is larger belongs into the store. */
 const resultMax = 2 * 1024 * 1024;
 
@@ -44,7 +44,8 @@ function toMessage(event: WorkerEvent): Properties {
   switch (event.kind) {
     case "hello": {
       const { kind, held, ...hello } = event;
-      return { [kind]: { ...hello, held: held ?? null, protocol } };
+      const state = held === undefined ? null : { ...held, ranges: [...held.ranges] };
+      return { [kind]: { ...hello, held: state, protocol } };
     }
     case "beat":
       return {
@@ -140,7 +141,7 @@ function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {
     gpu: message.gpu ?? false,
     numerics: text(message.numerics, "numerics", 1024),
     term: count(message.term, "term"),
-    held: held ? reached(held) : undefined,
+    held: held ? { ...reached(held), ranges: ranges(held.ranges, shardsMax) } : undefined,
   };
 }
 

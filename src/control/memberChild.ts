@@ -1,0 +1,99 @@
+import type { ChildEvent } from "./memberEvent.js";
+import { closeChild, failChild, sayLoaded, sayPrepared, startChild } from "./memberJob.js";
+import { report, takeShard, takeSummed } from "./memberRound.js";
+import { act, say, set, setChild } from "./memberState.js";
+import type { MemberTransition, Working } from "./memberState.js";
+
+/** What the child says, and what its end means. */
+
+export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTransition {
+  if (event.kind === "exited") return takeExit(t, event.code, event.signal);
+  const { child } = t.member;
+  // What a child says after it was told to end is of no use.
+  if (child.kind !== "working") return t;
+  const { job, attempt } = child.order;
+  switch (event.kind) {
+    case "ready":
+      return t;
+    case "prepared":
+      return sayPrepared(setChild(t, child, { probe: event.probe }), {
+        ...child,
+        probe: event.probe,
+      });
+    case "loaded":
+      return takeLoaded(t, child, event);
+    case "shard":
+      return takeShard(t, child, event);
+    case "summed":
+      return takeSummed(t, child, event);
+    case "applied": {
+      const { step, parameterChecksum } = event;
+      if (step !== child.step) return t;
+      return report(
+        say(setChild(t, child, { held: { step, parameterChecksum } }), {
+          ...event,
+          job,
+          attempt,
+        }),
+      );
+    }
+    case "saved": {
+      const saved = { ...event, job, attempt };
+      return say(setChild(t, child, { saved }), saved);
+    }
+    case "exchanging": {
+      const { waitingFor, natsAgeMs, residentBytes } = event;
+      return setChild(t, child, { waitingFor, natsAgeMs, residentBytes });
+    }
+    case "failed":
+      return failChild(t, child, event.cause, event.message);
+    case "log":
+      return say(t, { ...event, job });
+  }
+}
+
+/** Ends the child of a worker that has no coordinator, or is to end itself. */
+export function endChild(t: MemberTransition): MemberTransition {
+  const { child } = t.member;
+  return child.kind === "working" ? closeChild(set(t, { next: undefined }), child, false) : t;
+}
+
+function takeLoaded(
+  t: MemberTransition,
+  child: Working,
+  { step, parameterChecksum }: Extract<ChildEvent, { readonly kind: "loaded" }>,
+): MemberTransition {
+  if (child.load?.step !== step || child.step !== step || child.held !== undefined) return t;
+  const held = { step, parameterChecksum };
+  return report(sayLoaded(setChild(t, child, { held }), { ...child, held }));
+}
+
+function takeExit(
+  t: MemberTransition,
+  code: number | null,
+  signal: string | null,
+): MemberTransition {
+  const { child, next, leaving } = t.member;
+  const gone = set(t, { child: { kind: "none" } });
+  const told =
+    child.kind === "working"
+      ? say(gone, {
+          kind: "failed",
+          job: child.order.job,
+          attempt: child.order.attempt,
+          cause: "exit",
+          message: exitText(code, signal),
+        })
+      : child.kind === "closing" && child.answer
+        ? say(gone, { kind: "released", job: child.job })
+        : gone;
+  if (leaving !== undefined) return act(told, { kind: "quit", refused: false, reason: leaving });
+  return next === undefined ? told : startChild(told, next);
+}
+
+function exitText(code: number | null, signal: string | null): string {
+  if (signal === "SIGKILL") return "its process was killed with SIGKILL, as when memory runs out";
+  return signal === null
+    ? `its process ended with exit code ${code ?? "unknown"}`
+    : `its process was ended by ${signal}`;
+}

@@ -1,0 +1,126 @@
+import type { Range } from "../plan/tree.js";
+import type { ChildEvent } from "./memberEvent.js";
+import { say, setChild, toChild } from "./memberState.js";
+import type { MemberRound, MemberTransition, Working } from "./memberState.js";
+import type { WorkerCommand } from "./message.js";
+
+/**
+ * A worker's part of a round: a list of shards that only grows, and a report when all of it is
+ * computed and, in training, the finished sum is here. What was computed for a step counts in
+ * every generation of it, and after a new start of the coordinator too.
+ */
+
+type RoundCommand = Extract<WorkerCommand, { readonly kind: "round" }>;
+
+export function takeRound(
+  t: MemberTransition,
+  child: Working,
+  command: RoundCommand,
+): MemberTransition {
+  if (command.step !== child.step) return t;
+  const { identity } = t.member;
+  const mine = command.members.find(({ address }) => address === identity.incarnation);
+  if (mine === undefined) return t;
+  const { round } = child;
+  const before = round?.step === command.step && round.round === command.round ? round : undefined;
+  if (before !== undefined && command.generation < before.generation) return t;
+  const known = new Set(before?.dealt);
+  const added = shardsOf(mine.ranges).filter((shard) => !known.has(shard));
+  const next: MemberRound = {
+    round: command.round,
+    step: command.step,
+    generation: command.generation,
+    members: command.members,
+    dealt: [...(before?.dealt ?? []), ...added],
+    computed: before?.computed ?? new Map(),
+    computeMs: before?.computeMs ?? 0,
+    sum: before?.sum,
+    reported: false,
+  };
+  const so = setChild(t, child, { round: next });
+  // The same generation again, after a cut: the child knows all of it.
+  if (before?.generation === command.generation) return report(so);
+  return report(dealToChild(so, command, added, before === undefined));
+}
+
+export function takeShard(
+  t: MemberTransition,
+  child: Working,
+  event: Extract<ChildEvent, { readonly kind: "shard" }>,
+): MemberTransition {
+  const { round, order } = child;
+  const isCurrent =
+    round !== undefined &&
+    event.attempt === order.attempt &&
+    event.step === round.step &&
+    event.round === round.round;
+  if (!isCurrent || round.computed.has(event.result.shard)) return t;
+  const computed = new Map(round.computed).set(event.result.shard, event.result);
+  const computeMs = round.computeMs + event.computeMs;
+  return report(setChild(t, child, { round: { ...round, computed, computeMs } }));
+}
+
+export function takeSummed(
+  t: MemberTransition,
+  child: Working,
+  { attempt, step, sumChecksum, exchangeMs }: Extract<ChildEvent, { readonly kind: "summed" }>,
+): MemberTransition {
+  const { round, order } = child;
+  if (round?.round !== "training" || attempt !== order.attempt || step !== round.step) return t;
+  return report(setChild(t, child, { round: { ...round, sum: { sumChecksum, exchangeMs } } }));
+}
+
+/** Reports once for each generation, as soon as there is all to report. */
+export function report(t: MemberTransition): MemberTransition {
+  const { child } = t.member;
+  if (child.kind !== "working" || child.round === undefined) return t;
+  const { round, held, order } = child;
+  if (round.reported || held?.step !== round.step || !isFinished(round)) return t;
+  return say(setChild(t, child, { round: { ...round, reported: true } }), {
+    kind: "report",
+    job: order.job,
+    attempt: order.attempt,
+    generation: round.generation,
+    step: round.step,
+    round: round.round,
+    sumChecksum: round.sum?.sumChecksum ?? 0,
+    parameterChecksum: held.parameterChecksum,
+    shards: [...round.computed.values()],
+    computeMs: round.computeMs,
+    exchangeMs: round.sum?.exchangeMs ?? 0,
+  });
+}
+
+/** The ranges whose nodes this worker has made, or makes, for the step that it is at. */
+export function dealtRanges(child: Working, address: string): readonly Range[] {
+  const { round, held } = child;
+  if (round?.round !== "training" || round.step !== held?.step) return [];
+  return round.members.find((member) => member.address === address)?.ranges ?? [];
+}
+
+function isFinished({ dealt, computed, round, sum }: MemberRound): boolean {
+  return (
+    dealt.every((shard) => computed.has(shard)) && (round === "evaluation" || sum !== undefined)
+  );
+}
+
+function dealToChild(
+  t: MemberTransition,
+  { attempt, step, round, generation, shardCount, members }: RoundCommand,
+  shards: readonly number[],
+  first: boolean,
+): MemberTransition {
+  const listed =
+    first || shards.length > 0
+      ? toChild(t, { kind: "compute", attempt, step, round, shards, first })
+      : t;
+  return round === "training"
+    ? toChild(listed, { kind: "deal", attempt, generation, step, shardCount, members })
+    : listed;
+}
+
+function shardsOf(ranges: readonly Range[]): readonly number[] {
+  return ranges.flatMap(({ first, end }) =>
+    Array.from({ length: end - first }, (_, i) => first + i),
+  );
+}

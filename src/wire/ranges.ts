@@ -1,0 +1,16 @@
+import type { bitfleet } from "#proto";
+import type { Range } from "../plan/tree.js";
+import { count, list } from "./codec.js";
+
+export const shardsMax = 65_536;
+
+/** Ranges of a round's shards, in the order given; neither they nor their number exceeds the bound. */
+export function ranges(
+  messages: bitfleet.v1.ShardRange.$Properties[] | null | undefined,
+  shardCount: number,
+): readonly Range[] {
+  return list(messages, "ranges", shardsMax, (message) => {
+    const end = count(message.end, "end of shards", shardCount);
+    return { first: count(message.first, "first shard", end), end };
+  });
+}
