@@ -1,0 +1,148 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import sharp from "sharp";
+import { describe, expect, test } from "vitest";
+import { decodePicture, decoderVersion, fileBytesMax } from "../../src/data/picture.js";
+import type { Picture } from "../../src/data/resize.js";
+import { ConfigError } from "../../src/job/problem.js";
+import { png } from "./temporaryFolder.js";
+
+const folder = new URL("../cases/images/", import.meta.url);
+
+interface Expected {
+  readonly ok: boolean;
+  readonly width: number;
+  readonly height: number;
+  readonly quarterMeans: readonly (readonly number[])[];
+  readonly tolerance: number;
+}
+
+// The file is part of the test: its shape is known.
+const expected = JSON.parse(readFileSync(new URL("expected.json", folder), "utf8")) as Record<
+  string,
+  Expected
+>;
+const readable = Object.entries(expected).filter(([, { ok }]) => ok);
+const unreadable = Object.keys(expected).filter((name) => expected[name]?.ok === false);
+
+function decode(name: string): Promise<Picture> {
+  return readFile(new URL(encodeURIComponent(name), folder)).then((bytes) =>
+    decodePicture(bytes, name),
+  );
+}
+
+/** Mean colour of the rectangle from (left, top), clamped to one pixel at least. */
+function meanColor(picture: Picture, right: boolean, bottom: boolean): readonly number[] {
+  const { width, height, pixels } = picture;
+  const [x0, x1] = half(width, right);
+  const [y0, y1] = half(height, bottom);
+  const sums = [0, 0, 0];
+  for (let y = y0; y < y1; y++) {
+    for (let x = x0; x < x1; x++) {
+      for (const c of [0, 1, 2]) sums[c] = (sums[c] ?? 0) + (pixels[(y * width + x) * 3 + c] ?? 0);
+    }
+  }
+  return sums.map((sum) => sum / ((x1 - x0) * (y1 - y0)));
+}
+
+function half(size: number, second: boolean): readonly [number, number] {
+  if (size === 1) return [0, 1];
+  return second ? [size >> 1, size] : [0, size >> 1];
+}
+
+describe("pictures of every kind", () => {
+  test("there are enough of them", () => {
+    expect([readable.length, unreadable.length]).toEqual([15, 4]);
+  });
+
+  test.each(readable)("%s is decoded upright in three channels", async (name, wanted) => {
+    const picture = await decode(name);
+    const { width, height, pixels } = picture;
+    expect([width, height, pixels.length]).toEqual([
+      wanted.width,
+      wanted.height,
+      wanted.width * wanted.height * 3,
+    ]);
+    const means = [
+      meanColor(picture, false, false),
+      meanColor(picture, true, false),
+      meanColor(picture, false, true),
+      meanColor(picture, true, true),
+    ];
+    const worst = means.map((mean, quarter) =>
+      Math.max(...mean.map((v, c) => Math.abs(v - (wanted.quarterMeans[quarter]?.[c] ?? -999)))),
+    );
+    expect(Math.max(...worst)).toBeLessThanOrEqual(wanted.tolerance);
+  });
+
+  test.each(unreadable)("%s is refused by its name", async (name) => {
+    const refused = await decode(name).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(ConfigError);
+    expect(String(refused)).toContain(`the picture ${name} cannot be read: `);
+    expect(String(refused)).not.toContain("\n");
+  });
+
+  test("16-bit samples decode like their 8-bit twin", async () => {
+    const [deep, twin] = [await decode("gray-16bit.png"), await decode("gray-8bit-twin.png")];
+    const differences = deep.pixels.map((value, i) => Math.abs(value - (twin.pixels[i] ?? 0)));
+    expect(Math.max(...differences)).toBeLessThanOrEqual(1);
+  });
+
+  test("a picture of 1.6 gigapixels is refused without memory", async () => {
+    const bytes = await readFile(new URL("bomb-40000x40000.png", folder));
+    const before = process.resourceUsage().maxRSS;
+    await expect(decodePicture(bytes, "bomb")).rejects.toThrow("more than 50000000 pixels");
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(50_000);
+  });
+});
+
+test("the pixels of a PNG come out as they were put in", async () => {
+  const picture = await decodePicture(
+    png(3, 2, (x, y) => [x * 10, y * 20, 200]),
+    "made.png",
+  );
+  expect(picture.pixels).toEqual(
+    Buffer.from([0, 0, 200, 10, 0, 200, 20, 0, 200, 0, 20, 200, 10, 20, 200, 20, 20, 200]),
+  );
+});
+
+test("what is transparent becomes black, whatever colour hides under it", async () => {
+  const pixels = Buffer.from([255, 0, 0, 255, 255, 0, 0, 0, 0, 200, 0, 128]);
+  const bytes = await sharp(pixels, { raw: { width: 3, height: 1, channels: 4 } })
+    .png()
+    .toBuffer();
+  const picture = await decodePicture(bytes, "alpha.png");
+  expect([...picture.pixels.subarray(0, 6)]).toEqual([255, 0, 0, 0, 0, 0]);
+  expect(Math.abs((picture.pixels[7] ?? 0) - 100)).toBeLessThanOrEqual(1);
+});
+
+test.each(["tiff", "avif"] as const)("%s is refused, whatever its name says", async (format) => {
+  // The loaders are blocked, not the savers.
+  const bytes = await sharp(png(8, 8, () => [1, 2, 3]))
+    .toFormat(format)
+    .toBuffer();
+  await expect(decodePicture(bytes, "a.png")).rejects.toThrow(
+    "a.png cannot be read: it is not a JPEG, PNG, WebP or GIF",
+  );
+});
+
+test("an SVG is refused, whatever its name says", async () => {
+  const bytes = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
+  await expect(decodePicture(bytes, "a.png")).rejects.toThrow("it is not a JPEG, PNG, WebP or GIF");
+});
+
+test("a file beyond the bound on bytes is refused before it is opened", async () => {
+  await expect(decodePicture(new Uint8Array(fileBytesMax + 1), "big.png")).rejects.toThrow(
+    `big.png cannot be read: ${fileBytesMax + 1} bytes are more than ${fileBytesMax}`,
+  );
+});
+
+test("a PNG with a flipped byte in its pixels is refused", async () => {
+  const bytes = Uint8Array.from(png(64, 64, (x, y) => [x, y, x ^ y]));
+  bytes[bytes.length - 30] = (bytes[bytes.length - 30] ?? 0) ^ 0x10;
+  await expect(decodePicture(bytes, "flipped.png")).rejects.toThrow("flipped.png cannot be read");
+});
+
+test("the decoder's version names sharp and libvips", () => {
+  expect(decoderVersion()).toMatch(/^sharp \d+\.\d+\.\d+, vips \d+\.\d+\.\d+/);
+});
