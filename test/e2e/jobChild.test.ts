@@ -139,9 +139,14 @@ function dealt(workers: readonly Driven[], shards: number): readonly RoundMember
     shards,
     workers.map(() => 1),
   );
-  return workers.map(({ address }, rank) => {
+  return workers.map(({ address }, rank): RoundMember => {
     const range = ranges[rank];
-    return { workerId: address, address, ranges: range === undefined ? [] : [range] };
+    return {
+      workerId: address,
+      address,
+      ranges: range === undefined ? [] : [range],
+      finished: false,
+    };
   });
 }
 

@@ -1,0 +1,163 @@
+import { rate } from "../bit/recipe.js";
+import type { JobSettings } from "../job/settings.js";
+import type { Fleet, Member } from "./fleetState.js";
+import { unfit } from "./participation.js";
+import type { EvaluationResult, JobRecord, JobState } from "./record.js";
+import { recordNamed } from "./transition.js";
+import { epochOf } from "./work.js";
+
+/** What people and clients see of the fleet: the fields of JobStatus and WorkerStatus in proto/. */
+export interface JobView {
+  readonly name: string;
+  readonly state: JobState;
+  readonly reason: string;
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  readonly loss: number | undefined;
+  /** Of the step that comes next. */
+  readonly rate: number;
+  readonly imagesPerSecond: number;
+  /** -1 while unknown. */
+  readonly secondsLeft: number;
+  readonly workers: number;
+  readonly generation: number;
+  readonly attempt: number;
+  readonly parameterDigest: string;
+  readonly classes: readonly string[];
+  readonly evaluations: readonly EvaluationResult[];
+  readonly settings: JobSettings;
+  readonly createdMs: number;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly weights: string;
+  readonly batch: number;
+  readonly checkpointStep: number;
+}
+
+export interface WorkerView {
+  readonly id: string;
+  readonly incarnation: string;
+  readonly host: string;
+  readonly device: string;
+  readonly state: "idle" | "preparing" | "working" | "spare" | "lost";
+  readonly reason: string;
+  readonly job: string;
+  readonly phase: string;
+  readonly numerics: string;
+  readonly imagesPerSecond: number;
+  readonly residentBytes: number;
+  readonly lastBeatAgeMs: number;
+}
+
+/** The job of that name, which must be one of the fleet's. `nowMs` is the coordinator's monotonic clock. */
+export function jobStatus(fleet: Fleet, name: string, nowMs: number): JobView {
+  const record = recordNamed(fleet, name);
+  const { plan, step, weights } = record;
+  const run = fleet.run?.job === name ? fleet.run : undefined;
+  const stepMs = run?.pace.stepMs;
+  const { batch } = plan.settings;
+  const { steps } = plan.schedule;
+  return {
+    ...shownAsIs(record),
+    reason: record.state === "queued" ? queueReason(fleet, record) : record.reason,
+    steps,
+    epoch: epochOf(record, step),
+    rate: rate(plan.schedule, step),
+    imagesPerSecond: stepMs === undefined || stepMs <= 0 ? 0 : (1000 * batch) / stepMs,
+    secondsLeft: secondsLeft(fleet, record, nowMs),
+    workers: [...(run?.participants.values() ?? [])].filter(({ stage }) => stage.kind === "member")
+      .length,
+    parameterDigest: weights?.parameterDigest ?? "",
+    classes: plan.classes,
+    settings: plan.settings,
+    weights: weights?.name ?? "",
+    batch,
+    checkpointStep: record.checkpoint?.step ?? 0,
+  };
+}
+
+/** All workers, by id; `nowMs` is the coordinator's monotonic clock. */
+export function workerStatuses(fleet: Fleet, nowMs: number): readonly WorkerView[] {
+  const awakeMs = awakeMsAt(fleet, nowMs);
+  return [...fleet.members.values()]
+    .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1))
+    .map((member) => ({
+      id: member.workerId,
+      incarnation: member.incarnation,
+      host: member.hello.host,
+      device: member.hello.device,
+      ...activity(fleet, member),
+      phase: member.beat?.phase ?? "",
+      numerics: member.hello.numerics,
+      imagesPerSecond: imagesPerSecond(fleet, member),
+      residentBytes: member.beat?.residentBytes ?? 0,
+      lastBeatAgeMs: awakeMs - member.heardMs,
+    }));
+}
+
+function activity(
+  fleet: Fleet,
+  member: Member,
+): { readonly state: WorkerView["state"]; readonly reason: string; readonly job: string } {
+  const { link, closing, workerId } = member;
+  if (link.kind === "lost") return { state: "lost", reason: link.reason, job: "" };
+  const stage = fleet.run?.participants.get(workerId)?.stage.kind;
+  if (fleet.run !== undefined && stage !== undefined) {
+    const state = stage === "member" ? "working" : "preparing";
+    return { state, reason: "", job: fleet.run.job };
+  }
+  if (closing !== undefined) return { state: "working", reason: "ending", job: closing.job };
+  const reason = unfit(fleet, member);
+  return reason === undefined
+    ? { state: "idle", reason: "", job: "" }
+    : { state: "spare", reason, job: "" };
+}
+
+function imagesPerSecond({ run, records }: Fleet, { workerId }: Member): number {
+  const speed = run?.pace.speeds.get(workerId);
+  const plan = run === undefined ? undefined : records.get(run.job)?.plan;
+  return speed === undefined || plan === undefined ? 0 : 1000 * speed * plan.shardSize;
+}
+
+function secondsLeft(fleet: Fleet, { name, state, step, plan }: JobRecord, nowMs: number): number {
+  if (state === "done") return 0;
+  const run = fleet.run?.job === name ? fleet.run : undefined;
+  if (run?.pace.stepMs === undefined) return -1;
+  const { phase, pace } = run;
+  const isTraining = phase.kind === "round" && phase.round === "training";
+  const doneMs = isTraining ? Math.min(pace.stepMs, awakeMsAt(fleet, nowMs) - phase.startedMs) : 0;
+  return ((plan.schedule.steps - step) * pace.stepMs - doneMs) / 1000;
+}
+
+/** The awake clock between two events. */
+function awakeMsAt({ clock }: Fleet, nowMs: number): number {
+  return clock.awakeMs + Math.max(0, nowMs - clock.lastMs);
+}
+
+function queueReason({ run }: Fleet, { name }: JobRecord): string {
+  return run === undefined || run.job === name ? "" : `waits for ${run.job}`;
+}
+
+function shownAsIs(
+  record: JobRecord,
+): Pick<
+  JobView,
+  | "name"
+  | "state"
+  | "step"
+  | "loss"
+  | "generation"
+  | "attempt"
+  | "evaluations"
+  | "createdMs"
+  | "startedMs"
+  | "endedMs"
+> {
+  const { name, state, step, loss, generation, attempt, evaluations } = record;
+  const { createdMs, startedMs, endedMs } = record;
+  return {
+    ...{ name, state, step, loss, generation, attempt, evaluations },
+    ...{ createdMs, startedMs, endedMs },
+  };
+}
