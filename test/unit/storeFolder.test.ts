@@ -1,0 +1,121 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { FailureError } from "../../src/job/problem.js";
+import { FolderStore } from "../../src/store/folderStore.js";
+import { isDeadPut, putName } from "../../src/store/unfinishedPut.js";
+import { read, storeContract } from "./storeContract.js";
+import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
+
+storeContract("a folder", async () => FolderStore.open(await temporaryFolder()));
+
+test("a store makes its folder, and the name of a file there is known", async () => {
+  const root = join(await temporaryFolder(), "deep/store");
+  const store = await FolderStore.open(root);
+  await store.put("jobs/a/weights.npz", [Buffer.from("x")]);
+  expect(store.path("jobs/a/weights.npz")).toBe(join(root, "jobs/a/weights.npz"));
+  expect(await readFile(store.path("jobs/a/weights.npz"), "utf8")).toBe("x");
+});
+
+test("a store where a file lies in the way is refused by its path", async () => {
+  const root = await temporaryFolder();
+  await writeFiles(root, { store: "x" });
+  const opening = FolderStore.open(join(root, "store"));
+  await expect(opening).rejects.toThrow(`the store folder ${root}/store cannot be opened`);
+  await expect(opening).rejects.toBeInstanceOf(FailureError);
+});
+
+test("a full disk is a failure with the file's name, and leaves nothing behind", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root);
+  await store.put("jobs/a/file", [Buffer.from("old")]);
+  const handle = await open(join(root, "jobs/a/file"));
+  const prototype: unknown = Object.getPrototypeOf(handle);
+  await handle.close();
+  const full = Object.assign(new Error("ENOSPC: no space left on device, write"), {
+    code: "ENOSPC",
+    syscall: "write",
+  });
+  // A cast: the class of file handles is not exported. Only `write` is used of it.
+  const write = vi.spyOn(prototype as Pick<typeof handle, "write">, "write");
+  onTestFinished(() => write.mockRestore());
+  write.mockRejectedValue(full);
+  const putting = store.put("jobs/a/file", [Buffer.from("new")]);
+  await expect(putting).rejects.toBeInstanceOf(FailureError);
+  await expect(putting).rejects.toThrow(
+    `jobs/a/file cannot be written to the store ${root}: the disk is full`,
+  );
+  expect(write).toHaveBeenCalled();
+  expect(await readdir(join(root, "jobs/a"))).toEqual(["file"]);
+  expect((await read(store, "jobs/a/file")).toString()).toBe("old");
+});
+
+test("a write that takes only part of a chunk is gone on with", async () => {
+  const store = await FolderStore.open(await temporaryFolder());
+  await store.put("a", [Buffer.from("x")]);
+  const handle = await open(store.path("a"));
+  const prototype: unknown = Object.getPrototypeOf(handle);
+  await handle.close();
+  // A cast: the class of file handles is not exported. Only `write` is used of it.
+  const target = prototype as {
+    write: (bytes: Uint8Array, offset?: number, length?: number) => Promise<unknown>;
+  };
+  const whole = target.write;
+  const write = vi.spyOn(target, "write");
+  onTestFinished(() => write.mockRestore());
+  write.mockImplementation(function (this: typeof target, bytes, offset = 0) {
+    return whole.call(this, bytes, offset, Math.min(3, bytes.length - offset));
+  });
+  const text = "more than three bytes";
+  expect((await store.put("a", [Buffer.from(text)])).bytes).toBe(text.length);
+  expect(await readFile(store.path("a"), "utf8")).toBe(text);
+});
+
+test("a killed process leaves the old file, and the next store clears its remains away", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root);
+  await store.put("jobs/a/file", [Buffer.from("old")]);
+  // It writes under the name that a put would use, and is killed before the rename.
+  const name = putName("0000").replace(`-${process.pid}-`, "-PID-");
+  const script =
+    `const fs = require("node:fs"); const name = ${JSON.stringify(name)}.replace("PID", process.pid);` +
+    `fs.writeFileSync(${JSON.stringify(join(root, "jobs/a"))} + "/" + name, "half");` +
+    `console.log(name); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(child.stdout, "data");
+  expect(await readdir(join(root, "jobs/a"))).toHaveLength(2);
+
+  await FolderStore.open(root);
+  expect(await readdir(join(root, "jobs/a"))).toHaveLength(2); // Its writer still lives.
+  const ended = once(child, "exit");
+  child.kill("SIGKILL");
+  await ended;
+  const next = await FolderStore.open(root);
+  expect(await readdir(join(root, "jobs/a"))).toEqual(["file"]);
+  expect((await read(next, "jobs/a/file")).toString()).toBe("old");
+});
+
+test("another machine's unfinished file is cleared only when it has been silent for an hour", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, `.put-0othermachine0-${process.pid}-1234`);
+  await writeFile(path, "half");
+  expect(await isDeadPut(path)).toBe(false);
+  const minutesAgo = (minutes: number): number => Date.now() / 1000 - minutes * 60;
+  await utimes(path, minutesAgo(59), minutesAgo(59));
+  expect(await isDeadPut(path)).toBe(false);
+  await utimes(path, minutesAgo(61), minutesAgo(61));
+  expect(await isDeadPut(path)).toBe(true);
+});
+
+test("files that are no unfinished puts are never cleared away, however old", async () => {
+  const root = await temporaryFolder();
+  await mkdir(join(root, "jobs"));
+  for (const name of [".put", ".put-x", "notes.txt", "put-0-1-2"]) {
+    await writeFile(join(root, "jobs", name), "mine");
+    await utimes(join(root, "jobs", name), 1, 1);
+  }
+  await FolderStore.open(root);
+  expect(await readdir(join(root, "jobs"))).toHaveLength(4);
+});
