@@ -47,6 +47,8 @@ export class CoordinatorLock {
   readonly #times: LockTimes;
   readonly #stop = new AbortController();
   #held: Held;
+  /** The term that the lock in NATS is known to hold. */
+  #written: number;
   #renewing: Promise<void>;
 
   /** Waits as a standby for as long as another holds the lock; rejects when the signal aborts. */
@@ -59,11 +61,21 @@ export class CoordinatorLock {
     this.#options = options;
     this.#times = options.times ?? lockTimes;
     this.#held = held;
+    this.#written = held.term;
     this.#renewing = this.#renew();
   }
 
   get term(): number {
     return this.#held.term;
+  }
+
+  /** A term above one that was seen elsewhere; resolves once the lock holds it. */
+  async raise(seen: number): Promise<number> {
+    const term = Math.max(this.#held.term, seen + 1);
+    this.#held = { ...this.#held, term };
+    while (this.#written < term)
+      await sleep(this.#times.renewMs / 4, undefined, { signal: this.#options.signal });
+    return term;
   }
 
   /** Gives the lock back, so that the next need not wait for the lease to run out. */
@@ -91,6 +103,7 @@ export class CoordinatorLock {
           return;
         }
         this.#held = { term: this.#held.term, revision };
+        this.#written = lock.term;
       }
     } catch (error) {
       if (!signal.aborted) throw error;

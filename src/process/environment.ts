@@ -67,6 +67,15 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
+/**
+ * A server's URL as a worker has to use it: a wildcard host (0.0.0.0, ::) stands for the host under which the worker reaches
+ * the coordinator.
+ */
+export function reachableUrl(url: string, coordinatorHost: string): string {
+  const host = coordinatorHost.includes(":") ? `[${coordinatorHost}]` : coordinatorHost;
+  return url.replace(/\/\/(0\.0\.0\.0|\[::\])(?=:|$)/, () => `//${host}`);
+}
+
 const tokenBytesMax = 4096;
 
 export interface TokenFile {

@@ -1,0 +1,99 @@
+/** For probes and people with curl: /healthz, /readyz and /status. Off loopback, /status asks for the token. */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+
+import { FailureError } from "../src/job/problem.js";
+
+export interface HttpOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Empty: none is asked for. */
+  readonly token: string;
+  /** Why this coordinator does not serve; undefined when it does. */
+  readonly unready: () => string | undefined;
+  /** What /status shows, as JSON. */
+  readonly status: () => unknown;
+}
+
+export interface RunningHttp {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** FailureError: the port is in use or cannot be bound. */
+export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
+  const server = createServer((request, response) => answer(request, response, options));
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 10_000;
+  server.maxRequestsPerSocket = 1000;
+  const port = await listen(server, options);
+  return {
+    port,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, options: HttpOptions): void {
+  request.resume();
+  const path = (request.url ?? "").split("?", 1)[0];
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    reply(response, 405, { error: "only GET is answered" });
+    return;
+  }
+  if (path === "/healthz") {
+    reply(response, 200, { alive: true });
+    return;
+  }
+  if (path === "/readyz") {
+    const reason = options.unready();
+    if (reason === undefined) reply(response, 200, { ready: true });
+    else reply(response, 503, { ready: false, reason });
+    return;
+  }
+  if (path !== "/status") {
+    reply(response, 404, { error: "there are /healthz, /readyz and /status" });
+    return;
+  }
+  if (!hasToken(request, options.token)) {
+    response.setHeader("www-authenticate", "Bearer");
+    reply(response, 401, { error: "a wrong token, or none" });
+    return;
+  }
+  reply(response, 200, options.status());
+}
+
+function reply(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, { "content-type": "application/json", "cache-control": "no-store" });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+function hasToken(request: IncomingMessage, token: string): boolean {
+  if (token === "") return true;
+  const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
+  // Of equal length, and compared in a time that says nothing of where they differ.
+  return timingSafeEqual(hash(given), hash(token));
+}
+
+function hash(text: string): Buffer {
+  return createHash("sha256").update(text).digest();
+}
+
+function listen(server: Server, { host, port }: HttpOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const inUse = error.code === "EADDRINUSE";
+      const why = inUse
+        ? "it is in use by another process; choose another BITFLEET_HTTP_PORT or stop that process"
+        : error.message;
+      reject(new FailureError(`cannot listen on ${host}:${port} for HTTP: ${why}`));
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}

@@ -1,0 +1,109 @@
+/**
+ * The NATS server of a fleet that was given none. It keeps its port and its token from one life of the coordinator to the next,
+ * so that workers which hold a job's state find it where it was; and it is started again when it ends by itself.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { NatsAccess } from "../src/control/message.js";
+import {
+  startNatsServer,
+  type NatsServer,
+  type NatsServerOptions,
+} from "../src/link/natsServer.js";
+import { isLoopback } from "../src/process/environment.js";
+import type { Logger } from "../src/process/logger.js";
+import { canListen } from "./port.js";
+
+export interface LocalNatsOptions {
+  readonly binary: string;
+  /** The coordinator's; off loopback the server asks for a token. */
+  readonly host: string;
+  readonly home: string;
+  readonly logger: Logger;
+}
+
+export interface LocalNats {
+  /** For this process. */
+  readonly access: NatsAccess;
+  /** As workers are told; a wildcard host stands for the one under which they reach the coordinator. */
+  readonly workerAccess: NatsAccess;
+  stop(): Promise<void>;
+}
+
+const restartMs = 500;
+/** How long a server that outlived its coordinator may take to end. */
+const formerMs = 10_000;
+
+export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNats> {
+  const { host, logger } = options;
+  const folder = join(options.home, "nats");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const token = isLoopback(host) ? "" : await keptToken(join(folder, "token"));
+  const port = await formerPort(join(folder, "port"), host);
+  const stopping = new AbortController();
+  let server: NatsServer;
+  const serverOptions = (fixedPort: number | undefined): NatsServerOptions => ({
+    binary: options.binary,
+    folder,
+    host,
+    ...(fixedPort === undefined ? {} : { port: fixedPort }),
+    ...(token === "" ? {} : { token }),
+    onExit: (reason) => {
+      logger.error({ reason }, "the NATS server ended; starting it again");
+      void restart();
+    },
+  });
+  const restart = async (): Promise<void> => {
+    while (!stopping.signal.aborted)
+      try {
+        server = await startNatsServer(serverOptions(server.port));
+        logger.info({ port: server.port }, "the NATS server runs again");
+        return;
+      } catch (error) {
+        logger.error({ reason: String(error) }, "the NATS server does not start");
+        await sleep(restartMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      }
+  };
+  server = await startNatsServer(serverOptions(port));
+  await writeFile(join(folder, "port"), `${server.port}\n`);
+  return {
+    access: { url: `nats://${bracketed(dialable(host))}:${server.port}`, token },
+    workerAccess: { url: `nats://${bracketed(host)}:${server.port}`, token },
+    stop: async () => {
+      stopping.abort();
+      await server.stop();
+    },
+  };
+}
+
+/** The port of the coordinator's former life, once nobody listens there any more; undefined: take any. */
+async function formerPort(file: string, host: string): Promise<number | undefined> {
+  const port = Number(await readFile(file, "utf8").catch(() => ""));
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) return undefined;
+  const endsAtMs = performance.now() + formerMs;
+  while (!(await canListen(host, port))) {
+    if (performance.now() > endsAtMs) return undefined;
+    await sleep(50);
+  }
+  return port;
+}
+
+async function keptToken(file: string): Promise<string> {
+  const kept = (await readFile(file, "utf8").catch(() => "")).trim();
+  if (/^[0-9a-f]{64}$/.test(kept)) return kept;
+  const token = randomBytes(32).toString("hex");
+  await writeFile(file, `${token}\n`, { mode: 0o600 });
+  return token;
+}
+
+function dialable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}

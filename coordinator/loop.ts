@@ -1,0 +1,183 @@
+/**
+ * Feeds events to the fleet and carries out its commands. Decides nothing: each command starts work and returns at once, and what
+ * that work leads to comes back as another event.
+ */
+import type { FleetCommand, FleetHappening, FleetOptions } from "../src/control/fleetEvent.js";
+import { advance, emptyFleet } from "../src/control/fleet.js";
+import type { Fleet } from "../src/control/fleetState.js";
+import type { Task, WorkerEvent } from "../src/control/message.js";
+import type { JobRecord } from "../src/control/record.js";
+import type { WorkerSession } from "../src/link/service.js";
+import type { Logger } from "../src/process/logger.js";
+import type { JobLogs } from "./logs.js";
+import { Outbox, type Delivery } from "./outbox.js";
+import type { Records } from "./records.js";
+import { Sessions } from "./sessions.js";
+import { Tasks, type TaskOptions } from "./tasks.js";
+import type { Wakeup } from "./wakeup.js";
+
+export interface LoopOptions {
+  readonly fleet: FleetOptions;
+  /** What was found in the store at the start. */
+  readonly found: readonly JobRecord[];
+  readonly records: Records;
+  readonly logs: JobLogs;
+  readonly logger: Logger;
+  /** Deletes old checkpoints; returns at once. */
+  readonly discard: (job: string, keep: number) => void;
+  /** An error of our own: the process ends. */
+  readonly onFatal: (error: unknown) => void;
+  /** Claims a term above the one that a worker has obeyed. */
+  readonly onHigherTerm: (term: number) => Promise<number>;
+}
+
+export class Loop {
+  readonly #options: LoopOptions;
+  readonly #sessions: Sessions;
+  readonly #outbox: Outbox;
+  readonly #tasks: Tasks;
+  readonly #watchers = new Set<Wakeup>();
+  readonly #happenings: FleetHappening[] = [];
+  #fleet: Fleet;
+  #handling = false;
+  #raising = false;
+  #ticking: NodeJS.Timeout;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#fleet = emptyFleet(options.fleet, options.found, performance.now());
+    this.#sessions = new Sessions({
+      onEvent: (workerId, incarnation, event) => this.#hear(workerId, incarnation, event),
+      onDisconnected: (workerId, incarnation) =>
+        this.handle({ kind: "disconnected", workerId, incarnation }),
+    });
+    this.#outbox = new Outbox({
+      store: (record) => options.records.store(record),
+      put: (record) => options.records.put(record),
+      deliver: (delivery) => this.#deliver(delivery),
+    });
+    this.#tasks = new Tasks(
+      (taskId, task) => this.handle({ kind: "task", taskId, task }),
+      (taskId) => this.handle({ kind: "cancel-task", taskId }),
+    );
+    this.#ticking = setInterval(() => this.handle({ kind: "tick" }), options.fleet.tickMs);
+  }
+
+  get fleet(): Fleet {
+    return this.#fleet;
+  }
+
+  attach(session: WorkerSession): void {
+    this.#sessions.attach(session);
+  }
+
+  runTask(task: Task, options: TaskOptions): Promise<string> {
+    return this.#tasks.run(task, options);
+  }
+
+  /** Resolves once what was decided about the job is durable: true, or false when the deadline passes first. */
+  kept(job: string, deadlineMs: number): Promise<boolean> {
+    return this.#outbox.kept(job, deadlineMs);
+  }
+
+  /** Wakes it after everything that happens, until it is removed. */
+  watch(wakeup: Wakeup): () => void {
+    this.#watchers.add(wakeup);
+    return () => this.#watchers.delete(wakeup);
+  }
+
+  stop(): void {
+    clearInterval(this.#ticking);
+    this.#happenings.length = 0;
+    this.#handling = true;
+  }
+
+  handle(happening: FleetHappening): void {
+    this.#happenings.push(happening);
+    // What a command leads to at once waits for the other commands of its event.
+    if (this.#handling) return;
+    this.#handling = true;
+    try {
+      for (let next = this.#happenings.shift(); next; next = this.#happenings.shift())
+        this.#advance(next);
+      this.#handling = false;
+    } catch (error) {
+      this.stop();
+      this.#options.onFatal(error);
+    }
+    for (const watcher of this.#watchers) watcher.wake();
+  }
+
+  #advance(happening: FleetHappening): void {
+    const event = { ...happening, nowMs: performance.now(), wallMs: Date.now() };
+    const { fleet, commands } = advance(this.#fleet, event);
+    this.#fleet = fleet;
+    for (const command of commands) this.#perform(command);
+  }
+
+  #perform(command: FleetCommand): void {
+    switch (command.kind) {
+      case "send":
+      case "close":
+        this.#outbox.add(command);
+        return;
+      case "record":
+        this.#outbox.keep(command.record);
+        return;
+      case "log":
+        this.#log(command);
+        return;
+      case "task-progress":
+        this.#tasks.progress(command.taskId, command.done, command.total);
+        return;
+      case "task-done":
+        this.#tasks.done(command.taskId, command.result);
+        return;
+      case "task-failed":
+        this.#tasks.failed(command.taskId, command.cause, command.message);
+        return;
+      case "discard":
+        this.#options.discard(command.job, command.keep);
+        return;
+    }
+  }
+
+  #deliver(delivery: Delivery): void {
+    const { incarnation } = delivery;
+    if (delivery.kind === "close") this.#sessions.close(incarnation, delivery.reason);
+    else this.#sessions.send(this.#fleet.options.term, incarnation, delivery.command);
+  }
+
+  #log({ job, level, message, fields }: Extract<FleetCommand, { readonly kind: "log" }>): void {
+    this.#options.logger[level](job === "" ? fields : { job, ...fields }, message);
+    if (job !== "") this.#options.logs.append(job, { timeMs: Date.now(), level, message, fields });
+  }
+
+  #hear(workerId: string, incarnation: string, event: WorkerEvent): void {
+    if (event.kind === "hello" && event.term > this.#fleet.options.term) {
+      void this.#raise(event.term);
+      return;
+    }
+    this.handle({ kind: "worker", workerId, incarnation, event });
+  }
+
+  /**
+   * A worker has obeyed a higher term than the lock ever saw: the records were lost, or we were replaced and do not know it yet.
+   * With a term above it we begin anew, as after a restart, and the workers come back by themselves.
+   */
+  async #raise(seen: number): Promise<void> {
+    if (this.#raising) return;
+    this.#raising = true;
+    try {
+      const term = await this.#options.onHigherTerm(seen);
+      const records = [...this.#fleet.records.values()];
+      this.#fleet = emptyFleet({ ...this.#fleet.options, term }, records, performance.now());
+      this.#tasks.failAll("the coordinator had to begin anew; ask again");
+      this.#sessions.closeAll(`the coordinator begins term ${term}`);
+    } catch (error) {
+      this.#options.onFatal(error);
+    } finally {
+      this.#raising = false;
+    }
+  }
+}

@@ -1,0 +1,233 @@
+/** The coordinator's process: reads the environment, opens what it needs in order, and undoes it in reverse. */
+import { hostname } from "node:os";
+import { join } from "node:path";
+
+import { fleetTimes } from "../src/control/fleetEvent.js";
+import type { NatsAccess } from "../src/control/message.js";
+import { jobStatus, workerStatuses } from "../src/control/view.js";
+import { ConfigError, FailureError } from "../src/job/problem.js";
+import { startServer } from "../src/link/grpcServer.js";
+import { openRecords, type RecordStore } from "../src/link/jetstream.js";
+import { findNatsServer } from "../src/link/natsServer.js";
+import {
+  isLoopback,
+  readEnvironment,
+  readTokenFile,
+  type Environment,
+} from "../src/process/environment.js";
+import { createLogger, type Logger } from "../src/process/logger.js";
+import { run, type Shutdown } from "../src/process/shutdown.js";
+import { packageRoot } from "../src/process/toolchain.js";
+import { pruneCheckpoints } from "../src/store/checkpoint.js";
+import { FolderStore } from "../src/store/folderStore.js";
+import type { Store } from "../src/store/store.js";
+import { jobRecord } from "../src/wire/jobRecord.js";
+import { claimHome } from "./homeClaim.js";
+import { serveHttp } from "./http.js";
+import { startLocalNats } from "./localNats.js";
+import { CoordinatorLock } from "./lock.js";
+import { JobLogs } from "./logs.js";
+import { Loop } from "./loop.js";
+import { freePort } from "./port.js";
+import { Records } from "./records.js";
+import { Training } from "./training.js";
+
+interface Setting {
+  readonly environment: Environment;
+  readonly token: string;
+  /** The gRPC port, found free. */
+  readonly port: number;
+  readonly logger: Logger;
+  readonly shutdown: Shutdown;
+  /** Ends the process as failed. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** What /readyz and /status show; filled in as the process gets there. */
+interface Shown {
+  term: number;
+  unready: string | undefined;
+  loop: Loop | undefined;
+}
+
+const flushMs = 3000;
+
+run(coordinate, { debug: process.env["LOG_LEVEL"] === "debug" });
+
+async function coordinate(shutdown: Shutdown): Promise<number> {
+  const environment = readEnvironment(process.env);
+  const { host, tokenFile } = environment;
+  const logger = createLogger({ process: "coordinator" }, environment.logLevel);
+  const given = tokenFile === undefined ? undefined : readTokenFile(tokenFile);
+  if (given?.warning !== undefined) logger.warn(given.warning);
+  if (given === undefined && !isLoopback(host))
+    throw new ConfigError(
+      `BITFLEET_HOST is ${host}, which others can reach: BITFLEET_TOKEN_FILE must name a file with a token`,
+    );
+  const port = await freePort(host, environment.port, "BITFLEET_PORT");
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  const setting = { environment, token: given?.token ?? "", port, logger, shutdown, fail };
+  const serving = serve(setting).catch((error: unknown) => {
+    // A standby that is told to stop has not failed.
+    if (!shutdown.signal.aborted) throw error;
+  });
+  await Promise.race([failed, Promise.all([serving, shutdown.requested()])]);
+  return 0;
+}
+
+async function serve(setting: Setting): Promise<void> {
+  const { environment, logger, shutdown } = setting;
+  const shown: Shown = { term: 0, unready: "it is starting", loop: undefined };
+  await openHttp(setting, shown);
+  const nats = await reachNats(setting);
+  const durable = await openRecords(nats.access, {
+    onTrouble: (problem) => {
+      if (problem === undefined) logger.info("NATS answers again");
+      else logger.warn({ problem }, "NATS is away; what is to be kept waits");
+    },
+  });
+  // Ends after the last write, and so later than the shutdown begins.
+  const life = new AbortController();
+  shutdown.add("the connection to NATS", async () => {
+    life.abort();
+    await durable.close();
+  });
+  const lock = await acquire(setting, durable, { life, shown });
+  const store = await FolderStore.open(environment.store);
+  const logs = new JobLogs(durable.logs, life.signal);
+  const { records, found } = await Records.open({
+    bucket: durable.jobs,
+    codec: jobRecord,
+    signal: life.signal,
+    onConflict: (reason) => stepDown(setting, shown, reason),
+  });
+  const loop = new Loop({
+    fleet: {
+      ...fleetTimes,
+      term: lock.term,
+      nats: nats.workerAccess,
+      store: environment.store,
+      joinLine: joinLine(setting),
+    },
+    found,
+    records,
+    logs,
+    logger,
+    discard: discarder(store, logger),
+    onFatal: setting.fail,
+    onHigherTerm: (term) => lock.raise(term),
+  });
+  shown.loop = loop;
+  shutdown.add("the job records", async () => {
+    loop.stop();
+    await Promise.all([records.flush(flushMs), logs.flush(flushMs)]);
+  });
+  const server = await startServer({
+    host: environment.host,
+    port: setting.port,
+    token: setting.token,
+    training: new Training({ loop, logs, store, signal: life.signal }),
+    onSession: (session) => loop.attach(session),
+    onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
+  });
+  shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
+  shown.unready = undefined;
+  const { port } = server;
+  logger.info({ host: environment.host, port, term: lock.term, jobs: found.length }, "serving");
+}
+
+async function openHttp(setting: Setting, shown: Shown): Promise<void> {
+  const { environment, token, logger, shutdown } = setting;
+  const http = await serveHttp({
+    host: environment.host,
+    port: environment.httpPort,
+    token,
+    unready: () => shown.unready,
+    status: () => status(shown),
+  });
+  shutdown.add("the HTTP server", () => http.close());
+  logger.info({ host: environment.host, port: http.port }, "answering HTTP");
+}
+
+function status({ term, unready, loop }: Shown): unknown {
+  const nowMs = performance.now();
+  const fleet = loop?.fleet;
+  const jobs = [...(fleet?.records.keys() ?? [])];
+  return {
+    term,
+    ready: unready === undefined,
+    reason: unready ?? "",
+    jobs: fleet === undefined ? [] : jobs.map((job) => jobStatus(fleet, job, nowMs)),
+    workers: fleet === undefined ? [] : workerStatuses(fleet, nowMs),
+  };
+}
+
+interface ReachedNats {
+  readonly access: NatsAccess;
+  readonly workerAccess: NatsAccess;
+}
+
+/** The server that was named, or one of our own. */
+async function reachNats({ environment, logger, shutdown }: Setting): Promise<ReachedNats> {
+  const { nats, host, home } = environment;
+  if (nats !== undefined) return { access: nats, workerAccess: nats };
+  const claim = await claimHome(home);
+  shutdown.add("the claim on the state folder", () => claim.release());
+  const toolchain = join(packageRoot(), "node_modules", ".bitfleet", "toolchain.json");
+  const binary = await findNatsServer(process.env, toolchain);
+  const server = await startLocalNats({ binary, host, home, logger });
+  shutdown.add("the NATS server", () => server.stop());
+  logger.info({ url: server.workerAccess.url }, "started a NATS server");
+  return server;
+}
+
+async function acquire(
+  setting: Setting,
+  durable: RecordStore,
+  { life, shown }: { readonly life: AbortController; readonly shown: Shown },
+): Promise<CoordinatorLock> {
+  const { logger, shutdown } = setting;
+  const giveUp = (): void => life.abort();
+  shutdown.signal.addEventListener("abort", giveUp);
+  const lock = await CoordinatorLock.acquire(durable.lock, {
+    holder: `${hostname()}, process ${process.pid}`,
+    signal: life.signal,
+    onWait: (holder, term) => {
+      shown.unready = `it is a standby: ${holder} is the coordinator`;
+      logger.info({ holder, term }, "waiting as a standby: another coordinator holds the lock");
+    },
+    onLost: (reason) => stepDown(setting, shown, reason),
+  });
+  shutdown.signal.removeEventListener("abort", giveUp);
+  shutdown.add("the coordinator's lock", () => lock.release());
+  shown.term = lock.term;
+  return lock;
+}
+
+/** Acts no more, at once: another coordinator does. */
+function stepDown(setting: Setting, shown: Shown, reason: string): void {
+  shown.loop?.stop();
+  shown.unready = reason;
+  setting.fail(new FailureError(`this coordinator steps down: ${reason}`));
+}
+
+function joinLine({ environment, port }: Setting): string {
+  const { host, tokenFile } = environment;
+  const name = host === "0.0.0.0" || host === "::" ? hostname() : host;
+  const address = name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
+  const token = tokenFile === undefined ? "" : " --token-file F";
+  return `bitfleet worker --join ${address}${token}`;
+}
+
+/** One after the other, so that two of one job never meet. */
+function discarder(store: Store, logger: Logger): (job: string, keep: number) => void {
+  let last = Promise.resolve();
+  return (job, keep) => {
+    last = last
+      .then(() => pruneCheckpoints(store, job, keep))
+      .catch((error: unknown) =>
+        logger.warn({ job, reason: String(error) }, "old checkpoints stay"),
+      );
+  };
+}

@@ -1,0 +1,268 @@
+/** What clients ask for. Refusals are sentences that name the setting or the job; see src/link/service.ts for their status. */
+import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js";
+import { jobStatus, workerStatuses } from "../src/control/view.js";
+import { ConfigError, FailureError } from "../src/job/problem.js";
+import { planJob, type JobPlan } from "../src/job/plan.js";
+import { describePlan } from "../src/job/describePlan.js";
+import type { DataSummary } from "../src/job/decisions.js";
+import type { JobRequest } from "../src/job/settings.js";
+import { NotFoundError, type TrainingHandlers } from "../src/link/service.js";
+import type { Store } from "../src/store/store.js";
+import type {
+  Chunk,
+  JobStatus,
+  LogLine,
+  LogsRequest,
+  PredictPart,
+  Prediction,
+  PreviewUpdate,
+  SubmitRequest,
+  WorkerStatus,
+} from "../src/wire/training.js";
+import { DataReader } from "./data.js";
+import type { JobLogs } from "./logs.js";
+import type { Loop } from "./loop.js";
+import { predict, trainedWeights } from "./predictions.js";
+import { Wakeup } from "./wakeup.js";
+
+export interface TrainingOptions {
+  readonly loop: Loop;
+  readonly logs: JobLogs;
+  readonly store: Store;
+  /** Aborted when the process ends. */
+  readonly signal: AbortSignal;
+}
+
+const watchEveryMs = 250;
+/** A watcher is sent the status at least this often while the job is under way: speed and time left change without an event. */
+const watchIdleMs = 1000;
+const durableMs = 10_000;
+const chunkBytes = 2 ** 20;
+
+export class Training implements TrainingHandlers {
+  readonly #options: TrainingOptions;
+  readonly #data: DataReader;
+  /** Submits under way, by name. */
+  readonly #submitting = new Map<
+    string,
+    { readonly requestId: string; readonly answer: Promise<JobStatus> }
+  >();
+
+  constructor(options: TrainingOptions) {
+    this.#options = options;
+    this.#data = new DataReader((task, how) => options.loop.runTask(task, how), options.store);
+  }
+
+  async *preview(request: SubmitRequest, signal: AbortSignal): AsyncGenerator<PreviewUpdate> {
+    const { settings } = request;
+    this.#checkName(request);
+    this.#checkWeights(settings);
+    const summary = yield* this.#read(settings, signal);
+    const plan = planJob(settings, summary);
+    yield {
+      picturesRead: plan.trainingExamples + plan.validationExamples,
+      pictures: plan.trainingExamples + plan.validationExamples,
+      preview: {
+        settings: plan.settings,
+        lines: describePlan(plan, summary),
+        classes: plan.classes,
+        trainingExamples: plan.trainingExamples,
+        validationExamples: plan.validationExamples,
+        indexDigest: summary.digest,
+      },
+    };
+  }
+
+  /** Has the data read, and tells how far that is. */
+  async *#read(
+    request: JobRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<PreviewUpdate, DataSummary> {
+    const reading = { done: 0, total: 0, ended: false };
+    const wakeup = new Wakeup();
+    const onProgress = (done: number, total: number): void => {
+      Object.assign(reading, { done, total });
+      wakeup.wake();
+    };
+    const summary = this.#data.read(request, { signal, onProgress }).finally(() => {
+      reading.ended = true;
+      wakeup.wake();
+    });
+    // It may fail while nobody awaits it yet.
+    summary.catch(() => undefined);
+    for (let shown = 0; !reading.ended;) {
+      await wakeup.wait(watchIdleMs, signal);
+      if (reading.done === shown) continue;
+      shown = reading.done;
+      yield { picturesRead: shown, pictures: reading.total, preview: undefined };
+    }
+    return summary;
+  }
+
+  submit(request: SubmitRequest): Promise<JobStatus> {
+    const { name } = request.settings;
+    const { requestId } = request;
+    const known = this.#submitting.get(name);
+    if (known?.requestId === requestId) return known.answer;
+    const answer = this.#accept(request);
+    if (known !== undefined) return answer;
+    this.#submitting.set(name, { requestId, answer });
+    const forget = (): void => {
+      this.#submitting.delete(name);
+    };
+    answer.then(forget, forget);
+    return answer;
+  }
+
+  async #accept(request: SubmitRequest): Promise<JobStatus> {
+    const { settings, requestId } = request;
+    const other = this.#submitting.get(settings.name);
+    if (other !== undefined && other.requestId !== requestId) throw nameInUse(settings.name);
+    if (this.#checkName(request) === undefined) {
+      this.#checkWeights(settings);
+      const summary = await this.#data.recall(settings, { signal: this.#options.signal });
+      this.#queue(request, planJob(settings, summary), summary);
+    }
+    return this.#durable(settings.name);
+  }
+
+  #queue({ settings, requestId }: SubmitRequest, plan: JobPlan, summary: DataSummary): void {
+    const { name } = settings;
+    const indexDigest = summary.digest;
+    const job = { name, requestId, order: 0, plan, indexDigest, createdMs: Date.now() };
+    this.#options.loop.handle({ kind: "submit", record: queuedRecord(job) });
+  }
+
+  listJobs(): Promise<readonly JobStatus[]> {
+    const names = [...this.#options.loop.fleet.records.values()]
+      .toSorted((a, b) => a.order - b.order)
+      .map(({ name }) => name);
+    return Promise.resolve(names.map((name) => this.#status(name)));
+  }
+
+  async getJob(name: string): Promise<JobStatus> {
+    await Promise.resolve();
+    return this.#status(this.#record(name).name);
+  }
+
+  async *watchJob(name: string, signal: AbortSignal): AsyncGenerator<JobStatus> {
+    this.#record(name);
+    const wakeup = new Wakeup();
+    const unwatch = this.#options.loop.watch(wakeup);
+    let shown = "";
+    let shownMs = -Infinity;
+    try {
+      while (!signal.aborted) {
+        const status = this.#status(name);
+        const text = JSON.stringify(status);
+        if (text !== shown) {
+          shown = text;
+          shownMs = performance.now();
+          yield status;
+        }
+        if (hasEnded(status.state)) return;
+        await wakeup.wait(watchIdleMs, signal);
+        const earlyMs = shownMs + watchEveryMs - performance.now();
+        if (earlyMs > 0) await new Wakeup().wait(earlyMs, signal);
+      }
+    } finally {
+      unwatch();
+    }
+  }
+
+  readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogLine> {
+    const { name, afterSequence } = request;
+    this.#record(name);
+    const follow = (): boolean => request.follow && !hasEnded(this.#record(name).state);
+    return this.#options.logs.read(name, { afterSequence, follow, signal });
+  }
+
+  async cancelJob(name: string): Promise<JobStatus> {
+    const { state } = this.#record(name);
+    if (state === "done" || state === "failed")
+      throw new FailureError(`job ${name} cannot be cancelled: it is ${state}`);
+    this.#options.loop.handle({ kind: "cancel", job: name });
+    return this.#durable(name);
+  }
+
+  async resumeJob(name: string): Promise<JobStatus> {
+    const { state } = this.#record(name);
+    if (state !== "cancelled" && state !== "failed")
+      throw new FailureError(
+        `job ${name} cannot be resumed: it is ${state}, and only a cancelled or failed job is`,
+      );
+    this.#options.loop.handle({ kind: "resume", job: name });
+    return this.#durable(name);
+  }
+
+  listWorkers(): Promise<readonly WorkerStatus[]> {
+    return Promise.resolve(workerStatuses(this.#options.loop.fleet, performance.now()));
+  }
+
+  async *exportWeights(name: string, signal: AbortSignal): AsyncGenerator<Chunk> {
+    const weights = trainedWeights(this.#record(name));
+    const found = await this.#options.store.stat(weights);
+    if (found === undefined)
+      throw new FailureError(`the weights of job ${name} are gone: no ${weights} in the store`);
+    for await (const piece of this.#options.store.get(weights))
+      for (let first = 0; first < piece.length; first += chunkBytes) {
+        if (signal.aborted) return;
+        yield { data: piece.subarray(first, first + chunkBytes), totalBytes: found.bytes };
+      }
+  }
+
+  predict(parts: AsyncIterable<PredictPart>, signal: AbortSignal): Promise<readonly Prediction[]> {
+    const { store, loop } = this.#options;
+    return predict(parts, {
+      store,
+      runTask: (task, how) => loop.runTask(task, how),
+      record: (job) => this.#record(job),
+      signal,
+    });
+  }
+
+  #record(name: string): JobRecord {
+    const record = this.#options.loop.fleet.records.get(name);
+    if (record === undefined) throw new NotFoundError(`there is no job ${name}`);
+    return record;
+  }
+
+  #status(name: string): JobStatus {
+    return jobStatus(this.#options.loop.fleet, name, performance.now());
+  }
+
+  /** What is decided, once no crash can take it back. */
+  async #durable(name: string): Promise<JobStatus> {
+    if (await this.#options.loop.kept(name, durableMs)) return this.#status(name);
+    throw new FailureError(
+      `what was asked of job ${name} is under way, but not durable yet: NATS does not answer; ask again`,
+    );
+  }
+
+  /** The record that the same request has made already. ConfigError: the name belongs to another job. */
+  #checkName({ settings, requestId }: SubmitRequest): JobRecord | undefined {
+    const record = this.#options.loop.fleet.records.get(settings.name);
+    if (record !== undefined && record.requestId !== requestId) throw nameInUse(settings.name);
+    return record;
+  }
+
+  #checkWeights({ weights = "", model }: JobRequest): void {
+    if (!weights.startsWith("job:")) return;
+    const source = weights.slice("job:".length);
+    const record = this.#options.loop.fleet.records.get(source);
+    if (record === undefined)
+      throw new ConfigError(`weights is ${weights}, but there is no job ${source}`);
+    if (record.weights === undefined)
+      throw new ConfigError(
+        `weights is ${weights}, but job ${source} has none: it is ${record.state}`,
+      );
+    if (record.plan.settings.model !== model)
+      throw new ConfigError(
+        `weights is ${weights}, a ${record.plan.settings.model}, but model is ${model}`,
+      );
+  }
+}
+
+function nameInUse(name: string): ConfigError {
+  return new ConfigError(`name ${name} is in use by another job, and names are never used twice`);
+}
