@@ -51,7 +51,7 @@ export interface WorkerView {
 }
 
 /** The job of that name, which must be one of the fleet's. `nowMs` is the coordinator's monotonic clock. */
-export function jobStatus(fleet: Fleet, name: string, nowMs: number): JobView {
+export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs): JobView {
   const record = recordNamed(fleet, name);
   const { plan, step, weights } = record;
   const run = fleet.run?.job === name ? fleet.run : undefined;
@@ -123,11 +123,12 @@ function imagesPerSecond({ run, records }: Fleet, { workerId }: Member): number 
 function secondsLeft(fleet: Fleet, { name, state, step, plan }: JobRecord, nowMs: number): number {
   if (state === "done") return 0;
   const run = fleet.run?.job === name ? fleet.run : undefined;
-  if (run?.pace.stepMs === undefined) return -1;
-  const { phase, pace } = run;
+  const stepMs = run?.pace.stepMs;
+  if (run === undefined || stepMs === undefined) return -1;
+  const { phase } = run;
   const isTraining = phase.kind === "round" && phase.round === "training";
-  const doneMs = isTraining ? Math.min(pace.stepMs, awakeMsAt(fleet, nowMs) - phase.startedMs) : 0;
-  return ((plan.schedule.steps - step) * pace.stepMs - doneMs) / 1000;
+  const doneMs = isTraining ? Math.min(stepMs, awakeMsAt(fleet, nowMs) - phase.startedMs) : 0;
+  return ((plan.schedule.steps - step) * stepMs - doneMs) / 1000;
 }
 
 /** The awake clock between two events. */
