@@ -1,4 +1,5 @@
 import type { Buffers } from "../exchange/bufferPool.js";
+import type { Outbound } from "../exchange/content.js";
 import type { Counters } from "../exchange/counters.js";
 import type { Member } from "../exchange/allReduce.js";
 import { Exchange, type ExchangeEvent, type Moment } from "../exchange/exchange.js";
@@ -41,6 +42,8 @@ export class ExchangePump {
   #isClosed = false;
   #badFrames = 0;
   #unflushedBytes = 0;
+  readonly #unflushed: Uint8Array[] = [];
+  readonly #memory: Uint8Array[] = [];
 
   private constructor(options: PumpOptions, link: FrameLink) {
     this.#options = options;
@@ -170,12 +173,9 @@ export class ExchangePump {
         const outbound = this.#exchange.next(performance.now());
         this.#announce();
         if (outbound === undefined) break;
-        const frame = encodeFrame(outbound.frame);
-        this.#link.send(outbound.to, frame);
-        this.#unflushedBytes += frame.length;
+        this.#send(outbound);
         if (this.#unflushedBytes < flushBytes) continue;
-        this.#unflushedBytes = 0;
-        this.#flushes.push(this.#link.flush());
+        this.#flushes.push(this.#flush());
         if (this.#flushes.length >= flushesMax) await this.#flushes.shift();
       }
     } catch (error) {
@@ -183,5 +183,27 @@ export class ExchangePump {
     } finally {
       this.#isDraining = false;
     }
+  }
+
+  #send({ to, frame }: Outbound): void {
+    const memory = frame.kind === "data" ? this.#takeMemory() : undefined;
+    const bytes = encodeFrame(frame, memory);
+    this.#link.send(to, bytes);
+    if (memory !== undefined) this.#unflushed.push(memory);
+    this.#unflushedBytes += bytes.length;
+  }
+
+  #takeMemory(): Uint8Array {
+    const kept = this.#memory.pop();
+    const { frameBytesMax } = this.#link;
+    return kept?.length === frameBytesMax ? kept : Buffer.allocUnsafeSlow(frameBytesMax);
+  }
+
+  /** Fresh memory would cost a page fault every 4 kB, so that of flushed frames is used again. */
+  async #flush(): Promise<void> {
+    const memories = this.#unflushed.splice(0);
+    this.#unflushedBytes = 0;
+    await this.#link.flush();
+    this.#memory.push(...memories);
   }
 }

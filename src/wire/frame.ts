@@ -32,13 +32,20 @@ export function chunkElementsOf(frameBytesMax: number): number {
   return Math.floor(elements / unitElementsDefault) * unitElementsDefault;
 }
 
-/** The frame as bytes of its own: the frame's values may change afterwards. */
-export function encodeFrame(frame: Frame): Uint8Array {
+/**
+ * The frame's bytes, at the beginning of `into` if that is large enough, else in new memory. They
+ * are a copy: the frame's values may change afterwards.
+ */
+export function encodeFrame(frame: Frame, into?: Uint8Array): Uint8Array {
   const { job, from, content } = frame;
   const isNode = content.kind === "node";
   const values = frame.kind === "data" ? frame.bytes : undefined;
   const headBytes = prefixBytes + job.length + from.length;
-  const buffer = Buffer.allocUnsafe(headBytes + (values?.length ?? 0));
+  const bytes = headBytes + (values?.length ?? 0);
+  const buffer =
+    into !== undefined && into.length >= bytes
+      ? Buffer.from(into.buffer, into.byteOffset, bytes)
+      : Buffer.allocUnsafe(bytes);
   buffer.writeUInt32LE(magic, 0);
   buffer.writeUInt8(kinds.indexOf(frame.kind), 4);
   buffer.writeUInt8(contents.indexOf(content.kind), 5);
