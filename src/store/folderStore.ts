@@ -63,7 +63,7 @@ export class FolderStore implements Store {
     const file = await this.#opened(name);
     try {
       for (;;) {
-        const chunk = new Uint8Array(readBytes);
+        const chunk = Buffer.allocUnsafe(readBytes);
         const { bytesRead } = await file.read(chunk, 0, readBytes);
         if (bytesRead === 0) return;
         yield chunk.subarray(0, bytesRead);

@@ -1,0 +1,231 @@
+import { createHash } from "node:crypto";
+import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { expect, test } from "vitest";
+import { architecture, tensors, type TensorSpec } from "../../src/bit/architecture.js";
+import { FailureError } from "../../src/job/problem.js";
+import {
+  checkpointName,
+  loadCheckpoint,
+  newestCheckpoint,
+  pruneCheckpoints,
+  readManifest,
+  saveCheckpoint,
+  type CheckpointState,
+} from "../../src/store/checkpoint.js";
+import { parameterDigest } from "../../src/store/digest.js";
+import { FolderStore } from "../../src/store/folderStore.js";
+import { temporaryFolder } from "./temporaryFolder.js";
+
+const specs: readonly TensorSpec[] = [
+  { name: "resnet/a/kernel", shape: [2, 2], offset: 0, size: 4 },
+  { name: "resnet/b/bias", shape: [3], offset: 4, size: 3 },
+];
+
+/** Small enough that every byte of it can be tried. */
+function stateAt(step: number, attempt = 0): CheckpointState {
+  return {
+    ...{ job: "digits", attempt, step, term: 3, model: "tiny", classes: 3, specs },
+    parameters: Float32Array.from({ length: 7 }, (_, i) => step + i / 8),
+    momentum: Float32Array.from({ length: 7 }, (_, i) => -step * i),
+  };
+}
+
+async function storeWith(...steps: readonly number[]): Promise<FolderStore> {
+  const store = await FolderStore.open(await temporaryFolder());
+  for (const step of steps) await saveCheckpoint(store, stateAt(step));
+  return store;
+}
+
+const dataName = checkpointName("digits", 20);
+const manifestName = "jobs/digits/checkpoint-00000020.json";
+
+test("a checkpoint is two files whose names sort by step", async () => {
+  const store = await storeWith(20);
+  expect(await store.list("")).toEqual([manifestName, dataName]);
+  expect(dataName).toBe("jobs/digits/checkpoint-00000020.safetensors");
+});
+
+test("the manifest says what was saved, and the digests are those of the bytes", async () => {
+  const store = await storeWith();
+  const state = stateAt(20, 2);
+  const manifest = await saveCheckpoint(store, state);
+  const bytes = await readFile(store.path(dataName));
+  const sha256 = (data: Uint8Array): string => createHash("sha256").update(data).digest("hex");
+  expect(manifest).toMatchObject({
+    ...{ name: dataName, job: "digits", attempt: 2, step: 20, term: 3, model: "tiny", classes: 3 },
+    sha256: sha256(bytes),
+    bytes: bytes.length,
+    parameterDigest: sha256(new Uint8Array(state.parameters.buffer)),
+  });
+  expect(await readManifest(store, "digits", 20)).toEqual(manifest);
+  expect(await newestCheckpoint(store, "digits")).toEqual({ manifest, skipped: [] });
+});
+
+test("what was saved is loaded to the last bit, the sign of zero too", async () => {
+  const store = await storeWith();
+  const state = stateAt(0);
+  expect(Object.is(state.momentum[0], -0)).toBe(true);
+  const manifest = await saveCheckpoint(store, state);
+  const { parameters, momentum } = await loadCheckpoint(store, manifest, specs);
+  expect(new Uint8Array(parameters.buffer)).toEqual(new Uint8Array(state.parameters.buffer));
+  expect(new Uint8Array(momentum.buffer)).toEqual(new Uint8Array(state.momentum.buffer));
+});
+
+test("a real model goes through, and its digest is of the flat vector", async () => {
+  const store = await storeWith();
+  const own = tensors(architecture("1-1-1-1x0.5"), 5);
+  const last = own.at(-1);
+  const count = (last?.offset ?? 0) + (last?.size ?? 0);
+  const parameters = Float32Array.from({ length: count }, (_, i) => Math.sin(i));
+  const momentum = Float32Array.from({ length: count }, (_, i) => Math.cos(i));
+  const named = { job: "real", attempt: 0, step: 7, term: 1, model: "1-1-1-1x0.5", classes: 5 };
+  const manifest = await saveCheckpoint(store, { ...named, specs: own, parameters, momentum });
+  const loaded = await loadCheckpoint(store, manifest, own);
+  expect(Buffer.from(loaded.parameters.buffer).equals(Buffer.from(parameters.buffer))).toBe(true);
+  expect(Buffer.from(loaded.momentum.buffer).equals(Buffer.from(momentum.buffer))).toBe(true);
+  expect(manifest.parameterDigest).toBe(parameterDigest(parameters));
+});
+
+test("the same step saved again by another attempt has the same data", async () => {
+  const store = await storeWith(20);
+  const before = await readFile(store.path(dataName));
+  const manifest = await saveCheckpoint(store, stateAt(20, 5));
+  expect((await readFile(store.path(dataName))).equals(before)).toBe(true);
+  expect(await newestCheckpoint(store, "digits")).toEqual({ manifest, skipped: [] });
+});
+
+test("the newest step is taken, by number and not by when it was written", async () => {
+  const store = await storeWith(100, 5, 123_456_789, 20);
+  expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(123_456_789);
+  expect((await newestCheckpoint(store, "digit")).manifest).toBeUndefined();
+});
+
+test("numbers that are not finite are never saved, and the tensor is named", async () => {
+  for (const bad of [NaN, Infinity, -Infinity]) {
+    const store = await storeWith();
+    const state = stateAt(20);
+    state.momentum[5] = bad;
+    const saving = saveCheckpoint(store, state);
+    await expect(saving).rejects.toBeInstanceOf(FailureError);
+    await expect(saving).rejects.toThrow(
+      `step 20 of digits is not saved as a checkpoint: momentum/resnet/b/bias has ${bad} at 1`,
+    );
+    expect(await store.list("")).toEqual([]);
+  }
+});
+
+test.each([dataName, manifestName])(
+  "%s cut off anywhere is passed over for the one before",
+  async (name) => {
+    const store = await storeWith(10, 20);
+    const whole = await readFile(store.path(name));
+    for (let length = whole.length - 1; length >= 0; length--) {
+      await truncate(store.path(name), length);
+      const { manifest, skipped } = await newestCheckpoint(store, "digits");
+      expect(manifest?.step).toBe(10);
+      expect(skipped).toHaveLength(1);
+      expect(skipped[0]?.name).toBe(dataName);
+    }
+  },
+);
+
+test.each([dataName, manifestName])(
+  "%s with any byte flipped is passed over for the one before",
+  async (name) => {
+    const store = await storeWith(10, 20);
+    const whole = await readFile(store.path(name));
+    for (let i = 0; i < whole.length; i++) {
+      const flipped = Buffer.from(whole);
+      flipped[i] = (flipped[i] ?? 0) ^ (1 << (i % 8));
+      await writeFile(store.path(name), flipped);
+      expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(10);
+    }
+  },
+);
+
+test("a save that was killed between its files is passed over, with the reason", async () => {
+  const store = await storeWith(10, 20);
+  await rm(store.path(manifestName));
+  const { manifest, skipped } = await newestCheckpoint(store, "digits");
+  expect(manifest?.step).toBe(10);
+  const reason = "it has no manifest: its save did not end";
+  expect(skipped).toEqual([{ name: dataName, reason }]);
+  await expect(readManifest(store, "digits", 20)).rejects.toThrow(
+    `the checkpoint ${dataName} cannot be used: ${reason}`,
+  );
+});
+
+test("each kind of damage has its reason, and when all are damaged there is none", async () => {
+  const store = await storeWith(10, 20, 30, 40);
+  await rm(store.path(checkpointName("digits", 40)));
+  await truncate(store.path(checkpointName("digits", 30)), 100);
+  const bytes = await readFile(store.path(dataName));
+  bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1;
+  await writeFile(store.path(dataName), bytes);
+  const [from, to] = [
+    "jobs/digits/checkpoint-00000020.json",
+    "jobs/digits/checkpoint-00000010.json",
+  ];
+  await copyFile(store.path(from), store.path(to));
+  const { manifest, skipped } = await newestCheckpoint(store, "digits");
+  expect(manifest).toBeUndefined();
+  expect(skipped.map(({ reason }) => reason)).toEqual([
+    "its data is gone",
+    expect.stringMatching(/^its data has 100 of \d+ bytes$/),
+    "the SHA-256 of its data is not its manifest's",
+    `its manifest is that of ${dataName}`,
+  ]);
+});
+
+test("loading checks the bytes itself, whatever was checked before", async () => {
+  const store = await storeWith();
+  const manifest = await saveCheckpoint(store, stateAt(20));
+  const bytes = await readFile(store.path(dataName));
+  bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) ^ 1;
+  await writeFile(store.path(dataName), bytes);
+  const loading = loadCheckpoint(store, manifest, specs);
+  await expect(loading).rejects.toThrow(`${dataName} cannot be used: its SHA-256 is not its`);
+  await expect(loading).rejects.toBeInstanceOf(FailureError);
+});
+
+test("a manifest whose parameters are others is refused", async () => {
+  const store = await storeWith();
+  const manifest = await saveCheckpoint(store, stateAt(20));
+  const wrong = { ...manifest, parameterDigest: "0".repeat(64) };
+  await expect(loadCheckpoint(store, wrong, specs)).rejects.toThrow("its parameters are not its");
+});
+
+test("a checkpoint of another layout is refused before it is read", async () => {
+  const store = await storeWith();
+  const manifest = await saveCheckpoint(store, stateAt(20));
+  const other = specs.map((spec) => ({ ...spec, name: `${spec.name}2` }));
+  await expect(loadCheckpoint(store, manifest, other)).rejects.toThrow(
+    "this program lays out tiny with 3 classes otherwise",
+  );
+});
+
+test("pruning keeps the newest complete ones and deletes what is older", async () => {
+  const store = await storeWith(10, 20, 30, 40, 50);
+  await rm(store.path("jobs/digits/checkpoint-00000050.json")); // A save under way.
+  await truncate(store.path(checkpointName("digits", 40)), 10); // Does not count.
+  await pruneCheckpoints(store, "digits", 2);
+  expect(await store.list("jobs/digits/")).toEqual([
+    manifestName,
+    dataName,
+    "jobs/digits/checkpoint-00000030.json",
+    "jobs/digits/checkpoint-00000030.safetensors",
+    "jobs/digits/checkpoint-00000040.json",
+    "jobs/digits/checkpoint-00000040.safetensors",
+    "jobs/digits/checkpoint-00000050.safetensors",
+  ]);
+  expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(30);
+});
+
+test("pruning leaves other jobs, exports and too few checkpoints alone", async () => {
+  const store = await storeWith(10);
+  await saveCheckpoint(store, { ...stateAt(5), job: "digits-2" });
+  await store.put("jobs/digits/weights.npz", [Buffer.from("x")]);
+  const before = await store.list("");
+  await pruneCheckpoints(store, "digits", 1);
+  expect(await store.list("")).toEqual(before);
+});
