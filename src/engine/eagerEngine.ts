@@ -3,7 +3,8 @@ import { assert } from "../job/problem.js";
 import { bitSum, joinedChecksum } from "./checksum.js";
 import type { Batch, Engine, EngineSpec, ParameterState, TrainingBatch, Update } from "./engine.js";
 import { correctCount, mixed, normalized, targets, weightedCrossEntropy } from "./loss.js";
-import { forward, type Parameters } from "./model.js";
+import { forward, type Weights } from "./model.js";
+import { isStandardized, standardize, standardizeGradient } from "./standardize.js";
 import type { Tensor, Tensor2D, Tensor4D, TensorFlow } from "./tensorflow.js";
 
 /**
@@ -16,7 +17,7 @@ export class EagerEngine implements Engine {
   readonly #tf: TensorFlow;
   readonly #spec: EngineSpec;
   readonly #tensors: readonly TensorSpec[];
-  readonly #weights: Float32Array;
+  readonly #parameters: Float32Array;
   readonly #momentum: Float32Array;
   readonly #sum: Float32Array;
   #lossSum = 0;
@@ -26,34 +27,34 @@ export class EagerEngine implements Engine {
     this.#spec = spec;
     this.#tensors = tensors(spec.architecture, spec.classes);
     this.parameterCount = this.#tensors.reduce((total, { size }) => total + size, 0);
-    this.#weights = new Float32Array(this.parameterCount);
+    this.#parameters = new Float32Array(this.parameterCount);
     this.#momentum = new Float32Array(this.parameterCount);
     this.#sum = new Float32Array(this.parameterCount);
   }
 
   write(parameters: Float32Array, momentum: Float32Array | undefined): void {
-    this.#weights.set(parameters);
+    this.#parameters.set(parameters);
     if (momentum === undefined) this.#momentum.fill(0);
     else this.#momentum.set(momentum);
   }
 
   read(): ParameterState {
-    return { parameters: this.#weights.slice(), momentum: this.#momentum.slice() };
+    return { parameters: this.#parameters.slice(), momentum: this.#momentum.slice() };
   }
 
   accumulate(batch: TrainingBatch): void {
     const tf = this.#tf;
     tf.tidy(() => {
       const { images, wanted } = this.#trainingInputs(batch);
-      const weights = tf.tensor1d(batch.weights);
-      const parameters = this.#parameters();
-      const names = [...parameters.keys()];
+      const shares = tf.tensor1d(batch.weights);
+      const weights = this.#weights();
+      const names = [...weights.keys()];
       const loss = (...values: Tensor[]): Tensor => {
         const named = new Map(names.map((name, index) => [name, at(values, index)]));
         const logits = forward(tf, this.#spec.architecture, named, images);
-        return weightedCrossEntropy(tf, logits, wanted, weights);
+        return weightedCrossEntropy(tf, logits, wanted, shares);
       };
-      const { value, grads } = tf.valueAndGrads(loss)([...parameters.values()]);
+      const { value, grads } = tf.valueAndGrads(loss)([...weights.values()]);
       this.#tensors.forEach(({ offset }, index) => {
         const gradient = at(grads, index).dataSync<"float32">();
         for (let i = 0; i < gradient.length; i += 1) {
@@ -73,13 +74,14 @@ export class EagerEngine implements Engine {
   }
 
   apply(sum: Float32Array, { count, rate, momentum, weightDecay }: Update): number {
-    const [decay, keep, step] = [weightDecay, momentum, rate].map(Math.fround);
+    const [keep, decay, step] = [momentum, weightDecay, rate].map(Math.fround);
+    const gradients = this.#gradients(sum);
     for (let i = 0; i < this.parameterCount; i += 1) {
-      const weight = this.#weights[i] ?? 0;
-      const gradient = (sum[i] ?? 0) / count + (decay ?? 0) * weight;
+      const parameter = this.#parameters[i] ?? 0;
+      const gradient = (gradients[i] ?? 0) / count + (decay ?? 0) * parameter;
       const velocity = Math.fround((keep ?? 0) * (this.#momentum[i] ?? 0) + gradient);
       this.#momentum[i] = velocity;
-      this.#weights[i] = weight - (step ?? 0) * velocity;
+      this.#parameters[i] = parameter - (step ?? 0) * velocity;
     }
     return this.parameterChecksum();
   }
@@ -87,7 +89,7 @@ export class EagerEngine implements Engine {
   parameterChecksum(): number {
     return joinedChecksum(
       this.#tensors.map(({ offset, size }) =>
-        bitSum(this.#weights.subarray(offset, offset + size)),
+        bitSum(this.#parameters.subarray(offset, offset + size)),
       ),
     );
   }
@@ -119,17 +121,41 @@ export class EagerEngine implements Engine {
   }
 
   #forward(images: Uint8Array): Tensor2D {
-    return forward(this.#tf, this.#spec.architecture, this.#parameters(), this.#images(images));
+    return forward(this.#tf, this.#spec.architecture, this.#weights(), this.#images(images));
   }
 
-  #parameters(): Parameters {
+  #weights(): Weights {
+    const tf = this.#tf;
     return new Map(
-      this.#tensors.map(({ name, shape, offset, size }) => {
-        // A copy: tfjs may share an array's memory for as long as the tensor lives.
-        const values = this.#weights.slice(offset, offset + size);
-        return [name, this.#tf.tensor(values, [...shape], "float32")];
+      this.#tensors.map((spec) => {
+        const parameter = this.#tensor(this.#parameters, spec);
+        const kernel = isStandardized(spec.name);
+        return [spec.name, kernel ? standardize(tf, parameter) : parameter];
       }),
     );
+  }
+
+  /** The gradient for the parameters from `sum`, which is one for the standardized kernels. */
+  #gradients(sum: Float32Array): Float32Array {
+    const tf = this.#tf;
+    const gradients = sum.slice();
+    for (const spec of this.#tensors) {
+      if (!isStandardized(spec.name)) continue;
+      const gradient = tf.tidy(() =>
+        standardizeGradient(
+          tf,
+          this.#tensor(this.#parameters, spec),
+          this.#tensor(sum, spec),
+        ).dataSync<"float32">(),
+      );
+      gradients.set(gradient, spec.offset);
+    }
+    return gradients;
+  }
+
+  /** A copy, since tfjs may share an array's memory for as long as the tensor lives. */
+  #tensor(flat: Float32Array, { shape, offset, size }: TensorSpec): Tensor {
+    return this.#tf.tensor(flat.slice(offset, offset + size), [...shape], "float32");
   }
 
   #images(bytes: Uint8Array): Tensor4D {

@@ -59,12 +59,14 @@ export interface Engine {
   /** Adds the gradient and the loss of one micro-batch to the accumulator on the device. */
   accumulate(batch: TrainingBatch): void;
   /**
-   * Puts the unscaled gradient sum since the last take into `into` and clears the accumulator.
+   * Puts the unscaled gradient sum since the last take into `into` and clears the accumulator. It
+   * is the gradient for what the model computes with: for a kernel, the standardized one; `apply`
+   * carries it on to the parameter, once for the sum of all shards.
    * `lossSum` is the sum of weight * loss; `finite` whether it and every gradient are numbers.
    */
   take(into: Float32Array): { readonly lossSum: number; readonly finite: boolean };
   /**
-   * SGD with momentum as PyTorch does it: g = sum / count + weightDecay w; m = momentum m + g;
+   * SGD with momentum as PyTorch does it: g = gradient / count + weightDecay w; m = momentum m + g;
    * w = w - rate m. Returns the parameters' checksum after it.
    */
   apply(sum: Float32Array, update: Update): number;

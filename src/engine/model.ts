@@ -2,7 +2,6 @@ import type { Architecture } from "../bit/architecture.js";
 import { assert } from "../job/problem.js";
 import { groupNormRelu } from "./groupNormRelu.js";
 import { ownGradient } from "./ownGradient.js";
-import { standardize } from "./standardize.js";
 import type { Tensor, Tensor2D, Tensor4D, TensorFlow } from "./tensorflow.js";
 
 /**
@@ -11,17 +10,20 @@ import type { Tensor, Tensor2D, Tensor4D, TensorFlow } from "./tensorflow.js";
  * every detail is google-research/big_transfer, bit_pytorch/models.py.
  */
 
-/** The model's parameters by npz name, in npz layout. */
-export type Parameters = ReadonlyMap<string, Tensor>;
+/**
+ * What the model computes with, by npz name and in npz layout: its parameters, but kernels of
+ * convolutions standardized already (standardize.ts).
+ */
+export type Weights = ReadonlyMap<string, Tensor>;
 
 /** Logits (batch, classes) of `images` (batch, side, side, 3) in [-1, 1]. */
 export function forward(
   tf: TensorFlow,
   { units }: Architecture,
-  parameters: Parameters,
+  weights: Weights,
   images: Tensor4D,
 ): Tensor2D {
-  const model = new Model(tf, parameters);
+  const model = new Model(tf, weights);
   let x = model.root(images);
   units.forEach((unitCount, block) => {
     for (let unit = 1; unit <= unitCount; unit += 1) {
@@ -34,11 +36,11 @@ export function forward(
 
 class Model {
   readonly #tf: TensorFlow;
-  readonly #parameters: Parameters;
+  readonly #weights: Weights;
 
-  constructor(tf: TensorFlow, parameters: Parameters) {
+  constructor(tf: TensorFlow, weights: Weights) {
     this.#tf = tf;
-    this.#parameters = parameters;
+    this.#weights = weights;
   }
 
   /** The pool's border is real zeros, which win over negative values: not the pool's own padding. */
@@ -52,7 +54,7 @@ class Model {
     const tf = this.#tf;
     const h = this.#normalize(x, `${prefix}/a`);
     // The projection is fed by h, the identity shortcut by x itself.
-    const projected = this.#parameters.has(kernelName(`${prefix}/a/proj`));
+    const projected = this.#weights.has(kernelName(`${prefix}/a/proj`));
     const shortcut = projected ? this.#convolve(h, `${prefix}/a/proj`, stride, "valid") : x;
 
     let y = this.#convolve(h, `${prefix}/a`, 1, "valid");
@@ -70,22 +72,22 @@ class Model {
   head(x: Tensor4D): Tensor2D {
     const tf = this.#tf;
     const features = pixelMean(tf, this.#normalize(x, "resnet"));
-    const kernel = this.#parameter("resnet/head/conv2d/kernel");
+    const kernel = this.#weight("resnet/head/conv2d/kernel");
     const [, , channels = 0, classes = 0] = kernel.shape;
     const logits = tf.matMul<Tensor2D>(features, tf.reshape(kernel, [channels, classes]));
-    return tf.add(logits, this.#parameter("resnet/head/conv2d/bias"));
+    return tf.add(logits, this.#weight("resnet/head/conv2d/bias"));
   }
 
   #normalize(x: Tensor4D, prefix: string): Tensor4D {
-    const gamma = this.#parameter(`${prefix}/group_norm/gamma`);
-    const beta = this.#parameter(`${prefix}/group_norm/beta`);
+    const gamma = this.#weight(`${prefix}/group_norm/gamma`);
+    const beta = this.#weight(`${prefix}/group_norm/beta`);
     return groupNormRelu(this.#tf, x, gamma, beta);
   }
 
   #convolve(x: Tensor4D, prefix: string, stride: number, padding: "valid" | "same"): Tensor4D {
     // The table of tensors gives every kernel four axes.
-    const kernel = this.#parameter(kernelName(prefix)) as Tensor4D;
-    return this.#tf.conv2d(x, standardize(this.#tf, kernel), stride, padding);
+    const kernel = this.#weight(kernelName(prefix)) as Tensor4D;
+    return this.#tf.conv2d(x, kernel, stride, padding);
   }
 
   #padded(x: Tensor4D, border: number): Tensor4D {
@@ -93,9 +95,9 @@ class Model {
     return this.#tf.pad(x, [[0, 0], sides, sides, [0, 0]]);
   }
 
-  #parameter(name: string): Tensor {
-    const tensor = this.#parameters.get(name);
-    assert(tensor !== undefined, `no parameter ${name}`);
+  #weight(name: string): Tensor {
+    const tensor = this.#weights.get(name);
+    assert(tensor !== undefined, `no weight ${name}`);
     return tensor;
   }
 }

@@ -6,7 +6,7 @@ import { assert } from "../job/problem.js";
 import { joinedChecksum } from "./checksum.js";
 import type { Batch, Engine, EngineSpec, ParameterState, TrainingBatch, Update } from "./engine.js";
 import { lossSumName, updateName } from "./recordedState.js";
-import { recordEngine, type Signatures } from "./recording.js";
+import { recordEngine, type SignatureName, type Signatures } from "./recording.js";
 import { Session } from "./session.js";
 import type { TensorFlow } from "./tensorflow.js";
 
@@ -107,7 +107,7 @@ class RecordedEngine implements Engine {
   }
 
   #run(
-    name: keyof Signatures,
+    name: SignatureName,
     feeds: (name: string) => Int32Array = noFeeds,
     receive: (name: string, values: Float32Array | Int32Array) => void = () => undefined,
   ): void {

@@ -1,6 +1,9 @@
 import type { TensorSpec } from "../bit/architecture.js";
 import { typed, type Graph, type Output } from "./graph.js";
+import type { Recorder } from "./recorder.js";
 import type { Signature } from "./signature.js";
+import { isStandardized, standardize, standardizeGradient } from "./standardize.js";
+import type { TensorFlow } from "./tensorflow.js";
 import { Variable } from "./variable.js";
 
 /**
@@ -9,26 +12,35 @@ import { Variable } from "./variable.js";
  * device, and the largest model's has 3.7 GB. No constant in the graph is larger than a shape.
  */
 export class RecordedState {
-  readonly parameters: ReadonlyMap<string, Variable>;
+  /** What the model computes with: the parameters, of kernels the standardized ones. */
+  readonly weights: ReadonlyMap<string, Variable>;
+  readonly #parameters: ReadonlyMap<string, Variable>;
   readonly #momentum: ReadonlyMap<string, Variable>;
   readonly #sums: ReadonlyMap<string, Variable>;
   readonly #lossSum: Variable;
   readonly #zero: Variable;
+  readonly #tf: TensorFlow;
   readonly #graph: Graph;
-  /** A flat vector's tensors as they are fed, and the same bits as float32. */
+  readonly #recorder: Recorder;
+  /** A flat vector's tensors as they are fed, as int32. */
   readonly #fed: Readonly<Record<string, Output>>;
 
-  constructor(graph: Graph, tensors: readonly TensorSpec[]) {
-    const variables = (kind: string): ReadonlyMap<string, Variable> =>
-      new Map(
-        tensors.map(({ name, shape }) => [name, new Variable(graph, `${kind}/${name}`, shape)]),
-      );
-    this.parameters = variables("parameter");
+  constructor(tf: TensorFlow, graph: Graph, recorder: Recorder, tensors: readonly TensorSpec[]) {
+    this.#tf = tf;
+    this.#graph = graph;
+    this.#recorder = recorder;
+    const variables = (kind: string, some = tensors): Map<string, Variable> =>
+      new Map(some.map(({ name, shape }) => [name, new Variable(graph, `${kind}/${name}`, shape)]));
+    this.#parameters = variables("parameter");
+    const kernels = variables(
+      "standardized",
+      tensors.filter(({ name }) => isStandardized(name)),
+    );
+    this.weights = new Map([...this.#parameters, ...kernels]);
     this.#momentum = variables("momentum");
     this.#sums = variables("sum");
     this.#lossSum = new Variable(graph, "lossSum", []);
     this.#zero = new Variable(graph, "zero", []);
-    this.#graph = graph;
     this.#fed = Object.fromEntries(
       tensors.map(({ name, shape }) => [name, graph.placeholder("int32", shape)]),
     );
@@ -75,33 +87,44 @@ export class RecordedState {
 
   /** One update from the fed sum; gives the parameters' bit sums after it. */
   apply(): Signature {
-    const graph = this.#graph;
+    const [tf, graph] = [this.#tf, this.#graph];
     const fed = graph.placeholder("int32", [4]);
-    const scalars = unpack(graph, graph.bitcast(fed, "float32"));
-    const [count, rate, keep, decay] = scalars;
-    const updated = new Map<string, Output>();
-    for (const [name, parameter] of this.parameters) {
-      const mean = binary(graph, "RealDiv", this.#value(name), count);
-      const gradient = binary(graph, "AddV2", mean, binary(graph, "Mul", decay, parameter.read()));
-      const momentum = found(this.#momentum, name);
-      const inputs = [parameter.handle, momentum.handle, rate, gradient, keep];
-      const attributes = typed("T", "float32");
-      const done = { type: "resource", shape: [] } as const;
-      updated.set(name, graph.add("ResourceApplyMomentum", inputs, attributes, done));
+    const [count, rate, keep, decay] = unpack(graph, graph.bitcast(fed, "float32"));
+    const tensor = this.#recorder.tensor;
+    const reads = new Map<string, Output>();
+    const refreshed: Output[] = [];
+    for (const [name, parameter] of this.#parameters) {
+      const weight = tensor(parameter.read());
+      const mean = tf.div(tensor(this.#value(name)), tensor(count));
+      const gradient = isStandardized(name) ? standardizeGradient(tf, weight, mean) : mean;
+      const decayed = tf.add(gradient, tf.mul(weight, tensor(decay)));
+      const inputs = [
+        parameter.handle,
+        found(this.#momentum, name).handle,
+        rate,
+        this.#recorder.output(decayed),
+        keep,
+      ];
+      const nothing = { type: "resource", shape: [] } as const;
+      const updated = graph.add("ResourceApplyMomentum", inputs, typed("T", "float32"), nothing);
+      const read = parameter.read([updated]);
+      reads.set(name, read);
+      refreshed.push(...this.#refresh(name, read));
     }
     return {
       inputs: { ...this.#fed, [updateName]: fed },
-      outputs: { sums: this.#bitSums((name) => [found(updated, name)]) },
+      outputs: { sums: this.#after(this.#bitSums(reads), refreshed) },
     };
   }
 
   /** The sum of each parameter tensor's bits. */
   checksum(): Signature {
-    return { inputs: {}, outputs: { sums: this.#bitSums(() => []) } };
+    const reads = new Map(Object.entries(values(this.#parameters)));
+    return { inputs: {}, outputs: { sums: this.#bitSums(reads) } };
   }
 
   readParameters(): Signature {
-    return { inputs: {}, outputs: values(this.parameters) };
+    return { inputs: {}, outputs: values(this.#parameters) };
   }
 
   readMomentum(): Signature {
@@ -109,11 +132,18 @@ export class RecordedState {
   }
 
   writeParameters(): Signature {
-    return this.#write(this.parameters);
+    const written = [...this.#parameters].flatMap(([name, parameter]) => {
+      const value = this.#copied(name);
+      return [parameter.assign(value), ...this.#refresh(name, value)];
+    });
+    return { inputs: this.#fed, outputs: { done: this.#done(written) } };
   }
 
   writeMomentum(): Signature {
-    return this.#write(this.#momentum);
+    const written = [...this.#momentum].map(([name, momentum]) =>
+      momentum.assign(this.#copied(name)),
+    );
+    return { inputs: this.#fed, outputs: { done: this.#done(written) } };
   }
 
   clearMomentum(): Signature {
@@ -123,14 +153,17 @@ export class RecordedState {
     return { inputs: {}, outputs: { done: this.#done(cleared) } };
   }
 
-  #write(variables: ReadonlyMap<string, Variable>): Signature {
-    const graph = this.#graph;
-    const written = [...variables].map(([name, variable]) => {
-      const value = this.#value(name);
-      // A variable takes over the memory that it is given, and what is fed may be the caller's.
-      return variable.assign(graph.add("DeepCopy", [value], typed("T", value.type), value));
-    });
-    return { inputs: this.#fed, outputs: { done: this.#done(written) } };
+  /** Brings the standardized kernel up to date with its parameter, if `name` is a kernel. */
+  #refresh(name: string, parameter: Output): readonly Output[] {
+    if (!isStandardized(name)) return [];
+    const kernel = standardize(this.#tf, this.#recorder.tensor(parameter));
+    return [found(this.weights, name).assign(this.#recorder.output(kernel))];
+  }
+
+  /** A variable takes over the memory that it is given, and what is fed may be the caller's. */
+  #copied(name: string): Output {
+    const value = this.#value(name);
+    return this.#graph.add("DeepCopy", [value], typed("T", value.type), value);
   }
 
   /** The fed tensor `name` as float32. */
@@ -144,10 +177,10 @@ export class RecordedState {
    * Per tensor the sum of its bits as int64, shown as (tensors, 2) int32 words, low word first.
    * In int64 because a GPU adds up int32 only on the host.
    */
-  #bitSums(after: (name: string) => readonly Output[]): Output {
+  #bitSums(parameters: ReadonlyMap<string, Output>): Output {
     const graph = this.#graph;
-    const sums = [...this.parameters].map(([name, parameter]) => {
-      const bits = graph.bitcast(parameter.read(after(name)), "int32");
+    const sums = [...parameters.values()].map((parameter) => {
+      const bits = graph.bitcast(parameter, "int32");
       return graph.reduceAll("Sum", graph.cast(bits, "int64"));
     });
     const packed = graph.pack(sums);
@@ -191,11 +224,6 @@ function found<Value>(map: ReadonlyMap<string, Value>, name: string): Value {
   const value = map.get(name);
   if (value === undefined) throw new Error(`no tensor ${name}`);
   return value;
-}
-
-function binary(graph: Graph, op: string, a: Output, b: Output): Output {
-  const shape = a.shape.length >= b.shape.length ? a.shape : b.shape; // One is a scalar, or equal.
-  return graph.add(op, [a, b], typed("T", a.type), { type: a.type, shape });
 }
 
 /** The four elements of a vector as scalars. */

@@ -10,22 +10,21 @@ import { encodeSavedModel } from "./savedModelProto.js";
 import { signatureProto, type Signature } from "./signature.js";
 import type { Tensor, Tensor4D, TensorFlow } from "./tensorflow.js";
 
-export const signatureNames = [
-  "initialize",
-  "accumulate",
-  "take",
-  "apply",
-  "evaluate",
-  "logits",
-  "readParameters",
-  "readMomentum",
-  "writeParameters",
-  "writeMomentum",
-  "clearMomentum",
-  "checksum",
-] as const;
+export type SignatureName =
+  | "initialize"
+  | "accumulate"
+  | "take"
+  | "apply"
+  | "evaluate"
+  | "logits"
+  | "readParameters"
+  | "readMomentum"
+  | "writeParameters"
+  | "writeMomentum"
+  | "clearMomentum"
+  | "checksum";
 
-export type Signatures = Readonly<Record<(typeof signatureNames)[number], Signature>>;
+export type Signatures = Readonly<Record<SignatureName, Signature>>;
 
 /** A model as a TensorFlow graph, complete with training and state. */
 export interface Recording {
@@ -37,32 +36,28 @@ export interface Recording {
 /** Records everything that an engine for `spec` can do. The same spec gives the same bytes. */
 export function recordEngine(tf: TensorFlow, spec: EngineSpec): Recording {
   const graph = new Graph();
-  const state = new RecordedState(graph, tensors(spec.architecture, spec.classes));
-  const parameters = new Map(
-    [...state.parameters].map(([name, parameter]) => [name, parameter.read()]),
-  );
-  const computed = record(tf, graph, (recorder) => {
-    const model = new RecordedModel(tf, spec, graph, recorder, parameters);
+  const signatures = record(tf, graph, (recorder): Signatures => {
+    const table = tensors(spec.architecture, spec.classes);
+    const state = new RecordedState(tf, graph, recorder, table);
+    const weights = new Map([...state.weights].map(([name, weight]) => [name, weight.read()]));
+    const model = new RecordedModel(tf, spec, graph, recorder, weights);
     return {
+      initialize: state.initialize(),
       accumulate: model.accumulate(state),
+      take: state.take(),
+      apply: state.apply(),
       evaluate: model.evaluate(),
       logits: model.logits(),
+      readParameters: state.readParameters(),
+      readMomentum: state.readMomentum(),
+      writeParameters: state.writeParameters(),
+      writeMomentum: state.writeMomentum(),
+      clearMomentum: state.clearMomentum(),
+      checksum: state.checksum(),
     };
   });
-  const signatures: Signatures = {
-    ...computed,
-    initialize: state.initialize(),
-    take: state.take(),
-    apply: state.apply(),
-    readParameters: state.readParameters(),
-    readMomentum: state.readMomentum(),
-    writeParameters: state.writeParameters(),
-    writeMomentum: state.writeMomentum(),
-    clearMomentum: state.clearMomentum(),
-    checksum: state.checksum(),
-  };
   const protos = Object.fromEntries(
-    signatureNames.map((name) => [name, signatureProto(signatures[name])]),
+    Object.entries(signatures).map(([name, signature]) => [name, signatureProto(signature)]),
   );
   return { signatures, savedModel: encodeSavedModel(graph.nodes, protos) };
 }
@@ -72,20 +67,20 @@ class RecordedModel {
   readonly #spec: EngineSpec;
   readonly #graph: Graph;
   readonly #recorder: Recorder;
-  readonly #parameters: ReadonlyMap<string, Output>;
+  readonly #weights: ReadonlyMap<string, Output>;
 
   constructor(
     tf: TensorFlow,
     spec: EngineSpec,
     graph: Graph,
     recorder: Recorder,
-    parameters: ReadonlyMap<string, Output>,
+    weights: ReadonlyMap<string, Output>,
   ) {
     this.#tf = tf;
     this.#spec = spec;
     this.#graph = graph;
     this.#recorder = recorder;
-    this.#parameters = parameters;
+    this.#weights = weights;
   }
 
   accumulate(state: RecordedState): Signature {
@@ -93,7 +88,7 @@ class RecordedModel {
     const loss = (...values: Tensor[]): Tensor =>
       weightedCrossEntropy(this.#tf, this.#forward(images, values), wanted, weights);
     const { value, grads } = this.#tf.valueAndGrads(loss)(this.#tensors());
-    const names = [...this.#parameters.keys()];
+    const names = [...this.#weights.keys()];
     const gradients = new Map<string, Output>();
     grads.forEach((gradient, index) => {
       gradients.set(names[index] ?? "", this.#recorder.output(gradient));
@@ -131,12 +126,12 @@ class RecordedModel {
   }
 
   #tensors(): Tensor[] {
-    return [...this.#parameters.values()].map((output) => this.#recorder.tensor(output));
+    return [...this.#weights.values()].map((output) => this.#recorder.tensor(output));
   }
 
   #forward(images: Tensor4D, values: readonly Tensor[]): ReturnType<typeof forward> {
-    const names = [...this.#parameters.keys()];
-    const parameters = new Map(values.map((value, index) => [names[index] ?? "", value]));
-    return forward(this.#tf, this.#spec.architecture, parameters, images);
+    const names = [...this.#weights.keys()];
+    const weights = new Map(values.map((value, index) => [names[index] ?? "", value]));
+    return forward(this.#tf, this.#spec.architecture, weights, images);
   }
 }

@@ -55,30 +55,26 @@ export function deviations(golden: GoldenFile, engine: Engine): Deviations {
 
   let [losses, gradients] = [0, 0];
   const sum = new Float32Array(engine.parameterCount);
+  const compared = (flat: Float32Array, wanted: GoldenFile["gradients"]): number =>
+    worst(
+      ...table.map(({ name, offset, size }) =>
+        tensorDeviation(flat.subarray(offset, offset + size), wanted[name]),
+      ),
+    );
   golden.losses.forEach((loss, step) => {
     engine.accumulate(batch);
     const { lossSum } = engine.take(sum);
     losses = worst(losses, Math.abs(lossSum / golden.batch - loss));
-    if (step === 0) {
-      const mean = sum.map((value) => value / golden.batch);
-      for (const { name, offset, size } of table) {
-        const tensor = mean.subarray(offset, offset + size);
-        gradients = worst(gradients, tensorDeviation(tensor, golden.gradients[name]));
-      }
-    }
     const { learningRate: rate, momentum } = golden;
     engine.apply(sum, { count: golden.batch, rate, momentum, weightDecay: 0 });
+    // From nothing, the momentum after one update is the gradient.
+    if (step === 0) gradients = compared(engine.read().momentum, golden.gradients);
   });
 
   if (golden.logitsAfter !== undefined) {
     logits = worst(logits, logitDeviation(engine.logits(images), golden.logitsAfter));
   }
-  const { parameters } = engine.read();
-  let weights = 0;
-  for (const { name, offset, size } of table) {
-    const tensor = parameters.subarray(offset, offset + size);
-    weights = worst(weights, tensorDeviation(tensor, golden.weightsAfter[name]));
-  }
+  const weights = compared(engine.read().parameters, golden.weightsAfter);
   return { logits, losses, gradients, weights };
 }
 
