@@ -1,0 +1,64 @@
+/** Which coordinator a command talks to, and with which token. */
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { Option, type Command } from "commander";
+import { connect, type BitfleetClient } from "../client/client.js";
+import { defaultPort, readTokenFile, type Variables } from "../process/environment.js";
+
+export interface ConnectionFlags {
+  readonly coordinator?: string;
+  readonly tokenFile?: string;
+}
+
+/** Adds the flags that every command with a coordinator has. */
+export function withConnection(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "--coordinator <HOST:PORT>",
+        `where the coordinator listens (default: $BITFLEET_COORDINATOR, else 127.0.0.1:${defaultPort})`,
+      ),
+    )
+    .addOption(
+      new Option(
+        "--token-file <FILE>",
+        "file with the fleet's token (default: $BITFLEET_TOKEN_FILE)",
+      ),
+    );
+}
+
+/** ConfigError: the token file cannot be read, or the address is none. */
+export function openClient(flags: ConnectionFlags, variables: Variables): BitfleetClient {
+  const given = flags.coordinator ?? filled(variables["BITFLEET_COORDINATOR"]);
+  const address = given ?? `127.0.0.1:${defaultPort}`;
+  const file =
+    flags.tokenFile ?? filled(variables["BITFLEET_TOKEN_FILE"]) ?? ownTokenFile(given, variables);
+  const token = file === undefined ? "" : readTokenFile(file, "--token-file").token;
+  return connect({ address, token });
+}
+
+/** Runs with a client that is closed whatever happens. */
+export async function withClient<T>(
+  flags: ConnectionFlags,
+  variables: Variables,
+  use: (client: BitfleetClient) => Promise<T>,
+): Promise<T> {
+  const client = openClient(flags, variables);
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** The token that `bitfleet up` has made here, for this machine's own coordinator only: another one must not see it. */
+function ownTokenFile(address: string | undefined, variables: Variables): string | undefined {
+  if (address !== undefined) return undefined;
+  const file = join(filled(variables["BITFLEET_HOME"]) ?? join(homedir(), ".bitfleet"), "token");
+  return existsSync(file) ? file : undefined;
+}
+
+function filled(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}

@@ -1,0 +1,24 @@
+/** `bitfleet coordinator`: one coordinator, in the foreground. */
+import type { Command } from "commander";
+import type { Context } from "./context.js";
+import { partEnvironment, type PartFlags } from "./partFlags.js";
+import { runPart } from "./runPart.js";
+
+export function addCoordinator(program: Command, context: Context): void {
+  program
+    .command("coordinator")
+    .description("start a coordinator in the foreground; flags win over the variables named")
+    .option("--host <HOST>", "where to listen; off loopback a token is needed (BITFLEET_HOST)")
+    .option("--port <PORT>", "port for clients and workers, 7450 by default (BITFLEET_PORT)")
+    .option(
+      "--http-port <PORT>",
+      "port for health and status, 7451 by default (BITFLEET_HTTP_PORT)",
+    )
+    .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
+    .option("--store <FOLDER>", "folder shared with the workers (BITFLEET_STORE)")
+    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
+    .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")
+    .action((flags: PartFlags) =>
+      runPart("coordinator", partEnvironment(context.variables, flags), context),
+    );
+}

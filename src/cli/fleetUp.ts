@@ -1,0 +1,163 @@
+/** A whole fleet on this machine: a coordinator, and workers that are kept up. */
+import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Variables } from "../process/environment.js";
+import type { Gpu } from "./gpus.js";
+import { KeptPart } from "./keptPart.js";
+import { PartProcess, type Ended } from "./processes.js";
+import { plain } from "./text.js";
+
+export interface FleetUpOptions {
+  /** For the coordinator, and with additions for the workers. */
+  readonly environment: Variables;
+  readonly home: string;
+  /** Where workers on this machine reach the coordinator. */
+  readonly localHost: string;
+  /** One worker per entry. */
+  readonly workers: readonly (Gpu | undefined)[];
+  /** Lines for people. */
+  readonly say: (line: string) => void;
+}
+
+/** What a part is given to stop by itself, before it is killed. */
+const workerGraceMs = 15_000;
+const coordinatorGraceMs = 20_000;
+/** Wrong use: starting again would end alike. */
+const wrongUse = 2;
+
+export interface Serving {
+  readonly port: number;
+}
+
+export class FleetUp {
+  readonly #options: FleetUpOptions;
+  readonly #logs: WriteStream[] = [];
+  readonly #workers: KeptPart[] = [];
+  readonly #coordinator: KeptPart;
+  #lastWords = "";
+  #served = false;
+  #stopping = false;
+  #onServing: (serving: Serving) => void = () => undefined;
+
+  /** Starts the coordinator; the workers follow once it serves, and `onServing` is told then, once. */
+  constructor(options: FleetUpOptions, onServing: (serving: Serving) => void) {
+    this.#options = options;
+    mkdirSync(this.logFolder, { recursive: true });
+    this.#onServing = (serving) => {
+      this.#startWorkers(serving);
+      onServing(serving);
+    };
+    const log = this.#log("coordinator");
+    this.#coordinator = new KeptPart({
+      start: () => this.#startCoordinator(log),
+      // One that has never served would not serve the next time either: its port is in use, or there is no NATS.
+      isFinal: ({ code }) => !this.#served || code === wrongUse,
+      onEnd: (ended, waitMs) => this.#tell("the coordinator", ended, waitMs),
+      graceMs: coordinatorGraceMs,
+    });
+  }
+
+  get logFolder(): string {
+    return join(this.#options.home, "logs");
+  }
+
+  /** Resolves when the coordinator has ended for good, with its end and its last words on stderr. */
+  async over(): Promise<{ readonly ended: Ended; readonly lastWords: string }> {
+    return { ended: await this.#coordinator.over, lastWords: this.#lastWords };
+  }
+
+  /** Workers first, so that each leaves its fleet in order; then the coordinator, and with it its NATS server. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await this.#coordinator.stop();
+    await Promise.all(this.#logs.map((log) => new Promise((resolve) => log.end(resolve))));
+  }
+
+  #startCoordinator(log: WriteStream): PartProcess {
+    return new PartProcess("coordinator", this.#options.environment, (line, stream) => {
+      log.write(`${line}\n`);
+      if (stream === "stderr") {
+        this.#lastWords = plain(line);
+        if (this.#served) this.#options.say(`coordinator: ${plain(line)}`);
+        return;
+      }
+      const port = servingPort(line);
+      if (port === undefined || this.#served || this.#stopping) return;
+      this.#served = true;
+      this.#onServing({ port });
+    });
+  }
+
+  #startWorkers({ port }: Serving): void {
+    const { workers, localHost } = this.#options;
+    const address = localHost.includes(":") ? `[${localHost}]:${port}` : `${localHost}:${port}`;
+    for (const [i, gpu] of workers.entries()) {
+      const name = `worker-${i + 1}`;
+      const log = this.#log(name);
+      const environment = this.#workerEnvironment(address, i, gpu);
+      this.#workers.push(
+        new KeptPart({
+          start: () =>
+            new PartProcess("worker", environment, (line, stream) => {
+              log.write(`${line}\n`);
+              if (stream === "stderr") this.#options.say(`${name}: ${plain(line)}`);
+            }),
+          isFinal: ({ code }) => code === wrongUse,
+          onEnd: (ended, waitMs) => this.#tell(name, ended, waitMs),
+          graceMs: workerGraceMs,
+        }),
+      );
+    }
+  }
+
+  #workerEnvironment(address: string, i: number, gpu: Gpu | undefined): Variables {
+    return {
+      ...this.#options.environment,
+      BITFLEET_JOIN: address,
+      BITFLEET_WORKER_ID: workerId(i),
+      ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu.id }),
+    };
+  }
+
+  #tell(name: string, { code, signal }: Ended, waitMs: number | undefined): void {
+    if (name === "the coordinator" && !this.#served) return;
+    const how = signal === undefined ? `ended with code ${code}` : `was ended by ${signal}`;
+    const then =
+      waitMs === undefined ? "it is not started again" : `starting it again in ${waitMs / 1000} s`;
+    this.#options.say(`${name} ${how}; ${then}`);
+  }
+
+  #log(name: string): WriteStream {
+    const log = createWriteStream(join(this.logFolder, `${name}.log`), { flags: "a" });
+    // A full disk must not end the fleet: its logs stop, its work goes on.
+    log.on("error", () => undefined);
+    this.#logs.push(log);
+    return log;
+  }
+}
+
+/** The port in the coordinator's line `serving`; undefined for any other line. */
+export function servingPort(line: string): number | undefined {
+  if (!line.includes('"serving"')) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  if (!("msg" in value) || value.msg !== "serving" || !("port" in value)) return undefined;
+  return typeof value.port === "number" ? value.port : undefined;
+}
+
+/** The same at every start, so that a worker that comes back takes its own place. */
+function workerId(i: number): string {
+  const host = hostname()
+    .toLowerCase()
+    .replace(/[^a-z0-9-]/g, "-")
+    .replace(/^-+/, "")
+    .slice(0, 40);
+  return `${host === "" ? "worker" : host}-${i + 1}`;
+}

@@ -1,0 +1,37 @@
+/** Flags of `up`, `coordinator` and `worker`, and the environment variables that the processes read. */
+import { resolve } from "node:path";
+import type { Variables } from "../process/environment.js";
+
+/** undefined leaves what the environment has. */
+export interface PartFlags {
+  readonly host?: string;
+  readonly port?: string;
+  readonly httpPort?: string;
+  readonly home?: string;
+  readonly store?: string;
+  readonly tokenFile?: string;
+  readonly nats?: string;
+  readonly join?: string;
+  readonly id?: string;
+}
+
+/** The values are checked by the process that reads them. Paths are made absolute from here. */
+export function partEnvironment(variables: Variables, flags: PartFlags): Variables {
+  const given: Variables = {
+    BITFLEET_HOST: flags.host,
+    BITFLEET_PORT: flags.port,
+    BITFLEET_HTTP_PORT: flags.httpPort,
+    BITFLEET_HOME: absolute(flags.home),
+    BITFLEET_STORE: absolute(flags.store),
+    BITFLEET_TOKEN_FILE: absolute(flags.tokenFile),
+    NATS_URL: flags.nats,
+    BITFLEET_JOIN: flags.join,
+    BITFLEET_WORKER_ID: flags.id,
+  };
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...variables, ...Object.fromEntries(set) };
+}
+
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
+}

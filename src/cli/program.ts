@@ -1,0 +1,85 @@
+/** The `bitfleet` command: every subcommand, and how what goes wrong becomes an exit code. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { ConfigError, FailureError } from "../job/problem.js";
+import { packageRoot } from "../process/toolchain.js";
+import { addCancel } from "./cancel.js";
+import type { Context } from "./context.js";
+import { addCoordinator } from "./coordinator.js";
+import { addDoctor } from "./doctor.js";
+import { addEvaluate } from "./evaluate.js";
+import { addExport } from "./export.js";
+import { addJobs } from "./jobs.js";
+import { addLogs } from "./logs.js";
+import { addPredict } from "./predict.js";
+import { addResume } from "./resume.js";
+import { addStatus } from "./status.js";
+import { addSubmit } from "./submit.js";
+import { plain } from "./text.js";
+import { addUp } from "./up.js";
+import { addWorker } from "./worker.js";
+import { addWorkers } from "./workers.js";
+
+/**
+ * Runs one command line, without the program's own name. Returns the exit code: 0 done, 2 wrong use of the command itself.
+ * Throws ConfigError (2) and FailureError (1) with a sentence that is safe to print.
+ */
+export async function runProgram(
+  args: readonly string[],
+  context: Omit<Context, "setExitCode">,
+): Promise<number> {
+  let exitCode = 0;
+  const program = createProgram({ ...context, setExitCode: (code) => (exitCode = code) });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    context.terminal.clearLive();
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof ConfigError) throw new ConfigError(plain(error.message));
+    if (error instanceof FailureError) throw new FailureError(plain(error.message));
+    throw error;
+  }
+}
+
+function createProgram(context: Context): Command {
+  const { terminal } = context;
+  const program = new Command("bitfleet")
+    .description("trains BiT image models on a fleet of machines")
+    .version(version())
+    .exitOverride()
+    .showHelpAfterError("--help says more")
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.note(text.trimEnd()),
+    });
+  for (const add of commands) add(program, context);
+  return program;
+}
+
+const commands = [
+  addUp,
+  addCoordinator,
+  addWorker,
+  addSubmit,
+  addJobs,
+  addStatus,
+  addLogs,
+  addCancel,
+  addResume,
+  addWorkers,
+  addExport,
+  addEvaluate,
+  addPredict,
+  addDoctor,
+] as const;
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8"));
+  const found =
+    typeof manifest === "object" && manifest !== null && "version" in manifest
+      ? manifest.version
+      : undefined;
+  return typeof found === "string" ? found : "unknown";
+}

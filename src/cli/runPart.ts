@@ -1,0 +1,24 @@
+import type { Variables } from "../process/environment.js";
+import type { Context } from "./context.js";
+import { PartProcess, type Part } from "./processes.js";
+
+/** Longer than a part takes to stop by itself. */
+const stopMs = 45_000;
+
+/** Runs one part in the foreground: its output is ours, our end is its end, its exit code ours. */
+export async function runPart(
+  part: Part,
+  environment: Variables,
+  { signal, setExitCode }: Context,
+): Promise<void> {
+  const child = new PartProcess(part, environment);
+  const hangUp = (): void => child.signal("SIGTERM");
+  const stop = (): void => void child.stop(stopMs);
+  process.on("SIGHUP", hangUp);
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  const { code } = await child.ended;
+  signal.removeEventListener("abort", stop);
+  process.off("SIGHUP", hangUp);
+  setExitCode(code);
+}

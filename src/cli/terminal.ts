@@ -1,0 +1,60 @@
+/** Where the command writes. Tests give their own. */
+import { plain } from "./text.js";
+
+export interface Terminal {
+  /** A line of the answer. */
+  out(line: string): void;
+  /** A line about the answer: progress, warnings, refusals. */
+  note(line: string): void;
+  /** Shows a line in place of the last one shown so; where there is no terminal, nothing. */
+  live(line: string): void;
+  /** Takes the live line away. */
+  clearLive(): void;
+  /** Whether notes go to a terminal, where one line may be written over. */
+  readonly interactive: boolean;
+  /** Wraps a text in a colour where that is wanted. */
+  paint(color: Color, text: string): string;
+}
+
+export type Color = "green" | "red" | "yellow" | "dim";
+
+const codes: Readonly<Record<Color, number>> = { green: 32, red: 31, yellow: 33, dim: 2 };
+const eraseLine = "\r\x1b[2K";
+
+/** The process's own. Follows NO_COLOR (no-color.org) and TERM=dumb. */
+export function processTerminal(
+  variables: Readonly<Record<string, string | undefined>>,
+  stdout: NodeJS.WriteStream,
+  stderr: NodeJS.WriteStream,
+): Terminal {
+  const dumb = variables["TERM"] === "dumb";
+  const interactive = stderr.isTTY && !dumb && variables["CI"] === undefined;
+  const colored = stdout.isTTY && !dumb && (variables["NO_COLOR"] ?? "") === "";
+  // Whoever read us is gone (`bitfleet logs | head`): nothing is left to be done.
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+  });
+  let live = false;
+  const clearLive = (): void => {
+    if (live) stderr.write(eraseLine);
+    live = false;
+  };
+  return {
+    interactive,
+    out: (line) => {
+      clearLive();
+      stdout.write(`${line}\n`);
+    },
+    note: (line) => {
+      clearLive();
+      stderr.write(`${line}\n`);
+    },
+    live: (line) => {
+      if (!interactive) return;
+      stderr.write(`${eraseLine}${plain(line).slice(0, Math.max(20, stderr.columns - 1))}`);
+      live = true;
+    },
+    clearLive,
+    paint: (color, text) => (colored ? `\x1b[${codes[color]}m${text}\x1b[0m` : text),
+  };
+}

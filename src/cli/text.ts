@@ -1,0 +1,75 @@
+/** Values as people read them. Text from elsewhere loses its control characters: it could move the cursor or rename the window. */
+
+/** One line: every run of control characters, line breaks among them, is a blank. */
+export function plain(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, " ");
+}
+
+/** Columns as wide as their widest cell, two blanks apart; the last is not filled up. Cells are made plain. */
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+): readonly string[] {
+  const lines = [header, ...rows].map((row) => row.map(plain));
+  const widths = header.map((_, column) =>
+    Math.max(...lines.map((row) => (row[column] ?? "").length)),
+  );
+  return lines.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** Name and value below each other, values aligned. */
+export function pairs(entries: readonly (readonly [string, string])[]): readonly string[] {
+  const width = Math.max(0, ...entries.map(([name]) => name.length));
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${plain(value)}`.trimEnd());
+}
+
+/** `1 h 02 min`, `3 min 05 s`, `12 s`, `0.4 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 1) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours > 0) return `${hours} h ${two(minutes)} min`;
+  return minutes > 0 ? `${minutes} min ${two(whole % 60)} s` : `${whole} s`;
+}
+
+/** `94.2 MB`, in powers of ten. */
+export function bytes(count: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"] as const;
+  let value = count;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ""}`;
+}
+
+/** Up to four significant digits, as short as may be: `0.003`, `1.25`, `432`, `3e-7`. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  if (value !== 0 && Math.abs(value) < 1e-4) return Number(value.toPrecision(3)).toExponential();
+  return String(Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(4)));
+}
+
+/** `93/100 (93.0 %)`. */
+export function share(correct: number, total: number): string {
+  return total === 0 ? "0/0" : `${correct}/${total} (${((100 * correct) / total).toFixed(1)} %)`;
+}
+
+/** `2026-11-25 04:23:17` in local time; `-` for 0. */
+export function clock(ms: number): string {
+  if (ms === 0) return "-";
+  const date = new Date(ms);
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
+}
+
+function two(number: number): string {
+  return String(number).padStart(2, "0");
+}

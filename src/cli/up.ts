@@ -1,0 +1,147 @@
+/** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
+import { hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { InvalidArgumentError, type Command } from "commander";
+import { defaultHttpPort, isLoopback, readEnvironment } from "../process/environment.js";
+import type { Context } from "./context.js";
+import { FleetUp } from "./fleetUp.js";
+import { findGpus, type Gpu } from "./gpus.js";
+import { partEnvironment, type PartFlags } from "./partFlags.js";
+import { makeTokenFile } from "./tokenFile.js";
+
+interface UpFlags extends PartFlags {
+  readonly workers?: number;
+}
+
+const workersMax = 64;
+
+export function addUp(program: Command, context: Context): void {
+  program
+    .command("up")
+    .description("start a coordinator and one worker per GPU on this machine, until Ctrl-C")
+    .option("--workers <N>", "number of workers, by default one per GPU, or one", workerCount)
+    .option("--host <HOST>", "where to listen; off loopback a token is made (BITFLEET_HOST)")
+    .option("--port <PORT>", "port for clients and workers, 7450 by default (BITFLEET_PORT)")
+    .option(
+      "--http-port <PORT>",
+      "port for health and status, 7451 by default (BITFLEET_HTTP_PORT)",
+    )
+    .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
+    .option("--store <FOLDER>", "folder shared with the workers (BITFLEET_STORE)")
+    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
+    .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")
+    .action((flags: UpFlags) => up(flags, context));
+}
+
+async function up(flags: UpFlags, context: Context): Promise<void> {
+  const { terminal, variables, signal, setExitCode } = context;
+  const given = partEnvironment(variables, flags);
+  // Refuses here what every part would refuse after it.
+  const { host, home, tokenFile } = readEnvironment(given);
+  const token = await ensureToken(host, home, tokenFile, (line) => terminal.note(line));
+  const environment = partEnvironment(given, token === undefined ? {} : { tokenFile: token });
+
+  const gpus = await findGpus(variables);
+  const workers = dealGpus(gpus, flags.workers);
+  const closed = new AbortController();
+  const hangUp = (): void => closed.abort();
+  process.on("SIGHUP", hangUp);
+  terminal.note(`starting a coordinator and ${workersText(workers)}; state is in ${home}`);
+  const fleet = new FleetUp(
+    {
+      environment,
+      home,
+      localHost: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host,
+      workers,
+      say: (line) => terminal.note(line),
+    },
+    ({ port }) => {
+      for (const line of upLines({ host, port, token, environment, logFolder: fleet.logFolder })) {
+        terminal.out(line);
+      }
+    },
+  );
+  const over = fleet.over();
+  const asked = aborted(AbortSignal.any([signal, closed.signal]));
+  const outcome = await Promise.race([over, asked]);
+  if (outcome === undefined) terminal.note("stopping: workers first, then the coordinator");
+  await fleet.stop();
+  process.off("SIGHUP", hangUp);
+  if (outcome === undefined) return;
+  if (outcome.lastWords !== "") terminal.note(outcome.lastWords);
+  // A coordinator that ends without being asked to has failed, whatever it says.
+  setExitCode(outcome.ended.code === 0 ? 1 : outcome.ended.code);
+}
+
+/** The token file: as given, else one of the state folder where others can reach us. */
+async function ensureToken(
+  host: string,
+  home: string,
+  given: string | undefined,
+  say: (line: string) => void,
+): Promise<string | undefined> {
+  if (given !== undefined) return resolve(given);
+  if (isLoopback(host)) return undefined;
+  const file = join(home, "token");
+  if (await makeTokenFile(file)) say(`made a token for this fleet in ${file}`);
+  return file;
+}
+
+/** One worker per GPU, or as many as asked for, dealt to the GPUs in turn. */
+export function dealGpus(
+  gpus: readonly Gpu[],
+  count: number | undefined,
+): readonly (Gpu | undefined)[] {
+  const workers = count ?? Math.max(1, gpus.length);
+  return Array.from({ length: workers }, (_, i) => gpus[i % Math.max(1, gpus.length)]);
+}
+
+interface UpFacts {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly logFolder: string;
+}
+
+/** What is up, and the line that adds another machine. */
+export function upLines({ host, port, token, environment, logFolder }: UpFacts): readonly string[] {
+  const everywhere = host === "0.0.0.0" || host === "::";
+  const name = everywhere ? hostname() : host;
+  const bracketed = name.includes(":") ? `[${name}]` : name;
+  const httpPort = environment["BITFLEET_HTTP_PORT"] ?? String(defaultHttpPort);
+  const ending = token === undefined ? "" : ` --token-file ${token}`;
+  const lines = [
+    `coordinator  ${bracketed}:${port}  (gRPC: clients and workers)`,
+    `status       http://${bracketed}:${httpPort}/status`,
+    `logs         ${logFolder}`,
+  ];
+  if (isLoopback(host)) {
+    lines.push("only this machine can reach it; `up --host 0.0.0.0` lets others join");
+  } else {
+    const copy = token === undefined ? "" : "; copy the token file there first";
+    lines.push(`another machine joins with this line${copy}:`);
+    lines.push(`  bitfleet worker --join ${bracketed}:${port}${ending}`);
+  }
+  lines.push("stop with Ctrl-C");
+  return lines;
+}
+
+function workersText(workers: readonly (Gpu | undefined)[]): string {
+  const count = workers.length === 1 ? "1 worker" : `${workers.length} workers`;
+  const names = [...new Set(workers.flatMap((gpu) => (gpu === undefined ? [] : [gpu.name])))];
+  return names.length === 0 ? `${count} on the CPU` : `${count} on ${names.join(", ")}`;
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((done) => {
+    if (signal.aborted) done(undefined);
+    else signal.addEventListener("abort", () => done(undefined), { once: true });
+  });
+}
+
+function workerCount(value: string): number {
+  const number = Number(value);
+  if (/^\d{1,3}$/.test(value) && number <= workersMax) return number;
+  throw new InvalidArgumentError(`it must be a whole number from 0 to ${workersMax}.`);
+}

@@ -1,0 +1,41 @@
+/** Follows a job to its end: one live line on a terminal, a line per change elsewhere. */
+import type { BitfleetClient } from "../client/client.js";
+import { hasEnded } from "../control/record.js";
+import type { JobStatus } from "../wire/training.js";
+import type { Context } from "./context.js";
+import { ChangeLines, evaluationLine, progressLine, resultLines } from "./progress.js";
+
+/**
+ * Shows the job until it has ended, then its result. Ctrl-C detaches: the job goes on, and the line that watches it again is
+ * shown. Returns the last status, undefined when detached. The exit code is 1 for a job that did not end well.
+ */
+export async function watchJob(
+  client: BitfleetClient,
+  name: string,
+  context: Context,
+): Promise<JobStatus | undefined> {
+  const { terminal, signal } = context;
+  const changes = new ChangeLines();
+  let last: JobStatus | undefined;
+  for await (const status of client.watch(name, { signal })) {
+    if (terminal.interactive) {
+      for (const evaluation of status.evaluations.slice(last?.evaluations.length ?? 0)) {
+        terminal.note(evaluationLine(evaluation));
+      }
+      terminal.live(progressLine({ ...status, evaluations: [] }));
+    } else {
+      for (const line of changes.next(status, performance.now())) terminal.note(line);
+    }
+    last = status;
+  }
+  terminal.clearLive();
+  if (last === undefined || !hasEnded(last.state)) {
+    terminal.note(`detached; the job goes on. Watch it again: bitfleet status ${name} --watch`);
+    return undefined;
+  }
+  const [verdict = "", ...more] = resultLines(last);
+  terminal.note(verdict);
+  for (const line of more) terminal.note(line);
+  if (last.state !== "done") context.setExitCode(1);
+  return last;
+}

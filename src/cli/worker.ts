@@ -1,0 +1,19 @@
+/** `bitfleet worker --join HOST:PORT`: one worker, in the foreground. */
+import type { Command } from "commander";
+import type { Context } from "./context.js";
+import { partEnvironment, type PartFlags } from "./partFlags.js";
+import { runPart } from "./runPart.js";
+
+export function addWorker(program: Command, context: Context): void {
+  program
+    .command("worker")
+    .description("start a worker in the foreground; flags win over the variables named")
+    .option("--join <HOST:PORT>", "the coordinator (BITFLEET_JOIN)")
+    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
+    .option("--id <NAME>", "name of this worker in the fleet (BITFLEET_WORKER_ID)")
+    .option("--store <FOLDER>", "the fleet's store as this machine sees it (BITFLEET_STORE)")
+    .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
+    .action((flags: PartFlags) =>
+      runPart("worker", partEnvironment(context.variables, flags), context),
+    );
+}
