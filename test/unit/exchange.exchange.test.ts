@@ -1,0 +1,203 @@
+import { describe, expect, test } from "vitest";
+import type { Member } from "../../src/exchange/allReduce.js";
+import { BufferPool } from "../../src/exchange/bufferPool.js";
+import type { Frame, Outbound } from "../../src/exchange/content.js";
+import { Exchange, type ExchangeEvent } from "../../src/exchange/exchange.js";
+
+const elements = 20;
+const first = { attempt: 1, step: 0 };
+
+function exchange(self: string): Exchange {
+  return new Exchange({
+    job: "digits",
+    self,
+    address: `at-${self}`,
+    buffers: new BufferPool(),
+    chunkElements: 8,
+    unitElements: 4,
+    retryMs: 100,
+  });
+}
+
+function member(workerId: string, ...ranges: Member["ranges"]): Member {
+  return { workerId, address: `at-${workerId}`, ranges };
+}
+
+function leaf(value: number): Float32Array {
+  return new Float32Array(elements).fill(value);
+}
+
+/** Carries frames between the exchanges until nobody has anything to say. */
+function settle(
+  exchanges: readonly Exchange[],
+  names: readonly string[],
+  nowMs = 0,
+  isLost: (outbound: Outbound) => boolean = () => false,
+): void {
+  for (let moved = true; moved;) {
+    moved = false;
+    for (const from of exchanges) {
+      for (let out = from.next(nowMs); out !== undefined; out = from.next(nowMs)) {
+        if (!isLost(out)) deliver(out, exchanges, names, nowMs);
+        moved = true;
+      }
+    }
+  }
+}
+
+function deliver(
+  { to, frame }: Outbound,
+  exchanges: readonly Exchange[],
+  names: readonly string[],
+  nowMs: number,
+): void {
+  const copy: Frame = frame.kind === "data" ? { ...frame, bytes: frame.bytes.slice() } : frame;
+  exchanges[names.findIndex((name) => to === `at-${name}`)]?.receive(copy, nowMs);
+}
+
+function sums(events: readonly ExchangeEvent[]): readonly (readonly number[])[] {
+  return events.flatMap((event) => (event.kind === "sum-finished" ? [[...event.sum]] : []));
+}
+
+describe("the exchange of a process", () => {
+  test("of one rank alone has the sum when it has its shards, and sends nothing", () => {
+    const alone = exchange("a");
+    const round = alone.begin({ ...first, elements, shardCount: 2 });
+    round.deal(1, [member("a", { first: 0, end: 2 })]);
+    round.add(0, leaf(1));
+    expect(alone.events()).toEqual([]);
+    round.add(1, leaf(2));
+    expect(alone.next(0)).toBeUndefined();
+    expect(sums(alone.events())).toEqual([Array.from({ length: elements }, () => 3)]);
+    expect(alone.events()).toEqual([]);
+  });
+
+  test("answers what a faster peer asked before the step began here", () => {
+    const [a, b] = [exchange("a"), exchange("b")];
+    const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    a.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    a.round(first)?.add(0, leaf(1));
+    settle([a, b], ["a", "b"]);
+    expect(a.round(first)?.waitingFor).toEqual(["b"]);
+    b.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    b.round(first)?.add(1, leaf(2));
+    settle([a, b], ["a", "b"]);
+    expect(sums(a.events())).toEqual([[...leaf(3)]]);
+    expect(sums(b.events())).toEqual([[...leaf(3)]]);
+    expect(a.counters.requestsRepeated).toBe(0);
+  });
+
+  test("forgets early questions after a while, and takes those of ended steps for stale", () => {
+    const [a, b] = [exchange("a"), exchange("b")];
+    const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    a.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    settle([a, b], ["a", "b"], 0);
+    b.tick(5000);
+    b.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    b.round(first)?.add(1, leaf(2));
+    settle([b], ["b"]);
+    expect(b.counters.dataFramesSent).toBe(0);
+    b.end(first);
+    a.tick(6000);
+    settle([a, b], ["a", "b"], 6000);
+    expect(b.counters.stale).toBeGreaterThan(0);
+  });
+
+  test("lets a rank without shards that is no member follow the finished sum", () => {
+    const names = ["a", "b", "joiner"];
+    const all = names.map(exchange);
+    const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    for (const one of all) one.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    all[0]?.round(first)?.add(0, leaf(1));
+    all[1]?.round(first)?.add(1, leaf(2));
+    settle(all, names);
+    for (const one of all) expect(sums(one.events())).toEqual([[...leaf(3)]]);
+  });
+
+  test("needs nothing computed again when one survivor has the whole sum", () => {
+    const names = ["a", "b"];
+    const [a, b] = [exchange("a"), exchange("b")];
+    const members = [
+      member("a", { first: 0, end: 1 }),
+      member("b", { first: 1, end: 2 }),
+      member("c", { first: 2, end: 3 }),
+    ];
+    const c = exchange("c");
+    const three = [a, b, c];
+    for (const one of three) one.begin({ ...first, elements, shardCount: 3 }).deal(1, members);
+    three.forEach((one, i) => one.round(first)?.add(i, leaf(i + 1)));
+    // No finished sum gets to b; c dies when a has all of it.
+    settle(three, ["a", "b", "c"], 0, ({ to, frame }) => {
+      return to === "at-b" && frame.kind === "data" && frame.content.kind === "sum";
+    });
+    expect(a.round(first)?.finished).toBeDefined();
+    expect(b.round(first)?.finished).toBeUndefined();
+    const survivors = [
+      { ...member("a", { first: 0, end: 1 }), finished: true },
+      member("b", { first: 1, end: 2 }),
+    ];
+    for (const one of [a, b]) one.round(first)?.deal(2, survivors);
+    b.tick(100);
+    settle([a, b], names, 100);
+    expect(sums(b.events())).toEqual([[...leaf(6)]]);
+  });
+
+  test("refuses a deal that leaves a shard out or deals it twice", () => {
+    const round = exchange("a").begin({ ...first, elements, shardCount: 3 });
+    const a = member("a", { first: 0, end: 1 });
+    expect(() => round.deal(1, [a, member("b", { first: 2, end: 3 })])).toThrow(/shard 2/);
+    const again = exchange("a").begin({ ...first, elements, shardCount: 3 });
+    expect(() => again.deal(1, [a, member("b", { first: 0, end: 3 })])).toThrow(/shard 0/);
+    const short = exchange("a").begin({ ...first, elements, shardCount: 3 });
+    expect(() => short.deal(1, [a, member("b", { first: 1, end: 2 })])).toThrow(/ends at shard 2/);
+  });
+
+  test("hands a snapshot to a joiner, and goes on with another donor where the first left off", () => {
+    const [a, b, joiner] = [exchange("a"), exchange("b"), exchange("joiner")];
+    const state = Float32Array.from({ length: 2 * elements }, (_, i) => i / 3);
+    joiner.collectState(first, state.length, ["at-a"]);
+    settle([joiner, a], ["joiner", "a"]);
+    a.offerState(first, state);
+    for (let n = 0; n < 2; n += 1) {
+      const out = a.next(0);
+      if (out !== undefined) deliver(out, [joiner], ["joiner"], 0);
+    }
+    expect(joiner.counters.dataBytesTaken).toBe(64);
+    b.offerState(first, state);
+    joiner.collectState(first, state.length, ["at-b"]);
+    settle([b, joiner], ["b", "joiner"]);
+    expect(b.counters.dataBytesSent).toBe(4 * state.length - 64);
+    const [event] = joiner.events();
+    expect(event?.kind === "state-collected" && [...event.state]).toEqual([...state]);
+    b.endOffer(first);
+    joiner.endCollection(first);
+    expect(joiner.events()).toEqual([]);
+  });
+
+  test("releases every vector once when the step ends", () => {
+    const released: Float32Array[] = [];
+    const allocated: Float32Array[] = [];
+    const buffers = {
+      allocate: (length: number): Float32Array => {
+        const values = new Float32Array(length);
+        allocated.push(values);
+        return values;
+      },
+      release: (values: Float32Array): void => void released.push(values),
+    };
+    const options = { job: "digits", address: "at-a", chunkElements: 8, unitElements: 4 };
+    const a = new Exchange({ ...options, self: "a", buffers });
+    const round = a.begin({ ...first, elements, shardCount: 3 });
+    round.deal(1, [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 3 })]);
+    const mine = buffers.allocate(elements);
+    round.add(0, mine);
+    round.deal(2, [member("a", { first: 0, end: 1 }, { first: 1, end: 3 })]);
+    round.add(1, buffers.allocate(elements));
+    round.add(2, buffers.allocate(elements));
+    while (a.next(0) !== undefined);
+    expect(round.finished).toBeDefined();
+    a.end(first);
+    expect(new Set(released)).toEqual(new Set(allocated));
+    expect(released).toHaveLength(allocated.length);
+  });
+});
