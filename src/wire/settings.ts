@@ -19,8 +19,17 @@ export function fromRequest(message: Properties): JobRequest {
 
 /** What a peer has decided: a refusal is a WireError. */
 export function fromSettings(message: Properties): JobSettings {
+  return fromPeer(() => checkSettings(given(message)));
+}
+
+/** What a peer passes on of a user's request: a refusal is a WireError. */
+export function fromPassedRequest(message: Properties): JobRequest {
+  return fromPeer(() => checkRequest(given(message)));
+}
+
+function fromPeer<T>(check: () => T): T {
   try {
-    return checkSettings(given(message));
+    return check();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new WireError(`settings: ${error.message}`, { cause: error });

@@ -23,7 +23,7 @@ import {
   token,
   word,
 } from "./codec.js";
-import { fromSettings, toSettings } from "./settings.js";
+import { fromPassedRequest, fromSettings, toSettings } from "./settings.js";
 import { ranges, shardsMax } from "./ranges.js";
 
 const { v1 } = bitfleet;
@@ -220,7 +220,9 @@ function member(shardCount: number): (value: bitfleet.v1.RoundMember.$Properties
 }
 
 function taskOf({ index, predict }: bitfleet.v1.RunTask.$Properties): Task {
-  if (index) return { kind: "index", settings: fromSettings(present(index.settings, "settings")) };
+  if (index) {
+    return { kind: "index", settings: fromPassedRequest(present(index.settings, "settings")) };
+  }
   const message = present(predict, "task");
   check((message.pictures ?? []).length > 0, "a predict task without pictures");
   return {
