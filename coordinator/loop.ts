@@ -24,7 +24,7 @@ export interface LoopOptions {
   readonly logs: JobLogs;
   readonly logger: Logger;
   /** Deletes old checkpoints; returns at once. */
-  readonly discard: (job: string, keep: number) => void;
+  readonly discard: (job: string, keep: number, upTo: number) => void;
   /** An error of our own: the process ends. */
   readonly onFatal: (error: unknown) => void;
   /** Claims a term above the one that a worker has obeyed. */
@@ -137,7 +137,7 @@ export class Loop {
         this.#tasks.failed(command.taskId, command.cause, command.message);
         return;
       case "discard":
-        this.#options.discard(command.job, command.keep);
+        this.#options.discard(command.job, command.keep, command.step);
         return;
     }
   }

@@ -27,7 +27,7 @@ import { serveHttp } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
 import { JobLogs } from "./logs.js";
-import { Loop } from "./loop.js";
+import { Loop, type LoopOptions } from "./loop.js";
 import { freePort } from "./port.js";
 import { Records } from "./records.js";
 import { Training } from "./training.js";
@@ -221,11 +221,11 @@ function joinLine({ environment, port }: Setting): string {
 }
 
 /** One after the other, so that two of one job never meet. */
-function discarder(store: Store, logger: Logger): (job: string, keep: number) => void {
+function discarder(store: Store, logger: Logger): LoopOptions["discard"] {
   let last = Promise.resolve();
-  return (job, keep) => {
+  return (job, keep, upTo) => {
     last = last
-      .then(() => pruneCheckpoints(store, job, keep))
+      .then(() => pruneCheckpoints(store, job, keep, upTo))
       .catch((error: unknown) =>
         logger.warn({ job, reason: String(error) }, "old checkpoints stay"),
       );

@@ -78,8 +78,16 @@ export type FleetCommand =
       readonly cause: FailureCause;
       readonly message: string;
     }
-  /** Delete the job's checkpoints but the newest `keep`. */
-  | { readonly kind: "discard"; readonly job: string; readonly keep: number };
+  /**
+   * Of the job's checkpoints up to that step delete all but the newest `keep`. Later ones, of an
+   * attempt that was lost before they were known, do not count.
+   */
+  | {
+      readonly kind: "discard";
+      readonly job: string;
+      readonly step: number;
+      readonly keep: number;
+    };
 
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 

@@ -62,7 +62,7 @@ function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transiti
           `checkpoint of step ${saved.step} is saved`,
           { step: saved.step, worker: workerId, megabytes: Math.round(saved.bytes / 1e5) / 10 },
         ),
-        { kind: "discard", job: name, keep: plan.settings.keepCheckpoints },
+        { kind: "discard", job: name, step: saved.step, keep: plan.settings.keepCheckpoints },
       )
     : t;
   const wasAsked = phase.kind === "saving" && phase.what === "checkpoint" && saved.step === step;

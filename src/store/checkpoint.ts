@@ -118,13 +118,21 @@ export async function loadCheckpoint(
 }
 
 /**
- * Deletes what is older than the newest `keep` checkpoints that look complete. Newer files without a
- * manifest stay: they may be a save under way.
+ * Deletes what is older than the newest `keep` checkpoints up to step `upTo` that look complete. Later
+ * ones stay and do not count: they may be of an attempt that was lost before it was known that they
+ * are there, and the job goes on from the earlier one. Newer files without a manifest stay: they may
+ * be a save under way.
  */
-export async function pruneCheckpoints(store: Store, job: string, keep: number): Promise<void> {
+export async function pruneCheckpoints(
+  store: Store,
+  job: string,
+  keep: number,
+  upTo = Infinity,
+): Promise<void> {
   assert(keep >= 1, `keeping ${keep} checkpoints would delete the last one`);
   let complete = 0;
   for (const step of await stepsOf(store, job)) {
+    if (step > upTo) continue;
     const { data, manifest } = namesOf(job, step);
     if (complete >= keep) {
       // The manifest first: data without one is never taken for a checkpoint.

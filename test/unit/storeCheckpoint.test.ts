@@ -221,6 +221,15 @@ test("pruning keeps the newest complete ones and deletes what is older", async (
   expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(30);
 });
 
+test("pruning up to a step leaves later checkpoints and does not count them", async () => {
+  const store = await storeWith(10, 20, 30, 40);
+  await pruneCheckpoints(store, "digits", 1, 20);
+  const left = (await store.list("jobs/digits/")).filter((name) => name.endsWith(".json"));
+  expect(left).toEqual(
+    [20, 30, 40].map((step) => `jobs/digits/checkpoint-${String(step).padStart(8, "0")}.json`),
+  );
+});
+
 test("pruning leaves other jobs, exports and too few checkpoints alone", async () => {
   const store = await storeWith(10);
   await saveCheckpoint(store, { ...stateAt(5), job: "digits-2" });
