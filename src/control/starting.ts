@@ -53,7 +53,10 @@ export function decideGathering(
   const now = late.fleet.clock.awakeMs;
 
   if (choice.group.length < workersMin(record)) {
-    const waiting = enter(late, { ...phase, enoughSinceMs: undefined });
+    const waiting =
+      phase.enoughSinceMs === undefined
+        ? late
+        : enter(late, { ...phase, enoughSinceMs: undefined });
     return preparing > 0
       ? describe(waiting, "starting", `${preparing} workers get ready`)
       : describeShortage(waiting, choice.group.length);
