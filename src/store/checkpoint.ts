@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { TensorSpec } from "../bit/architecture.js";
 import { assert, FailureError } from "../job/problem.js";
 import { parameterDigest } from "./digest.js";
+import { firstNonFinite } from "./finite.js";
 import {
   decodeManifest,
   encodeManifest,
@@ -43,7 +44,7 @@ export async function saveCheckpoint(
   const { job, attempt, step, term, model, classes, specs } = state;
   const named = namedTensors(specs, state);
   for (const { name, values } of named) {
-    const bad = values.findIndex((value) => !Number.isFinite(value));
+    const bad = firstNonFinite(values);
     if (bad < 0) continue;
     const what = `${name} has ${values[bad] ?? 0} at ${bad}`;
     throw new FailureError(`step ${step} of ${job} is not saved as a checkpoint: ${what}`);

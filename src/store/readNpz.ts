@@ -2,6 +2,7 @@ import type { Entry, ZipFile } from "yauzl";
 import type { TensorSpec } from "../bit/architecture.js";
 import { ConfigError } from "../job/problem.js";
 import { ByteReader } from "./byteReader.js";
+import { firstNonFinite } from "./finite.js";
 import { float32Bytes } from "./float32Bytes.js";
 import { npyHeaderBytesMax, npyShape, npyTextLength } from "./npyHeader.js";
 import { listZip, openZip, readMember } from "./readZip.js";
@@ -109,7 +110,7 @@ async function readTensor(
   } finally {
     await reader.close();
   }
-  const bad = into.findIndex((value) => !Number.isFinite(value));
+  const bad = firstNonFinite(into);
   if (bad >= 0) throw new ConfigError(`the tensor ${name} has ${into[bad] ?? 0} at ${bad}`);
   return spec.shape;
 }
