@@ -1,0 +1,123 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { Records } from "../../coordinator/records.js";
+import { queuedRecord, type JobRecord } from "../../src/control/record.js";
+import { planJob } from "../../src/job/plan.js";
+import { openRecords, type Bucket, type RecordStore } from "../../src/link/jetstream.js";
+import { jobRecord } from "../../src/wire/jobRecord.js";
+import { NatsProcess } from "./natsProcess.js";
+
+let server: NatsProcess;
+let stores: RecordStore[] = [];
+let stop = new AbortController();
+
+beforeEach(async () => {
+  server = await NatsProcess.start();
+  stop = new AbortController();
+});
+
+afterEach(async () => {
+  stop.abort();
+  for (const store of stores) await store.close();
+  stores = [];
+  await server.remove();
+});
+
+interface Opened {
+  readonly records: Records;
+  readonly found: readonly JobRecord[];
+  readonly conflicts: readonly string[];
+  /** Steps that were written, as they went out. */
+  readonly written: readonly string[];
+}
+
+async function open(): Promise<Opened> {
+  const store = await openRecords({ url: server.url, token: "" });
+  stores.push(store);
+  const conflicts: string[] = [];
+  const written: string[] = [];
+  const bucket: Bucket = {
+    ...store.jobs,
+    write: (key, value, revision, signal) => {
+      written.push(`${key} ${jobRecord.decode(value).step}`);
+      return store.jobs.write(key, value, revision, signal);
+    },
+  };
+  const { records, found } = await Records.open({
+    bucket,
+    codec: jobRecord,
+    signal: stop.signal,
+    onConflict: (reason) => conflicts.push(reason),
+  });
+  return { records, found, conflicts, written };
+}
+
+function record(name: string, step = 0): JobRecord {
+  const data = {
+    ...{ classes: ["a", "b"], trainingCounts: [9, 9], validationCounts: [1, 1] },
+    ...{ medianWidth: 32, medianHeight: 32, digest: "ab" },
+  };
+  const plan = planJob({ name, model: "R50x1", data: "/data", steps: 100 }, data);
+  const job = { name, requestId: "r", order: 1, plan, indexDigest: "ab", createdMs: 5 };
+  return { ...queuedRecord(job), step };
+}
+
+test("what was stored is found again, whole, by the next coordinator", async () => {
+  const first = await open();
+  expect(first.found).toEqual([]);
+  await first.records.store(record("a", 3));
+  await first.records.store(record("b", 4));
+  await first.records.store(record("a", 5));
+  const next = await open();
+  expect(next.found.toSorted((x, y) => (x.name < y.name ? -1 : 1))).toEqual([
+    record("a", 5),
+    record("b", 4),
+  ]);
+  await next.records.store(record("a", 6));
+  expect((await open()).found).toContainEqual(record("a", 6));
+  expect([...first.conflicts, ...next.conflicts]).toEqual([]);
+});
+
+test("while NATS is away records wait, only the newest of each job is written, and nothing blocks", async () => {
+  const { records, written } = await open();
+  await records.store(record("a", 1));
+  await server.kill();
+  const begunMs = performance.now();
+  for (let step = 2; step <= 50; step++) {
+    records.put(record("a", step));
+    records.put(record("b", step));
+  }
+  expect(performance.now() - begunMs).toBeLessThan(1000);
+  const stored = records.store(record("a", 51));
+  expect(await Promise.race([stored.then(() => "stored"), sleep(500, "waiting")])).toBe("waiting");
+  await server.resume();
+  await stored;
+  await records.flush(5000);
+  // The write that was on its way, then the newest of each.
+  expect(written).toEqual(["a 1", "a 2", "b 50", "a 51"]);
+  expect((await open()).found.map(({ name, step }) => `${name} ${step}`).toSorted()).toEqual([
+    "a 51",
+    "b 50",
+  ]);
+});
+
+test("a record that another coordinator has written is never written over, and that is told once", async () => {
+  const former = await open();
+  await former.records.store(record("a", 1));
+  const next = await open();
+  await next.records.store(record("a", 9));
+  former.records.put(record("a", 2));
+  former.records.put(record("b", 2));
+  await sleep(500);
+  expect(former.conflicts).toEqual(["the record of job a was written by another coordinator"]);
+  expect((await open()).found).toEqual([record("a", 9)]);
+});
+
+test("a job that two coordinators create at once belongs to one of them", async () => {
+  const [one, two] = [await open(), await open()];
+  one.records.put(record("a", 1));
+  two.records.put(record("a", 2));
+  await sleep(500);
+  expect([...one.conflicts, ...two.conflicts]).toHaveLength(1);
+});
