@@ -53,6 +53,8 @@ export class JobChild {
   /** Updates applied, or about to be by calls already made. */
   #step = 0;
   #dealtAtMs = 0;
+  /** Steps whose exchange is open: the current one, and the one before until its sum is applied. */
+  readonly #begun = new Set<number>();
   #sum: { readonly step: number; readonly values: Float32Array } | undefined;
   #offered: number | undefined;
   #collecting: ((state: Float32Array) => void) | undefined;
@@ -146,7 +148,7 @@ export class JobChild {
   async #load({ step, source }: Command<"load">): Promise<void> {
     const { order, store, work, exchange, parameterCount } = this.#prepared();
     work.clear();
-    this.#endRound();
+    for (const begun of this.#begun) this.#endRound(begun);
     const attempt = (this.#attempt = order.attempt);
     this.#step = step;
     if (source.kind === "peer") {
@@ -193,8 +195,11 @@ export class JobChild {
 
   #deal({ attempt, generation, step, shardCount, members }: Command<"deal">): void {
     const { exchange, parameterCount } = this.#prepared();
-    this.#dealtAtMs = performance.now();
-    exchange.begin({ attempt, step, elements: parameterCount, shardCount });
+    if (!this.#begun.has(step)) {
+      this.#begun.add(step);
+      this.#dealtAtMs = performance.now();
+      exchange.begin({ attempt, step, elements: parameterCount, shardCount });
+    }
     // The exchange knows ranks by their address: it is unique for a worker's life.
     const ranks = members.map((member) => ({ ...member, workerId: member.address }));
     exchange.deal({ attempt, step }, generation, ranks);
@@ -255,11 +260,11 @@ export class JobChild {
     return snapshot;
   }
 
-  /** Gives back what the exchange keeps for the step whose sum was applied, or for any step. */
-  #endRound(step?: number): void {
-    const ended = step ?? this.#sum?.step;
-    if (ended !== undefined) this.#parts?.exchange.end({ attempt: this.#attempt, step: ended });
-    if (this.#sum?.step === ended) this.#sum = undefined;
+  /** Gives back what the exchange keeps for a step, its sum included. */
+  #endRound(step: number): void {
+    this.#prepared().exchange.end({ attempt: this.#attempt, step });
+    this.#begun.delete(step);
+    if (this.#sum?.step === step) this.#sum = undefined;
   }
 
   #tellExchanging(): void {
