@@ -1,0 +1,138 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { ConfigError, FailureError } from "../../src/job/problem.js";
+import {
+  isLoopback,
+  parseAddress,
+  reachableUrl,
+  readEnvironment,
+  readTokenFile,
+} from "../../src/process/environment.js";
+import { readToolchain } from "../../src/process/toolchain.js";
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "bitfleet-test-"));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("without any variable everything is on loopback and in the home folder", () => {
+  const environment = readEnvironment({ HOME: "/root", BITFLEET_PORT: "" });
+  expect(environment).toMatchObject({ host: "127.0.0.1", port: 7450, httpPort: 7451 });
+  expect(environment.home).toMatch(/\/\.bitfleet$/);
+  expect(environment.store).toBe(join(environment.home, "store"));
+  const { tokenFile, nats, join: joined, workerId, logLevel } = environment;
+  expect([tokenFile, nats, joined, workerId, logLevel]).toEqual([
+    ...[undefined, undefined, undefined, undefined],
+    "info",
+  ]);
+});
+
+test("every variable is read", () => {
+  expect(
+    readEnvironment({
+      BITFLEET_HOST: "0.0.0.0",
+      BITFLEET_PORT: "0",
+      BITFLEET_HTTP_PORT: "65535",
+      BITFLEET_HOME: "/var/fleet",
+      BITFLEET_STORE: "/mnt/store",
+      BITFLEET_TOKEN_FILE: "/run/token",
+      NATS_URL: "nats://s%40cret@nats:4333",
+      BITFLEET_JOIN: "[::1]:7450",
+      BITFLEET_WORKER_ID: "gpu-3",
+      LOG_LEVEL: "debug",
+    }),
+  ).toEqual({
+    host: "0.0.0.0",
+    port: 0,
+    httpPort: 65535,
+    home: "/var/fleet",
+    store: "/mnt/store",
+    tokenFile: "/run/token",
+    nats: { url: "nats://nats:4333", token: "s@cret" },
+    join: { host: "::1", port: 7450 },
+    workerId: "gpu-3",
+    logLevel: "debug",
+  });
+});
+
+test.each([
+  ["BITFLEET_PORT", "-1"],
+  ["BITFLEET_PORT", "65536"],
+  ["BITFLEET_HTTP_PORT", "7451.5"],
+  ["BITFLEET_HOST", "a b"],
+  ["BITFLEET_JOIN", "host"],
+  ["BITFLEET_JOIN", "host:0"],
+  ["BITFLEET_JOIN", "::1:7450"],
+  ["BITFLEET_WORKER_ID", "-a"],
+  ["BITFLEET_WORKER_ID", "A"],
+  ["BITFLEET_WORKER_ID", "a".repeat(64)],
+  ["LOG_LEVEL", "verbose"],
+])("%s = %s is refused in a sentence with both in it", (name, value) => {
+  const read = (): unknown => readEnvironment({ [name]: value });
+  expect(read).toThrow(ConfigError);
+  expect(read).toThrow(`${name} is "${value}"`);
+});
+
+test("a NATS URL that is none is refused without a word of the token in it", () => {
+  for (const url of ["nats://user:hunter2@h:1", "https://hunter2@h", "nats://"]) {
+    expect(() => readEnvironment({ NATS_URL: url })).toThrow(/^NATS_URL must be (?!.*hunter2)/);
+  }
+  expect(readEnvironment({ NATS_URL: "nats" }).nats).toEqual({
+    url: "nats://nats:4222",
+    token: "",
+  });
+});
+
+test("an address is read with names, IPv4 and bracketed IPv6", () => {
+  expect(parseAddress("coordinator.fleet:1", "--join")).toEqual({
+    host: "coordinator.fleet",
+    port: 1,
+  });
+  expect(parseAddress("[fe80::1]:65535", "--join")).toEqual({ host: "fe80::1", port: 65535 });
+  expect(() => parseAddress("a:65536", "--join")).toThrow('--join is "a:65536"');
+});
+
+test("loopback is what only this machine reaches", () => {
+  expect(["localhost", "127.0.0.1", "127.9.9.9", "::1"].every(isLoopback)).toBe(true);
+  expect(["0.0.0.0", "::", "10.0.0.1", "127.0.0.1.example", "host"].some(isLoopback)).toBe(false);
+});
+
+test("only a wildcard host is replaced by the one the worker knows", () => {
+  expect(reachableUrl("nats://0.0.0.0:4222", "10.1.2.3")).toBe("nats://10.1.2.3:4222");
+  expect(reachableUrl("nats://[::]:4222", "fe80::1")).toBe("nats://[fe80::1]:4222");
+  expect(reachableUrl("nats://10.0.0.0:4222", "10.1.2.3")).toBe("nats://10.0.0.0:4222");
+});
+
+test("a token is one line of at least 8 visible characters, and a file open to others is warned of", () => {
+  const file = join(folder, "token");
+  writeFileSync(file, "  12345678\n", { mode: 0o600 });
+  expect(readTokenFile(file)).toEqual({ token: "12345678", warning: undefined });
+  chmodSync(file, 0o640);
+  expect(readTokenFile(file).warning).toContain("chmod 600");
+  for (const content of [
+    "1234567",
+    "",
+    "12345678\n12345678",
+    "1234 5678",
+    "pässwörter",
+    "x".repeat(5000),
+  ]) {
+    writeFileSync(file, content);
+    expect(() => readTokenFile(file, "--token-file")).toThrow(/^--token-file: .*token/);
+  }
+  expect(() => readTokenFile(join(folder, "none"))).toThrow(ConfigError);
+  expect(() => readTokenFile(folder)).toThrow(ConfigError);
+});
+
+test("a toolchain that is not there, or is not whole, names the commands that make it", () => {
+  expect(() => readToolchain(folder)).toThrow(FailureError);
+  expect(() => readToolchain(folder)).toThrow("npm run demo");
+});
