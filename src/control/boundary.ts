@@ -1,6 +1,7 @@
 import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
+import { lose } from "./members.js";
 import { memberIds, participantsIn, setAside } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
@@ -61,6 +62,10 @@ export function decideJoining(
   t: Transition,
   phase: Extract<Phase, { readonly kind: "joining" }>,
 ): Transition {
+  if (isDonorToBlame(t, phase)) {
+    const reason = "nobody could take its state, and too few hold it to go on without";
+    return lose(t, phase.donor, reason, false);
+  }
   const admitted = admit(releaseLate(t, "loading"), phase);
   const run = runOf(admitted);
   const waiting = [...run.participants.values()].filter(
@@ -77,6 +82,24 @@ export function decideJoining(
   return waiting.length > 0
     ? describe(admitted, "training", `${waiting.length} workers join`)
     : leave(admitted);
+}
+
+/** Where the job cannot go on without joiners, and none gets the state, it is given up with its donor. */
+function isDonorToBlame(
+  t: Transition,
+  { donor, joined }: Extract<Phase, { readonly kind: "joining" }>,
+): boolean {
+  const { participants } = runOf(t);
+  const isLate = [...participants.values()].some(
+    ({ stage }) => stage.kind === "loading" && t.fleet.clock.awakeMs >= stage.deadlineMs,
+  );
+  const members = memberIds(runOf(t));
+  return (
+    isLate &&
+    joined.length === 0 &&
+    members.length < workersMin(recordOf(t)) &&
+    members.includes(donor)
+  );
 }
 
 /** Sends (or repeats) to the donor that it is to serve the present state. */

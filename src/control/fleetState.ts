@@ -61,10 +61,10 @@ export interface Run {
   readonly cancelled: boolean;
   /** Workers with a child for this attempt. */
   readonly participants: ReadonlyMap<string, Participant>;
-  /** By incarnation: why it may not take part in this run. */
+  /** By incarnation: why it may not take part in this attempt. */
   readonly setAside: ReadonlyMap<string, string>;
-  /** By incarnation: how often its child failed. */
-  readonly strikes: ReadonlyMap<string, number>;
+  /** By incarnation: how often its child failed in this run, and how last. */
+  readonly strikes: ReadonlyMap<string, { readonly count: number; readonly message: string }>;
   /** Worker ids lost since the last commit that may still hold the state. */
   readonly absent: ReadonlySet<string>;
   /** Checksum of the parameters of state `record.step` by arithmetic; see checksum.ts. */

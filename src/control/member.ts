@@ -14,7 +14,7 @@ export type { Member } from "./memberState.js";
  * the next hello says what it holds.
  */
 
-const memberTimes: MemberTimes = { closeMs: 5_000, orphanMs: 60_000 };
+const memberTimes: MemberTimes = { closeMs: 5_000, orphanMs: 60_000, welcomeMs: 10_000 };
 
 /** Ends of tasks that are kept, to be said again after a cut. */
 const tasksKept = 16;
@@ -54,14 +54,15 @@ function take(t: MemberTransition, event: MemberEvent): MemberTransition {
     case "leave":
       return leave(t, event.reason);
     case "tick":
-      return beat(killStuck(endOrphan(t)));
+      return beat(greetAgain(killStuck(endOrphan(t))));
   }
 }
 
 function greet(t: MemberTransition): MemberTransition {
   const { identity, term, child, leaving } = t.member;
   if (leaving !== undefined) return t;
-  const link = { kind: "greeting", sinceMs: lonelySince(t.member) ?? t.nowMs } as const;
+  const sinceMs = lonelySince(t.member) ?? t.nowMs;
+  const link = { kind: "greeting", sinceMs, helloMs: t.nowMs } as const;
   return act(set(t, { link }), {
     kind: "to-coordinator",
     event: { kind: "hello", ...identity, term, held: heldState(child, identity.incarnation) },
@@ -146,6 +147,16 @@ function endOrphan(t: MemberTransition): MemberTransition {
   if (link.kind === "up") return t;
   if (link.sinceMs === undefined) return set(t, { link: { ...link, sinceMs: t.nowMs } });
   return t.nowMs - link.sinceMs >= times.orphanMs ? endChild(t) : t;
+}
+
+/** A coordinator may accept a stream and stand still, or be gone without a word. */
+function greetAgain(t: MemberTransition): MemberTransition {
+  const { link, times } = t.member;
+  if (link.kind !== "greeting" || t.nowMs - link.helloMs < times.welcomeMs) return t;
+  return act(set(t, { link: { ...link, helloMs: t.nowMs } }), {
+    kind: "reconnect",
+    reason: `no answer to the hello in ${times.welcomeMs} ms`,
+  });
 }
 
 function killStuck(t: MemberTransition): MemberTransition {

@@ -35,13 +35,19 @@ export interface MemberTimes {
   readonly closeMs: number;
   /** After this long without a coordinator the child is ended. */
   readonly orphanMs: number;
+  /** A coordinator that has not answered the hello by then is tried again. */
+  readonly welcomeMs: number;
 }
 
 export type Link =
   /** Since the first tick after the stream ended. */
   | { readonly kind: "down"; readonly sinceMs: number | undefined }
   /** Said hello; not welcomed yet. */
-  | { readonly kind: "greeting"; readonly sinceMs: number | undefined }
+  | {
+      readonly kind: "greeting";
+      readonly sinceMs: number | undefined;
+      readonly helloMs: number;
+    }
   | { readonly kind: "up"; readonly beatMs: number; readonly beatenMs: number };
 
 export type Child =

@@ -45,18 +45,29 @@ export function isIdle(fleet: Fleet, { workerId, link, closing }: Member): boole
 export function unfit(fleet: Fleet, member: Member): string | undefined {
   const { run } = fleet;
   if (run === undefined) return undefined;
-  const aside = run.setAside.get(member.incarnation);
-  if (aside !== undefined) return aside;
   const record = recordNamed(fleet, run.job);
-  const { pin } = record;
-  const { numerics } = member.hello;
-  if (pin !== undefined && pin.numerics !== numerics && !record.plan.settings.mixedDevices) {
-    return `${run.job} goes on with the arithmetic of "${pin.numerics}", and this worker's is "${numerics}"`;
-  }
+  const reason =
+    hasStruckOut(run, member) ?? run.setAside.get(member.incarnation) ?? foreign(record, member);
+  if (reason !== undefined) return reason;
   const most = workersMax(record);
   return run.participants.size >= most
     ? `${run.job} has ${most} shards, one for each of as many workers`
     : undefined;
+}
+
+/** Why it will not be asked again; undefined if it may be. */
+export function hasStruckOut(run: Run, { incarnation }: Member): string | undefined {
+  const { count, message } = run.strikes.get(incarnation) ?? { count: 0, message: "" };
+  return count > strikesMax ? `it failed ${count} times: ${message}` : undefined;
+}
+
+/** Why the worker's arithmetic keeps it out; undefined if it does not. */
+export function foreign(record: JobRecord, { hello }: Member): string | undefined {
+  const { pin, name, plan } = record;
+  if (pin === undefined || pin.numerics === hello.numerics || plan.settings.mixedDevices) {
+    return undefined;
+  }
+  return `${name} goes on with the arithmetic of "${pin.numerics}", and this worker's is "${hello.numerics}"`;
 }
 
 /** Why the probe keeps a worker out; undefined if it does not. */
@@ -96,7 +107,7 @@ export function close(t: Transition, workerId: string, job: string, reason: stri
   });
 }
 
-/** Releases a worker that may not take part in this run again. */
+/** Releases a worker that may not take part in this attempt again. */
 export function setAside(t: Transition, workerId: string, reason: string): Transition {
   const { setAside: before } = runOf(t);
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
@@ -132,14 +143,10 @@ export function drop(
 
 /** A child failed for a reason of its worker's own: asked again a few times, then set aside. */
 export function strike(t: Transition, member: Member, message: string): Transition {
-  const run = runOf(t);
-  const count = (run.strikes.get(member.incarnation) ?? 0) + 1;
+  const { strikes } = runOf(t);
+  const count = (strikes.get(member.incarnation)?.count ?? 0) + 1;
   const struck = changeRun(t, {
-    strikes: withEntry(run.strikes, member.incarnation, count),
-    setAside:
-      count > strikesMax
-        ? withEntry(run.setAside, member.incarnation, `it failed ${count} times: ${message}`)
-        : run.setAside,
+    strikes: withEntry(strikes, member.incarnation, { count, message }),
   });
   return drop(struck, member.workerId, message, false);
 }

@@ -1,17 +1,20 @@
 import type { Member, RoundPhase, Transition } from "./fleetState.js";
 import { countOf, shardsOf } from "./dealing.js";
 import { lose } from "./members.js";
-import { memberIds } from "./participation.js";
-import { enter, runOf } from "./transition.js";
+import { foreign, hasStruckOut, memberIds } from "./participation.js";
+import { enter, recordOf, runOf } from "./transition.js";
 
 /**
  * A worker that beats and gets nowhere. Each unit of a round (a shard, the exchange) has a
  * deadline from what such units took before; past it, the worker that holds the others up is lost.
- * Never the last one: with nobody to take over, waiting costs nothing and losing it costs the state.
+ * The last one that holds the state has more time, and for ever where nobody could take over.
  */
 
 /** A unit may take this many times what it usually takes, and `unitFloorMs` more. */
 const patience = 10;
+
+/** The last holder of the state may take this many times as long. */
+const lastPatience = 3;
 
 /** Starts the deadlines of all members, as after every deal. */
 export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
@@ -39,16 +42,16 @@ export function beaten(t: Transition, workerId: string, done: number): Transitio
 /** Loses the worker that holds up the round past its deadline, if there is one. */
 export function loseStuck(t: Transition, phase: RoundPhase): Transition {
   const members = memberIds(runOf(t));
-  if (members.length < 2) return t;
+  if (members.length < 2 && !hasSuccessor(t)) return t;
   const owing = members.filter((id) => owes(phase, id));
   const late = owing.filter((id) => isLate(t, phase, id));
   const computing = late.find((id) => isComputing(phase, id));
   if (computing !== undefined) {
-    return lose(t, computing, `${sinceText(t, phase, computing)} it finished no shard`, true);
+    return lose(t, computing, `${sinceText(t, phase, computing)} it finished no shard`, false);
   }
   if (late.length === 0 || late.length < owing.length) return t;
   const blamed = mostWaitedFor(t, owing);
-  return lose(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`, true);
+  return lose(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`, false);
 }
 
 function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {
@@ -57,7 +60,21 @@ function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boo
   const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
   const usualMs = isComputing(phase, workerId) ? pace?.shardMs : pace?.exchangeMs;
   const limitMs = usualMs === undefined ? firstUnitMs : unitFloorMs + patience * usualMs;
-  return fleet.clock.awakeMs - since >= limitMs;
+  const times = phase.dealt.size === 1 ? lastPatience : 1;
+  return fleet.clock.awakeMs - since >= times * limitMs;
+}
+
+/** Whether another worker could go on with the job, from its checkpoint. */
+function hasSuccessor(t: Transition): boolean {
+  const run = runOf(t);
+  const record = recordOf(t);
+  return [...t.fleet.members.values()].some(
+    (member) =>
+      member.link.kind === "connected" &&
+      run.participants.get(member.workerId)?.stage.kind !== "member" &&
+      hasStruckOut(run, member) === undefined &&
+      foreign(record, member) === undefined,
+  );
 }
 
 function isComputing(phase: RoundPhase, workerId: string): boolean {

@@ -1,4 +1,5 @@
 import { checkState, noChecksums } from "./checksum.js";
+import { shardsOf } from "./dealing.js";
 import { end, fail } from "./ending.js";
 import type { Member, RecoveringPhase, Run, Transition } from "./fleetState.js";
 import type { HeldState } from "./message.js";
@@ -93,9 +94,27 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
   const highest = Math.max(...holders.map(([, held]) => held.step));
   // Who holds the step before the last commit has its sum: only the word to apply it was lost.
   if (holders.length === 0 || highest < record.step - 1) return rewind(t);
-  const best = holders.filter(([, held]) => held.step === highest);
+  const best = withoutOverlaps(holders.filter(([, held]) => held.step === highest));
   const stepped = note(t, { step: Math.max(highest, record.step) });
   return resume(stepped, best, highest);
+}
+
+/**
+ * Holders whose ranges of the round under way do not overlap. One that was lost may come back with
+ * ranges that others have taken over since; it starts over with a copy of their state.
+ */
+function withoutOverlaps(
+  holders: readonly (readonly [string, HeldState])[],
+): readonly (readonly [string, HeldState])[] {
+  const taken = new Set<number>();
+  return holders
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .filter(([, { ranges }]) => {
+      const shards = ranges.flatMap(shardsOf);
+      if (shards.some((shard) => taken.has(shard))) return false;
+      for (const shard of shards) taken.add(shard);
+      return true;
+    });
 }
 
 function resume(

@@ -1,7 +1,14 @@
 import { fail } from "./ending.js";
 import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
-import { isIdle, memberIds, participantsIn, setAside, unfit } from "./participation.js";
+import {
+  hasStruckOut,
+  isIdle,
+  memberIds,
+  participantsIn,
+  setAside,
+  unfit,
+} from "./participation.js";
 import type { JobRecord, Pin } from "./record.js";
 import {
   changeParticipant,
@@ -33,7 +40,12 @@ export function beginAttempt(t: Transition): Transition {
     startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
   });
   return enter(
-    changeRun(begun, { absent: new Set(), checksums: noChecksums, inherited: new Map() }),
+    changeRun(begun, {
+      absent: new Set(),
+      checksums: noChecksums,
+      inherited: new Map(),
+      setAside: new Map(),
+    }),
     {
       kind: "gathering",
       enoughSinceMs: undefined,
@@ -194,8 +206,7 @@ function describeShortage(t: Transition, have: number): Transition {
     isIdle(t.fleet, member) ? (unfit(t.fleet, member) ?? []) : [],
   );
   const allFailed =
-    connected.length > 0 &&
-    connected.every(({ incarnation }) => run.setAside.get(incarnation)?.includes(" times: "));
+    connected.length > 0 && connected.every((member) => hasStruckOut(run, member) !== undefined);
   if (allFailed) return fail(t, `no worker is left; ${reasons[0] ?? ""}`);
   const needed = workersMin(record);
   const why = connected.length === 0 ? "; no worker is connected" : reasonSuffix(reasons);
