@@ -44,6 +44,7 @@ class NatsFrameLink implements FrameLink {
   readonly #connection: NatsConnection;
   readonly #handlers: LinkHandlers;
   readonly #probe: NodeJS.Timeout;
+  #frameBytesMax: number;
   #isConnected = true;
   #isClosing = false;
   #answeredAtMs = performance.now();
@@ -54,6 +55,7 @@ class NatsFrameLink implements FrameLink {
   constructor(connection: NatsConnection, { address, ...handlers }: NatsFramesOptions) {
     this.#connection = connection;
     this.#handlers = handlers;
+    this.#frameBytesMax = connection.info?.max_payload ?? 0;
     connection.subscribe(subjectOf(address), {
       callback: (error, message) => {
         if (error === null) handlers.onFrame(message.data);
@@ -74,7 +76,9 @@ class NatsFrameLink implements FrameLink {
   }
 
   get frameBytesMax(): number {
-    return this.#connection.info?.max_payload ?? 0;
+    // While it reconnects, nats.js does not know.
+    this.#frameBytesMax = this.#connection.info?.max_payload ?? this.#frameBytesMax;
+    return this.#frameBytesMax;
   }
 
   get isConnected(): boolean {
