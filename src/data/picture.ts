@@ -31,7 +31,7 @@ export function decoderVersion(): string {
 
 /**
  * Decodes the bytes of one JPEG, PNG, WebP or GIF: upright by its EXIF orientation, first frame, in
- * sRGB (embedded profiles and four-ink JPEGs are converted), 16-bit samples scaled to 8, gray as
+ * sRGB (sharp's default; embedded profiles and four-ink JPEGs are converted), 16-bit samples scaled to 8, gray as
  * three equal channels. Transparent pixels are laid on black, so that the colours hidden under them,
  * which differ by the program that wrote the file, never reach the model.
  *
@@ -46,7 +46,6 @@ export async function decodePicture(bytes: Uint8Array, name: string): Promise<Pi
     const { data, info } = await sharp(bytes, { failOn: "error", limitInputPixels, pages: 1 })
       .autoOrient()
       .flatten({ background: "#000000" })
-      .toColourspace("srgb")
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw unreadable(name, `it has ${info.channels} channels`);

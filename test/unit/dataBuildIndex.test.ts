@@ -96,13 +96,33 @@ test("more few-shot examples than a class has are refused with the class's name"
 
 test("a validation folder is used whole, with the labels of training", async () => {
   const [training, validation] = [await pictures({ a: 2, b: 2 }), await pictures({ b: 3 })];
+  await writeFiles(training, { "a/x.txt": "" });
+  await writeFiles(validation, { "b/x.txt": "", "b/y.txt": "" });
   const index = await build({ ...request, data: training, validation });
+  expect(index.ignoredFiles).toBe(3);
   const { trainingCounts, validationCounts } = summarize(index);
   expect([trainingCounts, validationCounts]).toEqual([
     [2, 2],
     [0, 3],
   ]);
   expect(index.validationRoot).toBe(validation);
+  const few = await build({ ...request, data: training, validation, examplesPerClass: 1 });
+  expect(summarize(few).trainingCounts).toEqual([1, 1]);
+  expect(few.validation).toEqual(index.validation);
+});
+
+test("the medians are the lower ones, over the training pictures alone", async () => {
+  const root = await temporaryFolder();
+  await writeFiles(root, {
+    "a/1.png": png(10, 40, () => [0, 0, 0]),
+    "a/2.png": png(20, 30, () => [0, 0, 0]),
+    "b/1.png": png(30, 20, () => [0, 0, 0]),
+    "b/2.png": png(100, 10, () => [0, 0, 0]),
+  });
+  const validation = await temporaryFolder();
+  await writeFiles(validation, { "a/1.png": png(1, 1, () => [0, 0, 0]) });
+  const { medianWidth, medianHeight } = await build({ ...request, data: root, validation });
+  expect([medianWidth, medianHeight]).toEqual([20, 20]);
 });
 
 test("every unreadable picture is counted and the first few are named", async () => {

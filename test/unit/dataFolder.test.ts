@@ -58,6 +58,13 @@ test("dot-files and dot-folders are skipped, other files are counted and left ou
   expect(ignoredFiles).toBe(3);
 });
 
+test("classes whose names begin alike keep their pictures apart", async () => {
+  const root = await folderOf("a/1.png", "a-b/1.png", "a/2.png"); // "-" sorts before "/".
+  const { classes, files } = await scanFolder(root);
+  expect(classes).toEqual(["a", "a-b"]);
+  expect(files.map(({ label }) => label)).toEqual([0, 0, 1]);
+});
+
 test("pictures in folders below a class's folder belong to the class", async () => {
   const root = await folderOf("a/2020/may/1.png", "a/1.png", "b/1.png");
   const { files } = await scanFolder(root);

@@ -38,6 +38,20 @@ export function storeContract(kind: string, make: () => Promise<Store>): void {
       expect((await read(store, "a")).toString()).toBe("short");
     });
 
+    test("has the old file or the new one at every moment of a replacement", async () => {
+      const store = await make();
+      await store.put("a", [Buffer.from("start")]);
+      const looking = new AbortController();
+      const missed = (async () => {
+        let times = 0;
+        while (!looking.signal.aborted) if ((await store.stat("a")) === undefined) times += 1;
+        return times;
+      })();
+      for (let i = 0; i < 100; i++) await store.put("a", [Buffer.from(`version ${i}`)]);
+      looking.abort();
+      expect(await missed).toBe(0);
+    });
+
     test("keeps the old file when a new one fails half way, and throws the source's own error", async () => {
       const store = await make();
       await store.put("jobs/a", [Buffer.from("old")]);

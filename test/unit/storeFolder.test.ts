@@ -52,6 +52,25 @@ test("a full disk is a failure with the file's name, and leaves nothing behind",
   expect((await read(store, "jobs/a/file")).toString()).toBe("old");
 });
 
+test("a put is on the disk before it has its name, and the folder afterwards", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root);
+  await store.put("a/b", [Buffer.from("x")]);
+  const handle = await open(store.path("a/b"));
+  const prototype: unknown = Object.getPrototypeOf(handle);
+  await handle.close();
+  // A cast: the class of file handles is not exported. Only `sync` is used of it.
+  const target = prototype as { sync: () => Promise<void> };
+  const names: (readonly string[])[] = [];
+  const sync = vi.spyOn(target, "sync");
+  onTestFinished(() => sync.mockRestore());
+  sync.mockImplementation(async () => {
+    names.push((await readdir(join(root, "a"))).filter((name) => !name.startsWith(".")));
+  });
+  await store.put("a/c", [Buffer.from("y")]);
+  expect(names).toEqual([["b"], ["b", "c"]]);
+});
+
 test("a write that takes only part of a chunk is gone on with", async () => {
   const store = await FolderStore.open(await temporaryFolder());
   await store.put("a", [Buffer.from("x")]);
@@ -99,7 +118,8 @@ test("a killed process leaves the old file, and the next store clears its remain
 
 test("another machine's unfinished file is cleared only when it has been silent for an hour", async () => {
   const folder = await temporaryFolder();
-  const path = join(folder, `.put-0othermachine0-${process.pid}-1234`);
+  const nobody = 2 ** 30; // No process here has this id, which says nothing about other machines.
+  const path = join(folder, `.put-0othermachine0-${nobody}-1234`);
   await writeFile(path, "half");
   expect(await isDeadPut(path)).toBe(false);
   const minutesAgo = (minutes: number): number => Date.now() / 1000 - minutes * 60;

@@ -138,8 +138,24 @@ test.each([0, 60, 200, 500])(
     expect((await readNpz(path, specs, exact)).parameters).toEqual(parameters);
     const script = "import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).testzip())";
     expect(python(script, path)).toBe("None");
+    // What reaches the limit has no place in the old fields: there it would be cut to 32 bits.
+    const old = oldFields(await readFile(path));
+    expect(old).toHaveLength(specs.length * 3 + 2);
+    expect(old.every((value) => value < limit || value === 0xffffffff)).toBe(true);
+    expect(old.includes(0xffffffff)).toBe(true);
   },
 );
+
+/** Sizes and offsets that the directory and its end hold in 32 bits. */
+function oldFields(bytes: Buffer): readonly number[] {
+  const fields: number[] = [];
+  const record = Buffer.from([0x50, 0x4b, 1, 2]);
+  for (let at = bytes.indexOf(record); at >= 0; at = bytes.indexOf(record, at + 1)) {
+    fields.push(...[20, 24, 42].map((field) => bytes.readUInt32LE(at + field)));
+  }
+  const end = bytes.length - 22;
+  return [...fields, bytes.readUInt32LE(end + 12), bytes.readUInt32LE(end + 16)];
+}
 
 test("compressed files, as others publish them, are read", async () => {
   const { parameters: read } = await readNpz(await zipped({}, true), specs, exact);
