@@ -1,4 +1,4 @@
-import { fail } from "./ending.js";
+import { end, fail } from "./ending.js";
 import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
 import {
@@ -58,6 +58,7 @@ export function decideGathering(
   t: Transition,
   phase: Extract<Phase, { readonly kind: "gathering" }>,
 ): Transition {
+  if (runOf(t).cancelled) return end(t, { state: "cancelled", reason: "" });
   const late = releaseLate(t, "preparing");
   const preparing = participantsIn(runOf(late), "preparing").length;
   const record = recordOf(late);
@@ -84,6 +85,8 @@ export function decideGathering(
 
 /** Waits until all who load hold the state, and checks that it is one and the same. */
 export function decideLoading(t: Transition): Transition {
+  // What is being loaded is kept already.
+  if (runOf(t).cancelled) return end(t, { state: "cancelled", reason: "" });
   const late = releaseLate(t, "loading");
   const run = runOf(late);
   if (participantsIn(run, "loading").length > 0) return describe(late, "starting", "loading");
