@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { connect } from "../../src/client/client.js";
+import { openSession } from "../../src/link/grpcClient.js";
+import type { SessionClient } from "../../src/link/service.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { NatsProcess } from "../contract/natsProcess.js";
 import { freePort, RunningProcess, until } from "../support/fleetProcesses.js";
@@ -213,6 +215,33 @@ test("its own NATS server is started again when it dies, and a job goes on", asy
   for await (const { sequence } of client.logs("steady")) numbers.push(sequence);
   expect(numbers).toEqual(numbers.map((_, i) => i + 1));
   expect(numbers.length).toBeGreaterThan(40);
+});
+
+test("a worker that has obeyed a higher term makes the coordinator begin anew above it", async () => {
+  const { process, port } = await coordinator();
+  await serves(process);
+  const terms: number[] = [];
+  const ends: string[] = [];
+  const join = (): SessionClient => {
+    const session = openSession({
+      address: `127.0.0.1:${port}`,
+      token: "",
+      onCommand: (term) => terms.push(term),
+      onClosed: (reason) => ends.push(reason),
+    });
+    session.send({
+      ...{ kind: "hello", workerId: "w", incarnation: "i", host: "h", pid: 1, device: "d" },
+      ...{ gpu: false, numerics: "n", term: 7, held: undefined },
+    });
+    cleanups.push(() => session.close());
+    return session;
+  };
+  join();
+  await until("it is sent away", () => ends.length === 1);
+  expect(ends[0]).toContain("begins term 8");
+  join();
+  await until("it is welcome", () => terms.length > 0);
+  expect(terms[0]).toBe(8);
 });
 
 test("told to stop, it ends within seconds with 0, takes its NATS server along, and the next one serves at once", async () => {
