@@ -6,10 +6,12 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { isDeadPut, putName } from "../../src/store/unfinishedPut.js";
+import { MemoryStore } from "./memoryStore.js";
 import { read, storeContract } from "./storeContract.js";
 import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
 storeContract("a folder", async () => FolderStore.open(await temporaryFolder()));
+storeContract("memory", async () => new MemoryStore());
 
 test("a store makes its folder, and the name of a file there is known", async () => {
   const root = join(await temporaryFolder(), "deep/store");

@@ -250,12 +250,15 @@ test.each([
     "has NaN at 1",
   ],
 ])("a tensor with %s is refused by its name", async (_, bytes, reason) => {
-  for (const compress of [false, true]) {
-    const path = await zipped({ [`${first}.npy`]: bytes }, compress);
-    const message = await refusal(path);
-    expect(message).toContain(`the weights ${path} cannot be used: the tensor ${first} `);
-    expect(message).toContain(reason);
-  }
+  const path = await zipped({ [`${first}.npy`]: bytes });
+  const message = await refusal(path);
+  expect(message).toContain(`the weights ${path} cannot be used: the tensor ${first} `);
+  expect(message).toContain(reason);
+});
+
+test("Python objects are refused in a compressed file as well", async () => {
+  const path = await zipped({ [`${first}.npy`]: npy(described("'|O'"), six) }, true);
+  expect(await refusal(path)).toContain(`${first} holds Python objects (dtype |O)`);
 });
 
 test("a member that inflates to a thousand times its size is refused without memory", async () => {
