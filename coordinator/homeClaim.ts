@@ -1,10 +1,13 @@
 import { createHash } from "node:crypto";
 import { connect, createServer, type Server } from "node:net";
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { FailureError } from "../src/job/problem.js";
+
+/** Systems differ; 103 is the least of Linux and macOS. */
+const pathBytesMax = 103;
 
 /**
  * Holds a state folder for this process: two nats-servers on one folder would ruin each other's files. The claim is a socket
@@ -12,7 +15,8 @@ import { FailureError } from "../src/job/problem.js";
  * FailureError: another coordinator runs on the folder.
  */
 export async function claimHome(home: string): Promise<{ release(): Promise<void> }> {
-  const path = join(tmpdir(), `bitfleet-${userId()}-${digest(home)}.sock`);
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const path = socketPath(home);
   if (await answers(path))
     throw new FailureError(
       `another coordinator runs on ${home}; stop it, or choose another BITFLEET_HOME`,
@@ -26,13 +30,12 @@ export async function claimHome(home: string): Promise<{ release(): Promise<void
   };
 }
 
-function userId(): number {
-  return process.getuid?.() ?? 0;
-}
-
-/** A path of a socket has to be short, and the home need not be. */
-function digest(home: string): string {
-  return createHash("sha256").update(home).digest("hex").slice(0, 16);
+/** In the home itself where that is short enough for the path of a socket. */
+function socketPath(home: string): string {
+  const path = join(home, "coordinator.sock");
+  if (Buffer.byteLength(path) <= pathBytesMax) return path;
+  const digest = createHash("sha256").update(home).digest("hex").slice(0, 16);
+  return join(tmpdir(), `bitfleet-${process.getuid?.() ?? 0}-${digest}.sock`);
 }
 
 function answers(path: string): Promise<boolean> {
