@@ -28,6 +28,7 @@ run(
       incarnation,
       host: hostname(),
       coordinator: `${join.host.includes(":") ? `[${join.host}]` : join.host}:${join.port}`,
+      joinHost: join.host,
       token: token?.token ?? "",
       store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,
       numerics: numerics(process.env, {

@@ -1,8 +1,8 @@
-import { architecture, tensors } from "../src/bit/architecture.js";
+import { architecture, isHead, tensors } from "../src/bit/architecture.js";
 import { initialParameters } from "../src/bit/initial.js";
 import type { JobOrder, StateSource } from "../src/control/message.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
-import { loadCheckpoint, newestCheckpoint } from "../src/store/checkpoint.js";
+import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
 import type { FolderStore } from "../src/store/folderStore.js";
 import { readNpz } from "../src/store/readNpz.js";
 import { weightsName } from "./saving.js";
@@ -31,14 +31,7 @@ export async function stateFrom(
 /** The coordinator names the step: an older state would undo what was committed and reported. */
 async function checkpointOf(step: number, order: JobOrder, store: FolderStore): Promise<State> {
   const { settings, classes, job } = order;
-  const { manifest, skipped } = await newestCheckpoint(store, job);
-  if (manifest?.step !== step) {
-    const why = skipped.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
-    const newest = manifest === undefined ? "none" : `step ${manifest.step}`;
-    throw new FailureError(
-      `the checkpoint of step ${step} cannot be used, the newest good one is ${newest} (${why})`,
-    );
-  }
+  const manifest = await readManifest(store, job, step);
   return loadCheckpoint(store, manifest, tensors(architecture(settings.model), classes));
 }
 
@@ -53,7 +46,10 @@ export function weightsPath(weights: string, store: FolderStore): string {
   return job === undefined ? weights : store.path(weightsName(job));
 }
 
-/** Trained weights; a head of other classes begins at zero, unless the job only evaluates. */
+/**
+ * Trained weights. A transfer begins with a head of zeros, as BiT's does, also where the classes
+ * happen to be as many; a job that only evaluates needs the head, and pretraining goes on with it.
+ */
 async function trained(path: string, order: JobOrder): Promise<Float32Array> {
   const { settings, classes } = order;
   const specs = tensors(architecture(settings.model), classes);
@@ -65,6 +61,11 @@ async function trained(path: string, order: JobOrder): Promise<Float32Array> {
     throw new ConfigError(
       `the weights ${path} tell ${headClasses} classes apart, the data ${classes}`,
     );
+  }
+  if (!evaluates && settings.recipe === "hyperrule") {
+    for (const { name, offset, size } of specs) {
+      if (isHead(name)) parameters.fill(0, offset, offset + size);
+    }
   }
   if (!parameters.every(Number.isFinite)) {
     throw new FailureError(`the weights ${path} hold numbers that are not finite`);

@@ -8,6 +8,7 @@ import type {
 import type { JobOrder, NatsAccess } from "../src/control/message.js";
 import { openSession } from "../src/link/grpcClient.js";
 import type { SessionClient } from "../src/link/service.js";
+import { reachableUrl } from "../src/process/environment.js";
 import type { Logger } from "../src/process/logger.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
@@ -18,8 +19,9 @@ export interface SupervisorOptions {
   readonly workerId: string;
   readonly incarnation: string;
   readonly host: string;
-  /** HOST:PORT of the coordinator. */
+  /** HOST:PORT of the coordinator, and its host alone. */
   readonly coordinator: string;
+  readonly joinHost: string;
   /** Empty: none. */
   readonly token: string;
   /** The store as this machine sees it; the coordinator's word where undefined. */
@@ -122,7 +124,7 @@ export class Supervisor {
   }
 
   #connect(): void {
-    const { coordinator, token, logger } = this.#options;
+    const { coordinator, joinHost, token, logger } = this.#options;
     const session = openSession({
       address: coordinator,
       token,
@@ -130,7 +132,8 @@ export class Supervisor {
         if (command.kind === "welcome") {
           this.#failedConnections = 0;
           this.#store = this.#options.store ?? command.store;
-          this.#nats = command.nats;
+          const { url, token: natsToken } = command.nats;
+          this.#nats = { url: reachableUrl(url, joinHost), token: natsToken };
           this.#term = term;
           logger.info({ coordinator, term }, "joined the fleet");
         }

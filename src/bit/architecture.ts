@@ -95,6 +95,11 @@ export function parameterCount(model: Architecture, classes: number): number {
   return last === undefined ? 0 : last.offset + last.size;
 }
 
+/** Whether the tensor belongs to the head, whose size depends on the number of classes. */
+export function isHead(name: string): boolean {
+  return name.startsWith("resnet/head/");
+}
+
 /** A bottleneck unit: 1x1, 3x3, 1x1. Only a block's first unit changes shape, so only it projects. */
 function unitShapes(
   prefix: string,

@@ -1,5 +1,5 @@
 import type { Entry, ZipFile } from "yauzl";
-import type { TensorSpec } from "../bit/architecture.js";
+import { isHead, type TensorSpec } from "../bit/architecture.js";
 import { ConfigError } from "../job/problem.js";
 import { ByteReader } from "./byteReader.js";
 import { firstNonFinite } from "./finite.js";
@@ -16,7 +16,6 @@ export interface Weights {
 }
 
 const headKernel = "resnet/head/conv2d/kernel";
-const headBias = "resnet/head/conv2d/bias";
 
 /**
  * Reads an npz file of BiT weights, published ones (compressed or not) or our own, as data: no object
@@ -127,10 +126,6 @@ async function readShape(reader: ByteReader, name: string): Promise<readonly num
   if (text === undefined) return refuse("ends inside its header");
   const shape = npyShape(new TextDecoder("latin1").decode(text));
   return typeof shape === "string" ? refuse(shape) : shape;
-}
-
-function isHead(name: string): boolean {
-  return name === headKernel || name === headBias;
 }
 
 /** The same but for the last extent, the number of classes. */

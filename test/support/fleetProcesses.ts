@@ -18,7 +18,8 @@ export class RunningProcess {
     environment: Readonly<Record<string, string>>,
   ) {
     this.#process = spawn(process.execPath, [join(packageRoot(), "dist", file), ...args], {
-      env: { ...process.env, ...environment },
+      // A server that the machine happens to name is not the test's.
+      env: { ...process.env, NATS_URL: "", ...environment },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const keep = (chunk: Buffer): void => {

@@ -1,0 +1,19 @@
+import { benchExchange } from "./exchange.js";
+
+/** `npm run bench -- NAME...`: one JSON object per result, one line each. */
+const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
+  async *exchange() {
+    for (const ranks of [2, 4]) yield await benchExchange(ranks);
+  },
+};
+
+const names = process.argv.slice(2);
+const unknown = names.find((name) => !(name in benches));
+if (unknown !== undefined || names.length === 0) {
+  const problem = unknown === undefined ? "no bench is named" : `there is no bench ${unknown}`;
+  console.error(`${problem}; there are ${Object.keys(benches).join(", ")}`);
+  process.exit(2);
+}
+for (const name of names) {
+  for await (const result of benches[name]?.() ?? []) console.log(JSON.stringify(result));
+}
