@@ -55,11 +55,10 @@ export class EagerEngine implements Engine {
         return weightedCrossEntropy(tf, logits, wanted, shares);
       };
       const { value, grads } = tf.valueAndGrads(loss)([...weights.values()]);
-      this.#tensors.forEach(({ offset }, index) => {
+      this.#tensors.forEach(({ offset, size }, index) => {
         const gradient = at(grads, index).dataSync<"float32">();
-        for (let i = 0; i < gradient.length; i += 1) {
-          this.#sum[offset + i] = (this.#sum[offset + i] ?? 0) + (gradient[i] ?? 0);
-        }
+        const sum = this.#sum.subarray(offset, offset + size);
+        for (let i = 0; i < size; i += 1) sum[i] = (sum[i] ?? 0) + (gradient[i] ?? 0);
       });
       this.#lossSum = Math.fround(this.#lossSum + scalar(value));
     });
@@ -74,14 +73,18 @@ export class EagerEngine implements Engine {
   }
 
   apply(sum: Float32Array, { count, rate, momentum, weightDecay }: Update): number {
-    const [keep, decay, step] = [momentum, weightDecay, rate].map(Math.fround);
-    const gradients = this.#gradients(sum);
-    for (let i = 0; i < this.parameterCount; i += 1) {
-      const parameter = this.#parameters[i] ?? 0;
-      const gradient = (gradients[i] ?? 0) / count + (decay ?? 0) * parameter;
-      const velocity = Math.fround((keep ?? 0) * (this.#momentum[i] ?? 0) + gradient);
-      this.#momentum[i] = velocity;
-      this.#parameters[i] = parameter - (step ?? 0) * velocity;
+    const [keep = 0, decay = 0, step = 0] = [momentum, weightDecay, rate].map(Math.fround);
+    const [parameters, velocities, gradients] = [
+      this.#parameters,
+      this.#momentum,
+      this.#gradients(sum),
+    ];
+    for (let i = 0; i < parameters.length; i += 1) {
+      const parameter = parameters[i] ?? 0;
+      const gradient = (gradients[i] ?? 0) / count + decay * parameter;
+      const velocity = Math.fround(keep * (velocities[i] ?? 0) + gradient);
+      velocities[i] = velocity;
+      parameters[i] = parameter - step * velocity;
     }
     return this.parameterChecksum();
   }
@@ -141,14 +144,12 @@ export class EagerEngine implements Engine {
     const gradients = sum.slice();
     for (const spec of this.#tensors) {
       if (!isStandardized(spec.name)) continue;
-      const gradient = tf.tidy(() =>
-        standardizeGradient(
-          tf,
-          this.#tensor(this.#parameters, spec),
-          this.#tensor(sum, spec),
-        ).dataSync<"float32">(),
-      );
-      gradients.set(gradient, spec.offset);
+      // Not returned from the tidy, which would search every number for tensors.
+      tf.tidy(() => {
+        const parameter = this.#tensor(this.#parameters, spec);
+        const gradient = standardizeGradient(tf, parameter, this.#tensor(sum, spec));
+        gradients.set(gradient.dataSync<"float32">(), spec.offset);
+      });
     }
     return gradients;
   }

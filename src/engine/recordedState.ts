@@ -63,26 +63,26 @@ export class RecordedState {
     return { inputs, outputs: { done: this.#done([...added, this.#lossSum.add(loss)]) } };
   }
 
-  /** Fetches the accumulator and clears it; `finite` is 1 if all of it are numbers. */
+  /**
+   * Fetches the accumulator and clears it; `finite` is 1 if all of it are numbers. A tensor's sum
+   * tells: infinities and NaN never leave it finite, and numbers only overflow it at 1e38.
+   */
   take(): Signature {
     const graph = this.#graph;
     const outputs: Record<string, Output> = {};
-    const finite: Output[] = [];
+    const totals: Output[] = [];
     const cleared: Output[] = [];
-    const fetch = (name: string, variable: Variable): void => {
+    for (const [name, variable] of [...this.#sums, [lossSumName, this.#lossSum] as const]) {
       const value = variable.read();
-      const isFinite = graph.add("IsFinite", [value], typed("T", value.type), {
-        type: "bool",
-        shape: value.shape,
-      });
       outputs[name] = value;
-      finite.push(graph.reduceAll("All", isFinite));
+      totals.push(graph.reduceAll("Sum", value));
       cleared.push(variable.assign(this.#zeros(variable), [value]));
-    };
-    for (const [name, sum] of this.#sums) fetch(name, sum);
-    fetch(lossSumName, this.#lossSum);
-    const allFinite = graph.cast(graph.reduceAll("All", graph.pack(finite)), "int32");
-    return { inputs: {}, outputs: { ...outputs, finite: this.#after(allFinite, cleared) } };
+    }
+    const packed = graph.pack(totals);
+    const result = { type: "bool", shape: packed.shape } as const;
+    const isFinite = graph.add("IsFinite", [packed], typed("T", packed.type), result);
+    const finite = graph.cast(graph.reduceAll("All", isFinite), "int32");
+    return { inputs: {}, outputs: { ...outputs, finite: this.#after(finite, cleared) } };
   }
 
   /** One update from the fed sum; gives the parameters' bit sums after it. */
