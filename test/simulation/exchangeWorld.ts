@@ -19,7 +19,7 @@ export interface Faults {
   readonly death: number;
   /** Chance per millisecond and rank that it stands still for a while. */
   readonly pause: number;
-  /** Chance that a delivered frame is followed by one that is nonsense. */
+  /** Chance that a delivered frame comes after one that is nonsense. */
   readonly nonsense: number;
   readonly reconnect: number;
 }
@@ -223,11 +223,12 @@ export class ExchangeWorld {
     for (const { to, frame } of due) {
       const rank = this.#alive().find(({ address }) => address === to);
       if (rank === undefined) continue;
-      rank.exchange.receive(frame, this.nowMs);
+      // Before the frame itself, while its question is open.
       if (this.#chance(this.#options.faults.nonsense)) {
         this.fired.nonsense += 1;
         rank.exchange.receive(this.#nonsense(frame), this.nowMs);
       }
+      rank.exchange.receive(frame, this.nowMs);
     }
   }
 

@@ -103,9 +103,12 @@ describe("the fold of a rank's shards", () => {
     const vectors = [0, 1, 2, 3].map(values);
     vectors.forEach((vector, shard) => fold.add(shard, vector));
     expect(released).toHaveLength(3);
+    const again = values(1);
+    expect(fold.add(1, again)).toBeUndefined();
+    expect(released.at(-1)).toBe(again);
     fold.close();
-    expect(new Set(released)).toEqual(new Set(vectors));
-    expect(released).toHaveLength(4);
+    expect(new Set(released)).toEqual(new Set([...vectors, again]));
+    expect(released).toHaveLength(5);
   });
 
   test("refuses a shard that was not dealt", () => {

@@ -167,7 +167,10 @@ describe("the content server", () => {
     const server = new ContentServer(() => undefined, limits, counters);
     for (let i = 0; i <= queuedRequestsMax; i += 1) server.request(`p${i}`, sum, all, 0);
     expect(counters.overflow).toBe(1);
+    server.request("p1", sum, all, 0);
+    expect(counters.overflow).toBe(1);
     server.keep((peer) => peer === "p1");
+    for (let i = 0; i < queuedRequestsMax; i += 1) server.request("p1", sum, all, 0);
     server.request("new", sum, all, 0);
     expect(counters.overflow).toBe(1);
   });
@@ -187,6 +190,7 @@ describe("units", () => {
     [36, 3, { first: 9, end: 10 }],
     [36, 4, undefined],
     [2, 4, undefined],
+    [2, 2, undefined],
     [0, 6, undefined],
     [0, 0, undefined],
     [40, 4, undefined],

@@ -142,6 +142,85 @@ describe("the exchange of a process", () => {
     expect(sums(b.events())).toEqual([[...leaf(6)]]);
   });
 
+  test("asks after a regroup only for what it has not collected", () => {
+    // Five units; of three ranks a owns unit 0, b 1 and 2, c 3 and 4; of two, a 0 and 1, b 2 to 4.
+    const names = ["a", "b", "c"];
+    const [a, b, c] = [exchange("a"), exchange("b"), exchange("c")];
+    const three = [a, b, c];
+    const ranges = [0, 1, 2].map((shard) => ({ first: shard, end: shard + 1 }));
+    const [one = { first: 0, end: 0 }, two = one, last = one] = ranges;
+    const before = [member("a", one), member("b", two), member("c", last)];
+    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(1, before);
+    three.forEach((rank, i) => rank.round(first)?.add(i, leaf(i + 1)));
+    // Nothing of c's own segment gets out: a and b have all nodes of theirs, and units 0 to 2.
+    settle(three, names, 0, ({ frame }) => {
+      return frame.from === "at-c" && frame.content.kind === "sum" && frame.kind === "data";
+    });
+    const taken = [a, b].map(({ counters }) => counters.dataBytesTaken);
+    expect(taken).toEqual([2 * 16 + 2 * 16, 2 * 2 * 16 + 16]);
+    const after = [member("a", one, last), member("b", two)];
+    for (const rank of [a, b]) rank.round(first)?.deal(2, after);
+    a.round(first)?.add(2, leaf(3));
+    settle([a, b], names);
+    expect(sums(a.events())).toEqual([[...leaf(6)]]);
+    expect(sums(b.events())).toEqual([[...leaf(6)]]);
+    // b lacked a's two nodes in units 3 and 4; a lacked their sum. What a asks c for was lost.
+    const more = [a, b].map(({ counters }, i) => counters.dataBytesTaken - (taken[i] ?? 0));
+    expect(more).toEqual([2 * 16, 2 * 2 * 16]);
+  });
+
+  test("keeps the nodes that it collected when its segment moves", () => {
+    const names = ["a", "b", "c"];
+    const three = names.map(exchange);
+    const [a, b] = three;
+    const before = [
+      member("a", { first: 0, end: 1 }),
+      member("b", { first: 1, end: 2 }),
+      member("c", { first: 2, end: 3 }),
+    ];
+    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(1, before);
+    // c dies before it has a node: the sums cannot be made, but a and b have swapped theirs.
+    a?.round(first)?.add(0, leaf(1));
+    b?.round(first)?.add(1, leaf(2));
+    settle(three, names);
+    expect(b?.counters.dataBytesTaken).toBe(2 * 16);
+    const after = [
+      member("a", { first: 0, end: 1 }, { first: 2, end: 3 }),
+      member("b", { first: 1, end: 2 }),
+    ];
+    for (const rank of [a, b]) rank?.round(first)?.deal(2, after);
+    a?.round(first)?.add(2, leaf(3));
+    settle(three.slice(0, 2), names);
+    expect(sums(b?.events() ?? [])).toEqual([[...leaf(6)]]);
+    // Of shard 0 it had unit 2 and lacked 3 and 4; of shard 2, all three; of the sum, 0 and 1.
+    expect(b?.counters.dataBytesTaken).toBe(2 * 16 + (2 + 3 + 2) * 16);
+  });
+
+  test("sends nothing to those whom a regroup left out", () => {
+    const [a, b] = [exchange("a"), exchange("b")];
+    const both = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    for (const rank of [a, b]) rank.begin({ ...first, elements, shardCount: 2 }).deal(1, both);
+    settle([a, b], ["a", "b"]);
+    a.round(first)?.deal(2, [member("a", { first: 0, end: 1 }, { first: 1, end: 2 })]);
+    a.round(first)?.add(0, leaf(1));
+    a.round(first)?.add(1, leaf(2));
+    settle([a], ["a"]);
+    expect(a.counters.dataFramesSent).toBe(0);
+    expect(sums(a.events())).toEqual([[...leaf(3)]]);
+  });
+
+  test("counts frames that name no node of the tree, and keeps none of them", () => {
+    const a = exchange("a");
+    a.begin({ ...first, elements, shardCount: 3 });
+    const content = { kind: "node", first: 1, end: 3 } as const;
+    const head = { job: "digits", ...first, generation: 1, from: "at-b", offset: 0, length: 4 };
+    a.receive({ kind: "request", ...head, content }, 0);
+    a.receive({ kind: "request", ...head, content: { kind: "node", first: 0, end: 4 } }, 0);
+    expect(a.counters.bad).toBe(2);
+    a.receive({ kind: "request", ...head, content: { kind: "node", first: 0, end: 2 } }, 0);
+    expect(a.counters.bad).toBe(2);
+  });
+
   test("refuses a deal that leaves a shard out or deals it twice", () => {
     const round = exchange("a").begin({ ...first, elements, shardCount: 3 });
     const a = member("a", { first: 0, end: 1 });
