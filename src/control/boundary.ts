@@ -1,7 +1,7 @@
 import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
-import { lose } from "./members.js";
+import { giveUp } from "./members.js";
 import { memberIds, participantsIn, setAside } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
@@ -64,7 +64,7 @@ export function decideJoining(
 ): Transition {
   if (isDonorToBlame(t, phase)) {
     const reason = "nobody could take its state, and too few hold it to go on without";
-    return lose(t, phase.donor, reason, false);
+    return giveUp(t, phase.donor, reason);
   }
   const admitted = admit(releaseLate(t, "loading"), phase);
   const run = runOf(admitted);

@@ -65,6 +65,8 @@ export interface Run {
   readonly setAside: ReadonlyMap<string, string>;
   /** By incarnation: how often its child failed in this run, and how last. */
   readonly strikes: ReadonlyMap<string, { readonly count: number; readonly message: string }>;
+  /** Incarnations that got nowhere: the state that they hold is of no use to the attempt. */
+  readonly givenUp: ReadonlySet<string>;
   /** Worker ids lost since the last commit that may still hold the state. */
   readonly absent: ReadonlySet<string>;
   /** Checksum of the parameters of state `record.step` by arithmetic; see checksum.ts. */

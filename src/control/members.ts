@@ -1,7 +1,17 @@
 import type { Member, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
-import { drop } from "./participation.js";
-import { change, changeMember, emit, forEach, send, withEntry, withoutKey } from "./transition.js";
+import { drop, strike } from "./participation.js";
+import {
+  change,
+  changeMember,
+  changeRun,
+  emit,
+  forEach,
+  runOf,
+  send,
+  withEntry,
+  withoutKey,
+} from "./transition.js";
 
 /**
  * Who is there. A worker is a member from its `hello` until its lease runs out, its stream is gone
@@ -79,6 +89,14 @@ export function lose(
     link: { kind: "lost", sinceMs: t.fleet.clock.awakeMs, reason },
     closing: undefined,
   });
+}
+
+/** Loses a worker that gets nowhere; it may try again with a new child, a few times. */
+export function giveUp(t: Transition, workerId: string, reason: string): Transition {
+  const member = t.fleet.members.get(workerId);
+  if (member === undefined) return t;
+  const givenUp = new Set([...runOf(t).givenUp, member.incarnation]);
+  return lose(strike(changeRun(t, { givenUp }), member, reason), workerId, reason, false);
 }
 
 /** Loses those whose time is over, and forgets those lost long ago. */

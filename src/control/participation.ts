@@ -167,9 +167,12 @@ export function participantsIn(
     .toSorted();
 }
 
-function prepare(t: Transition, { workerId }: Member): Transition {
+function prepare(t: Transition, { workerId, incarnation }: Member): Transition {
   const { clock, options } = t.fleet;
+  const givenUp = new Set(runOf(t).givenUp);
+  givenUp.delete(incarnation);
   const asked = changeRun(t, {
+    givenUp,
     participants: withEntry(runOf(t).participants, workerId, {
       workerId,
       stage: { kind: "preparing", deadlineMs: clock.awakeMs + options.prepareMs },

@@ -1,6 +1,6 @@
 import type { Member, RoundPhase, Transition } from "./fleetState.js";
 import { countOf, shardsOf } from "./dealing.js";
-import { lose } from "./members.js";
+import { giveUp } from "./members.js";
 import { foreign, hasStruckOut, memberIds } from "./participation.js";
 import { enter, recordOf, runOf } from "./transition.js";
 
@@ -47,11 +47,11 @@ export function loseStuck(t: Transition, phase: RoundPhase): Transition {
   const late = owing.filter((id) => isLate(t, phase, id));
   const computing = late.find((id) => isComputing(phase, id));
   if (computing !== undefined) {
-    return lose(t, computing, `${sinceText(t, phase, computing)} it finished no shard`, false);
+    return giveUp(t, computing, `${sinceText(t, phase, computing)} it finished no shard`);
   }
   if (late.length === 0 || late.length < owing.length) return t;
   const blamed = mostWaitedFor(t, owing);
-  return lose(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`, false);
+  return giveUp(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`);
 }
 
 function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {

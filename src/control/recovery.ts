@@ -10,7 +10,6 @@ import {
   changeRun,
   describe,
   enter,
-  forEach,
   log,
   note,
   recordOf,
@@ -42,6 +41,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     participants: new Map(),
     setAside: new Map(),
     strikes: new Map(),
+    givenUp: new Set(),
     absent: new Set(),
     checksums: noChecksums,
     inherited: new Map(),
@@ -63,23 +63,27 @@ export function beginRecovery(t: Transition): Transition {
 }
 
 /** A worker that takes no part says what it holds: it is of use while the job is recovering, and to be let go otherwise. */
-export function takeHeld(t: Transition, { workerId }: Member, held: HeldState): Transition {
+export function takeHeld(
+  t: Transition,
+  { workerId, incarnation }: Member,
+  held: HeldState,
+): Transition {
   const { run } = t.fleet;
-  if (run?.phase.kind === "recovering" && held.job === run.job) {
-    if (held.attempt === recordOf(t).attempt) {
-      const { phase } = run;
-      const holders = withEntry(phase.holders, workerId, held);
-      const back = changeRun(enter(t, { ...phase, holders }), {
-        participants: withEntry(run.participants, workerId, {
-          workerId,
-          stage: { kind: "ready" },
-          probe: recordOf(t).pin?.probe ?? "",
-        }),
-      });
-      return log(back, "info", `${workerId} is back with step ${held.step}`, { worker: workerId });
-    }
+  if (
+    run?.phase.kind !== "recovering" ||
+    held.job !== run.job ||
+    held.attempt !== recordOf(t).attempt ||
+    run.givenUp.has(incarnation)
+  ) {
+    return close(t, workerId, held.job, `step ${held.step} of ${held.job} is not needed any more`);
   }
-  return close(t, workerId, held.job, `step ${held.step} of ${held.job} is not needed any more`);
+  const { phase, participants } = run;
+  const probe = recordOf(t).pin?.probe ?? "";
+  const holders = withEntry(phase.holders, workerId, held);
+  const back = changeRun(enter(t, { ...phase, holders }), {
+    participants: withEntry(participants, workerId, { workerId, stage: { kind: "ready" }, probe }),
+  });
+  return log(back, "info", `${workerId} is back with step ${held.step}`, { worker: workerId });
 }
 
 /** Goes on once all who may come back have, or the time is over. */
@@ -160,18 +164,15 @@ function resume(
 /** The state is gone: back to the checkpoint, in a new attempt. */
 function rewind(t: Transition): Transition {
   const run = runOf(t);
-  const { step, checkpoint, name } = recordOf(t);
+  const { step, checkpoint } = recordOf(t);
   if (run.cancelled) return end(t, { state: "cancelled", reason: "" });
-  const freed = forEach(t, run.participants.keys(), (so, workerId) =>
-    close(so, workerId, name, "the attempt is over"),
-  );
   const logged = log(
-    freed,
+    t,
     "warn",
     `no worker holds step ${step} any more; goes back to step ${checkpoint?.step ?? 0}`,
     { step },
   );
-  return beginAttempt(changeRun(logged, { participants: new Map() }));
+  return beginAttempt(logged);
 }
 
 /** Whether everyone who is waited for is back, or is known to hold nothing. */

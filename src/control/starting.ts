@@ -6,6 +6,7 @@ import {
   isIdle,
   memberIds,
   participantsIn,
+  releaseAll,
   setAside,
   unfit,
 } from "./participation.js";
@@ -30,10 +31,10 @@ import { workersMin } from "./work.js";
  * group of them, and those take the first state.
  */
 
-/** Begins the next attempt from the newest checkpoint, or from the start. */
+/** Begins the next attempt from the newest checkpoint, or from the start. Children are of one attempt only. */
 export function beginAttempt(t: Transition): Transition {
   const { attempt, checkpoint, startedMs } = recordOf(t);
-  const begun = note(t, {
+  const begun = note(releaseAll(t, `attempt ${attempt} is over`), {
     attempt: attempt + 1,
     generation: 0,
     step: checkpoint?.step ?? 0,
@@ -45,6 +46,7 @@ export function beginAttempt(t: Transition): Transition {
       checksums: noChecksums,
       inherited: new Map(),
       setAside: new Map(),
+      givenUp: new Set(),
     }),
     {
       kind: "gathering",
