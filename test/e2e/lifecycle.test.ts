@@ -34,8 +34,7 @@ test("the command line takes a job from dry run to prediction", async () => {
   const status = await fleet.bitfleet("status", "story", "--json");
   const parsed: unknown = JSON.parse(status.output);
   expect(parsed).toMatchObject({ state: "done", step: 6, steps: 6, generation: 1 });
-  const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
-  expect(parsed).toMatchObject({ parameterDigest: digest });
+  expect(status.output).toMatch(/"parameterDigest":\s*"[0-9a-f]{64}"/);
 
   const logs = await fleet.bitfleet("logs", "story");
   expect(logs.output).toMatch(/step/);
