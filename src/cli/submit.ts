@@ -7,7 +7,6 @@ import { checkRequest } from "../job/request.js";
 import {
   flag,
   helpText,
-  isRequired,
   placeholder,
   settingNames,
   type JobRequest,
@@ -47,7 +46,8 @@ function settingOption(name: SettingName): Option {
   option.description = helpText(name);
   // commander would read --no-crop as "crop, switched off".
   option.negate = false;
-  return option.makeOptionMandatory(isRequired(name));
+  // Not mandatory to commander, which would ask for it before it names an unknown flag; checkRequest asks.
+  return option;
 }
 
 /** Paths are those of the workers; a relative one is meant from here. ConfigError: as `checkRequest`. */
