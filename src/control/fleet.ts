@@ -141,8 +141,9 @@ function settle(t: Transition): Transition {
 }
 
 function decide(t: Transition): Transition {
-  const started = startNext(t);
-  return assignTasks(decidePhase(hasRoom(started) ? invite(started) : started));
+  const decided = assignTasks(decidePhase(startNext(t)));
+  // Workers are asked last: the job may just have come to its end, or to a new attempt.
+  return decided.fleet === t.fleet && hasRoom(t) ? invite(t) : decided;
 }
 
 /** Whether another worker would be of use to the job under way. */

@@ -1,0 +1,57 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { faultNames, type Fault } from "./control/faults.js";
+import { simulate, simulationDefaults } from "./control/simulation.js";
+
+const one = process.env["SEED"];
+const count = 300;
+const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(one)];
+const quiet = { ...simulationDefaults, faults: [] };
+
+describe("the control plane under seeds", () => {
+  const fired = new Map<Fault, number>();
+
+  test.each(seeds)(
+    "every job ends with the bits of one worker through any fault (SEED=%i)",
+    (seed) => {
+      const outcome = simulate(seed);
+      // The story is long, and worth reading only where something is wrong.
+      const story = outcome.mistakes.length === 0 ? "" : outcome.story.join("\n");
+      expect(outcome.mistakes, story).toEqual([]);
+      expect(outcome.rounds).toBeGreaterThanOrEqual(15);
+      for (const [fault, times] of outcome.fired) fired.set(fault, (fired.get(fault) ?? 0) + times);
+    },
+  );
+
+  test.each(seeds.slice(0, 30))(
+    "without faults nobody is lost and nothing done twice (SEED=%i)",
+    (seed) => {
+      const outcome = simulate(seed, quiet);
+      expect(outcome.mistakes).toEqual([]);
+      expect(outcome.redone).toBe(0);
+      const told = outcome.story.join("\n");
+      expect(told).not.toMatch(/is lost|take over|attempt 2|set aside|closes/);
+    },
+  );
+
+  test.each(seeds.slice(0, 30))("a worker that joins costs nobody anything (SEED=%i)", (seed) => {
+    const outcome = simulate(seed, { ...simulationDefaults, faults: ["worker joined"] });
+    expect(outcome.mistakes).toEqual([]);
+    expect(outcome.story.join("\n")).not.toMatch(/is lost|take over|attempt 2|set aside/);
+  });
+
+  test.each(seeds.slice(0, 30))(
+    "bad links alone never undo what was committed (SEED=%i)",
+    (seed) => {
+      const faults = ["stream cut", "frames lost", "NATS cut", "coordinator killed"] as const;
+      const outcome = simulate(seed, { ...simulationDefaults, faults });
+      expect(outcome.mistakes).toEqual([]);
+      expect(outcome.story.join("\n")).not.toMatch(/no worker holds step [1-9]/);
+    },
+  );
+
+  afterAll(() => {
+    if (one !== undefined) return;
+    const missing = faultNames.filter((fault) => (fired.get(fault) ?? 0) === 0);
+    expect(missing, "faults that never fired").toEqual([]);
+  });
+});

@@ -1,0 +1,311 @@
+import type { ChildCommand, ChildEvent } from "../../../src/control/memberEvent.js";
+import type { JobOrder, RoundKind, StateSource } from "../../../src/control/message.js";
+import { BufferPool } from "../../../src/exchange/bufferPool.js";
+import { Exchange } from "../../../src/exchange/exchange.js";
+import { evaluationShards } from "../../../src/plan/evaluation.js";
+import type { Ledger } from "./ledger.js";
+import type { Frames } from "./network.js";
+import type { Shelf } from "./shelf.js";
+import {
+  apply,
+  checksumOf,
+  correctOf,
+  elementsOf,
+  gradient,
+  initialState,
+  lossOf,
+  type Toy,
+  type ToyState,
+} from "./toy.js";
+import { Process, type World } from "./world.js";
+
+type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
+
+export interface ChildPlace {
+  readonly world: World;
+  readonly frames: Frames;
+  readonly shelf: Shelf;
+  readonly ledger: Ledger;
+  readonly address: string;
+  readonly toyOf: (job: string) => Toy;
+  readonly probe: string;
+  /** Time for one shard. */
+  readonly shardMs: number;
+  readonly emit: (event: ChildEvent) => void;
+}
+
+/** A job's process: a device that does one thing after another, and the real exchange. */
+export class ChildSim {
+  readonly process: Process;
+  /** Computes nothing any more, and looks alive. */
+  isStuck = false;
+  readonly #place: ChildPlace;
+  readonly #order: JobOrder;
+  readonly #toy: Toy;
+  readonly #exchange: Exchange;
+  #device: { readonly ms: number; readonly run: () => void; readonly isShard: boolean }[] = [];
+  #isBusy = false;
+  #state: ToyState | undefined;
+  #step = 0;
+  #sum: { readonly step: number; readonly values: Float32Array } | undefined;
+  #dealtMs = 0;
+  #offered: number | undefined;
+  #load = 0;
+  /** Shards put on the list before the last time that it was cleared are computed in vain. */
+  #list = 0;
+
+  constructor(place: ChildPlace, order: JobOrder) {
+    this.#place = place;
+    this.#order = order;
+    this.#toy = place.toyOf(order.job);
+    this.process = new Process(place.world);
+    this.#exchange = new Exchange({
+      job: order.job,
+      self: place.address,
+      address: place.address,
+      buffers: new BufferPool(),
+      chunkElements: 8,
+      retryMs: 300,
+      unitElements: 4,
+    });
+    place.frames.listen(place.address, this.process, (frame) => {
+      this.#exchange.receive(frame, place.world.nowMs);
+      this.#pump();
+    });
+    this.process.every(100, () => {
+      this.#exchange.tick(place.world.nowMs);
+      this.#pump();
+    });
+    this.process.every(500, () => {
+      this.#tellExchanging();
+    });
+  }
+
+  handle(command: ChildCommand): void {
+    switch (command.kind) {
+      case "prepare":
+        return this.process.after(this.#place.world.between(200, 900), () => {
+          this.#emit({ kind: "prepared", probe: this.#place.probe });
+        });
+      case "load":
+        return this.#begin(command.step, command.source);
+      case "offer":
+        return this.#enqueue(5, () => this.#offer(command.step));
+      case "compute":
+        return this.#compute(command);
+      case "deal":
+        return this.#deal(command);
+      case "apply":
+        return this.#apply(command);
+      case "save":
+        return this.#enqueue(5, () => this.#save(command.what));
+      case "close":
+        return;
+    }
+  }
+
+  #begin(step: number, source: StateSource): void {
+    this.#clear();
+    this.#endRound(this.#step);
+    this.#load += 1;
+    const load = this.#load;
+    const { world, shelf } = this.#place;
+    const done = (state: ToyState): void => {
+      if (load === this.#load) this.#enqueue(10, () => this.#hold(step, state));
+    };
+    if (source.kind === "peer") {
+      const moment = { attempt: this.#order.attempt, step };
+      this.#collected = (values) => {
+        const elements = elementsOf(this.#toy);
+        this.#exchange.endCollection(moment);
+        done({ parameters: values.slice(0, elements), momentum: values.slice(elements) });
+      };
+      this.#exchange.collectState(moment, 2 * elementsOf(this.#toy), [source.address]);
+      this.#pump();
+      return;
+    }
+    this.process.after(world.between(50, 300), () => {
+      const kept =
+        source.kind === "initial" ? initialState(this.#toy) : shelf.get(this.#order.job, step);
+      if (kept === undefined) this.#fail(`no checkpoint of step ${step}`);
+      else done(kept);
+    });
+  }
+
+  #collected: (values: Float32Array) => void = () => undefined;
+
+  #hold(step: number, state: ToyState): void {
+    this.#state = state;
+    this.#step = step;
+    this.#place.ledger.holds(this.#order, step, state, this.#place.address);
+    this.#emit({ kind: "loaded", step, parameterChecksum: checksumOf(state.parameters) });
+  }
+
+  #offer(step: number): void {
+    if (this.#state === undefined || this.#step !== step) {
+      return this.#fail(`an offer of state ${step} at state ${this.#step}`);
+    }
+    const { attempt } = this.#order;
+    if (this.#offered !== undefined) this.#exchange.endOffer({ attempt, step: this.#offered });
+    this.#offered = step;
+    const { parameters, momentum } = this.#state;
+    const both = new Float32Array(2 * parameters.length);
+    both.set(parameters);
+    both.set(momentum, parameters.length);
+    this.#exchange.offerState({ attempt, step }, both);
+    this.#pump();
+  }
+
+  #compute({ attempt, step, round, shards, first }: Command<"compute">): void {
+    if (first) this.#clear();
+    const list = this.#list;
+    const { world, shardMs } = this.#place;
+    for (const shard of shards) {
+      const ms = Math.max(1, Math.round(shardMs * (0.7 + 0.6 * world.random.float())));
+      const work = (): void => {
+        if (list === this.#list) this.#shard(attempt, step, round, shard, ms);
+      };
+      this.#enqueue(ms, work, true);
+    }
+  }
+
+  #shard(attempt: number, step: number, round: RoundKind, shard: number, computeMs: number): void {
+    const state = this.#state;
+    if (state === undefined || this.#step !== step) {
+      return this.#fail(`a shard of step ${step} at state ${this.#step}`);
+    }
+    this.#emit({
+      kind: "shard",
+      attempt,
+      step,
+      round,
+      computeMs,
+      result:
+        round === "training" ? this.#trained(state, step, shard) : this.#evaluated(state, shard),
+    });
+    if (round === "evaluation") return;
+    this.#exchange.round({ attempt, step })?.add(shard, gradient(this.#toy, state, step, shard));
+    this.#pump();
+  }
+
+  #trained(state: ToyState, step: number, shard: number) {
+    this.#place.ledger.computes(this.#order, step, shard);
+    const { shardSize } = this.#toy;
+    const loss = lossOf(this.#toy, state, step, shard);
+    return { shard, loss, count: shardSize, correct: 0, finite: true, inputChecksum: shard };
+  }
+
+  #evaluated(state: ToyState, shard: number) {
+    const slice = evaluationShards(this.#order.validationExamples)[shard];
+    const count = slice === undefined ? 0 : slice.end - slice.first;
+    const loss = lossOf(this.#toy, state, 1000 + this.#step, shard);
+    const correct = correctOf(this.#toy, state, shard, count);
+    return { shard, loss, count, correct, finite: true, inputChecksum: shard };
+  }
+
+  #deal({ attempt, generation, step, shardCount, members }: Command<"deal">): void {
+    const moment = { attempt, step };
+    this.#dealtMs = this.#place.world.nowMs;
+    const elements = elementsOf(this.#toy);
+    const round =
+      this.#exchange.round(moment) ?? this.#exchange.begin({ ...moment, elements, shardCount });
+    round.deal(
+      generation,
+      members.map((member) => ({ ...member, workerId: member.address })),
+    );
+    this.#pump();
+  }
+
+  #apply({ step, save }: Command<"apply">): void {
+    this.#clear();
+    this.#enqueue(8, () => {
+      if (this.#state === undefined || this.#sum?.step !== step || this.#step !== step) {
+        return this.#fail(`told to apply step ${step} at state ${this.#step}`);
+      }
+      const { ledger, address } = this.#place;
+      ledger.applies(this.#order, step, this.#sum.values, address);
+      this.#state = apply(this.#toy, this.#state, this.#sum.values);
+      this.#step = step + 1;
+      ledger.holds(this.#order, this.#step, this.#state, address);
+      this.#endRound(step);
+      const parameterChecksum = checksumOf(this.#state.parameters);
+      this.#emit({ kind: "applied", step: this.#step, parameterChecksum });
+      if (save) this.#save("checkpoint");
+    });
+  }
+
+  #save(what: "checkpoint" | "weights"): void {
+    const state = this.#state;
+    if (state === undefined) return this.#fail("told to save without a state");
+    const step = this.#step;
+    const { job } = this.#order;
+    const { world, shelf } = this.#place;
+    this.process.after(world.between(50, 500), () => {
+      const name = `jobs/${job}/${what}-${step}`;
+      if (what === "checkpoint") shelf.put(job, step, state);
+      const parameterDigest = String(checksumOf(state.parameters));
+      this.#emit({ kind: "saved", what, step, name, parameterDigest, bytes: 1 });
+    });
+  }
+
+  #endRound(step: number): void {
+    this.#exchange.end({ attempt: this.#order.attempt, step });
+    if (this.#sum?.step === step) this.#sum = undefined;
+  }
+
+  #tellExchanging(): void {
+    const moment = { attempt: this.#order.attempt, step: this.#step };
+    const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
+    const natsAgeMs = this.#place.frames.isCut(this.#place.address) ? 60_000 : 1;
+    this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1 });
+  }
+
+  #fail(message: string): void {
+    this.#place.ledger.mistake(`${this.#place.address}: ${message}`);
+    this.#emit({ kind: "failed", cause: "error", message });
+  }
+
+  #clear(): void {
+    this.#list += 1;
+    this.#device = this.#device.filter(({ isShard }) => !isShard);
+  }
+
+  #enqueue(ms: number, run: () => void, isShard = false): void {
+    this.#device.push({ ms, run, isShard });
+    this.#next();
+  }
+
+  #next(): void {
+    const [work] = this.#device;
+    if (this.#isBusy || this.isStuck || work === undefined) return;
+    this.#isBusy = true;
+    this.#device = this.#device.slice(1);
+    this.process.after(work.ms, () => {
+      this.#isBusy = false;
+      // Work that was dropped meanwhile is done in vain, as on a device.
+      work.run();
+      this.#next();
+    });
+  }
+
+  #pump(): void {
+    const { world, frames } = this.#place;
+    for (let out = this.#exchange.next(world.nowMs); out; out = this.#exchange.next(world.nowMs)) {
+      frames.send(out.to, out.frame);
+    }
+    for (const event of this.#exchange.events()) {
+      if (event.kind === "state-collected") {
+        this.#collected(event.state);
+        continue;
+      }
+      const { attempt, step, sum } = event;
+      this.#sum = { step, values: sum };
+      const exchangeMs = world.nowMs - this.#dealtMs;
+      this.#emit({ kind: "summed", attempt, step, sumChecksum: checksumOf(sum), exchangeMs });
+    }
+  }
+
+  #emit(event: ChildEvent): void {
+    this.#place.emit(event);
+  }
+}

@@ -1,0 +1,147 @@
+import type { LogFields } from "../../../src/control/fleetEvent.js";
+import type { JobOrder } from "../../../src/control/message.js";
+import { expectedEvaluation, type ToyJob } from "./toyJob.js";
+import type { JobRecord } from "../../../src/control/record.js";
+import { checksumOf, usesOf, type Reference, type Toy, type ToyState } from "./toy.js";
+
+/**
+ * The checker's own books. It hears from children what they compute, add up and hold, and from
+ * coordinators what they decide, and compares with a replay on one worker in plain code. Nothing
+ * here is taken from the machines under test.
+ */
+export class Ledger {
+  readonly mistakes: string[] = [];
+  rounds = 0;
+  /** Steps decided again by a later coordinator, which did not know of the first decision. */
+  redone = 0;
+  readonly #jobs: ReadonlyMap<string, ToyJob>;
+  readonly #computed = new Set<string>();
+  /** By job, attempt and step: the life of the coordinator that decided first. */
+  readonly #decided = new Map<string, number>();
+  /** By life, job and attempt: the last step decided. */
+  readonly #last = new Map<string, number>();
+  readonly #obeyed = new Map<string, number>();
+
+  constructor(jobs: readonly ToyJob[]) {
+    this.#jobs = new Map(jobs.map((job) => [job.name, job]));
+  }
+
+  mistake(text: string): void {
+    if (this.mistakes.length < 10) this.mistakes.push(text);
+  }
+
+  computes({ job, attempt }: JobOrder, step: number, shard: number): void {
+    this.#computed.add(`${job}/${attempt}/${step}/${shard}`);
+  }
+
+  /** A child holds the state of that step. */
+  holds({ job, attempt }: JobOrder, step: number, state: ToyState, address: string): void {
+    const expected = this.#jobs.get(job)?.expected.states[step];
+    const isSame =
+      expected !== undefined &&
+      checksumOf(expected.parameters) === checksumOf(state.parameters) &&
+      checksumOf(expected.momentum) === checksumOf(state.momentum);
+    if (!isSame)
+      this.mistake(`${address} holds a wrong state ${step} of ${job}, attempt ${attempt}`);
+  }
+
+  /** A child applies that sum to state `step`. */
+  applies({ job, attempt }: JobOrder, step: number, sum: Float32Array, address: string): void {
+    const known = this.#jobs.get(job);
+    if (known === undefined) return this.mistake(`${address} trains unknown ${job}`);
+    const uses = usesOf(known.toy, sum);
+    uses.forEach((use, shard) => {
+      if (use !== 1)
+        this.mistake(`shard ${shard} of step ${step} of ${job} is in the sum ${use} times`);
+    });
+    if (checksumOf(sum) !== known.expected.sums[step]) {
+      this.mistake(`${address} applies a wrong sum in step ${step} of ${job}, attempt ${attempt}`);
+    }
+    if (!this.#decided.has(`${job}/${attempt}/${step}`)) {
+      this.mistake(`${address} applies step ${step} of ${job}, which nobody has decided`);
+    }
+  }
+
+  /** A coordinator writes in a job's log. */
+  logs(life: number, job: string, message: string, fields: LogFields): void {
+    if (/^step \d+ of \d+$/.test(message)) this.#decides(life, job, fields);
+    else if (message.startsWith("evaluation at ")) this.#evaluates(job, fields);
+  }
+
+  /** A worker does what a coordinator of that term told it. */
+  obeys(incarnation: string, term: number): void {
+    const highest = this.#obeyed.get(incarnation) ?? 0;
+    if (term < highest) this.mistake(`${incarnation} obeyed term ${term} after ${highest}`);
+    this.#obeyed.set(incarnation, Math.max(term, highest));
+  }
+
+  /** A job is done. */
+  ends({ name, evaluations, weights, loss }: JobRecord, toy: Toy, expected: Reference): void {
+    const job = this.#jobs.get(name);
+    const last = expected.states[toy.steps];
+    if (job === undefined || last === undefined) return this.mistake(`unknown ${name} is done`);
+    if (weights?.parameterDigest !== String(checksumOf(last.parameters))) {
+      this.mistake(`the weights of ${name} are not those of one worker`);
+    }
+    if (loss !== expected.losses[toy.steps - 1])
+      this.mistake(`the last loss of ${name} is ${loss ?? NaN}`);
+    const steps = evaluations.map(({ step }) => step).toSorted((a, b) => a - b);
+    const due = [5, 10, toy.steps].filter((step) => step <= toy.steps);
+    if (String(steps) !== String(due)) this.mistake(`${name} was evaluated at ${String(steps)}`);
+    for (const { step, ...result } of evaluations) {
+      const state = expected.states[step] ?? last;
+      const right = expectedEvaluation(job, state, step);
+      if (JSON.stringify(result) !== JSON.stringify(right)) {
+        this.mistake(`the record of ${name} has a wrong evaluation of step ${step}`);
+      }
+    }
+    for (let step = 0; step < toy.steps; step += 1) {
+      const isDecided = [...this.#decided.keys()].some(
+        (key) => key.startsWith(`${name}/`) && key.endsWith(`/${step}`),
+      );
+      if (!isDecided) this.mistake(`${name} is done, and nobody has decided step ${step}`);
+    }
+  }
+
+  #decides(life: number, job: string, fields: LogFields): void {
+    this.rounds += 1;
+    const known = this.#jobs.get(job);
+    const step = Number(fields["step"]) - 1;
+    const attempt = Number(fields["attempt"]);
+    const key = `${job}/${attempt}/${step}`;
+    const first = this.#decided.get(key);
+    if (first === undefined) this.#decided.set(key, life);
+    else if (first === life)
+      this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided twice`);
+    else this.redone += 1;
+    const line = `${life}/${job}/${attempt}`;
+    const last = this.#last.get(line);
+    if (last !== undefined && step !== last + 1) {
+      this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided after step ${last}`);
+    }
+    this.#last.set(line, step);
+    for (let shard = 0; shard < (known?.toy.shards ?? 0); shard += 1) {
+      if (!this.#computed.has(`${key}/${shard}`)) {
+        this.mistake(`step ${step} of ${job} is decided before shard ${shard} is computed`);
+      }
+    }
+    const loss = Number((known?.expected.losses[step] ?? NaN).toPrecision(6));
+    if (fields["loss"] !== loss) {
+      this.mistake(`step ${step} of ${job} has loss ${String(fields["loss"])}, not ${loss}`);
+    }
+  }
+
+  #evaluates(job: string, fields: LogFields): void {
+    this.rounds += 1;
+    const known = this.#jobs.get(job);
+    const step = Number(fields["step"]);
+    const state = known?.expected.states[step];
+    if (known === undefined || state === undefined) return this.mistake(`evaluation of ${job}`);
+    const { correct, total, loss } = expectedEvaluation(known, state, step);
+    const isSame =
+      fields["correct"] === correct &&
+      fields["total"] === total &&
+      fields["loss"] === Number(loss.toPrecision(6));
+    if (!isSame) this.mistake(`evaluation of ${job} at step ${step}: ${JSON.stringify(fields)}`);
+  }
+}

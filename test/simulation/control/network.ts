@@ -1,0 +1,141 @@
+import type { Frame } from "../../../src/exchange/content.js";
+import type { WorkerCommand, WorkerEvent } from "../../../src/control/message.js";
+import type { Process, World } from "./world.js";
+
+/**
+ * One gRPC stream. What goes one way arrives in order or not at all; a cut is noticed by the two
+ * ends at different times; a silent direction holds everything back.
+ */
+export class Stream {
+  readonly #world: World;
+  readonly #ends: Readonly<Record<Side, End>>;
+
+  constructor(world: World, worker: Process, coordinator: Process) {
+    this.#world = world;
+    this.#ends = { worker: end(worker), coordinator: end(coordinator) };
+  }
+
+  onEvent: (event: WorkerEvent) => void = () => undefined;
+  onCommand: (term: number, command: WorkerCommand) => void = () => undefined;
+  onClosed: Readonly<Record<Side, () => void>> = {
+    worker: () => undefined,
+    coordinator: () => undefined,
+  };
+
+  send(event: WorkerEvent): void {
+    this.#carry("coordinator", () => {
+      this.onEvent(event);
+    });
+  }
+
+  command(term: number, command: WorkerCommand): void {
+    this.#carry("worker", () => {
+      this.onCommand(term, command);
+    });
+  }
+
+  isOpen(side: Side): boolean {
+    return this.#ends[side].isOpen;
+  }
+
+  /** Holds back what goes to that side. */
+  silence(to: Side, forMs: number): void {
+    const { nowMs } = this.#world;
+    this.#ends[to].freeMs = Math.max(this.#ends[to].freeMs, nowMs + forMs);
+  }
+
+  /** One side closes, or the link breaks: that side knows now or soon, the other later. */
+  cut(first: Side, firstMs: number, otherMs: number): void {
+    this.#close(first, firstMs);
+    this.#close(first === "worker" ? "coordinator" : "worker", otherMs);
+    this.#isCut = true;
+  }
+
+  #isCut = false;
+
+  #close(side: Side, ms: number): void {
+    const target = this.#ends[side];
+    this.#world.after(ms, () => {
+      target.process.do(() => {
+        if (!target.isOpen) return;
+        target.isOpen = false;
+        this.onClosed[side]();
+      });
+    });
+  }
+
+  #carry(to: Side, arrive: () => void): void {
+    const target = this.#ends[to];
+    if (this.#isCut) return;
+    const { nowMs } = this.#world;
+    const atMs = Math.max(target.freeMs, nowMs + this.#world.between(0, 12));
+    target.freeMs = atMs;
+    this.#world.after(atMs - nowMs, () => {
+      target.process.do(() => {
+        if (target.isOpen) arrive();
+      });
+    });
+  }
+}
+
+type Side = "worker" | "coordinator";
+
+interface End {
+  readonly process: Process;
+  isOpen: boolean;
+  /** Nothing arrives before. */
+  freeMs: number;
+}
+
+function end(process: Process): End {
+  return { process, isOpen: true, freeMs: 0 };
+}
+
+/** NATS core: no order, no promise. */
+export class Frames {
+  /** Chance that a frame is lost. */
+  loss = 0;
+  lost = 0;
+  readonly #world: World;
+  readonly #inboxes = new Map<
+    string,
+    { readonly process: Process; readonly take: (frame: Frame) => void }
+  >();
+  readonly #cutUntilMs = new Map<string, number>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  listen(address: string, process: Process, take: (frame: Frame) => void): void {
+    this.#inboxes.set(address, { process, take });
+  }
+
+  cut(address: string, forMs: number): void {
+    this.#cutUntilMs.set(address, this.#world.nowMs + forMs);
+  }
+
+  isCut(address: string): boolean {
+    return (this.#cutUntilMs.get(address) ?? 0) > this.#world.nowMs;
+  }
+
+  heal(): void {
+    this.#cutUntilMs.clear();
+    this.loss = 0;
+  }
+
+  send(to: string, frame: Frame): void {
+    if (this.isCut(frame.from) || this.isCut(to)) return;
+    if (this.#world.chance(this.loss)) {
+      this.lost += 1;
+      return;
+    }
+    const inbox = this.#inboxes.get(to);
+    if (inbox === undefined) return;
+    this.#world.after(this.#world.between(0, 8), () => {
+      inbox.process.do(() => {
+        if (!this.isCut(to)) inbox.take(frame);
+      });
+    });
+  }
+}

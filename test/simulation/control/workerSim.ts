@@ -1,0 +1,212 @@
+import { advanceMember, emptyMember, type Member } from "../../../src/control/member.js";
+import type {
+  ChildEvent,
+  MemberAction,
+  MemberHappening,
+} from "../../../src/control/memberEvent.js";
+import type { JobOrder } from "../../../src/control/message.js";
+import { ChildSim } from "./childSim.js";
+import type { CoordinatorSim } from "./coordinatorSim.js";
+import type { Ledger } from "./ledger.js";
+import { Stream, type Frames } from "./network.js";
+import type { Shelf } from "./shelf.js";
+import type { Toy } from "./toy.js";
+import { Process, type World } from "./world.js";
+
+export interface WorkerPlace {
+  readonly world: World;
+  readonly frames: Frames;
+  readonly shelf: Shelf;
+  readonly ledger: Ledger;
+  readonly toyOf: (job: string) => Toy;
+  /** Who answers at the coordinator's address now. */
+  readonly findCoordinator: () => CoordinatorSim | undefined;
+}
+
+export interface WorkerKind {
+  readonly workerId: string;
+  readonly numerics: string;
+  readonly probe: string;
+  readonly shardMs: number;
+}
+
+/** One life of a worker: the supervisor's machine, its stream and its child. */
+export class WorkerSim {
+  readonly kind: WorkerKind;
+  readonly incarnation: string;
+  readonly process: Process;
+  child: ChildSim | undefined;
+  crashes = 0;
+  readonly #place: WorkerPlace;
+  #member: Member;
+  #stream: Stream | undefined;
+  #term = 0;
+
+  constructor(place: WorkerPlace, kind: WorkerKind, life: number) {
+    this.#place = place;
+    this.kind = kind;
+    this.incarnation = `${kind.workerId}.${life}`;
+    this.process = new Process(place.world);
+    const { workerId, numerics } = kind;
+    this.#member = emptyMember({
+      ...{ workerId, numerics, incarnation: this.incarnation },
+      ...{ host: "host", pid: life, device: "toy", gpu: false },
+    });
+    this.process.every(100, () => {
+      this.#handle({ kind: "tick" });
+    });
+    this.#connectLater();
+  }
+
+  get stream(): Stream | undefined {
+    return this.#stream;
+  }
+
+  kill(): void {
+    this.process.kill();
+    this.child?.process.kill();
+    const { world } = this.#place;
+    this.#stream?.cut("worker", 0, world.between(1, 50));
+  }
+
+  stopFor(ms: number): void {
+    const both = [this.process, this.child?.process].flatMap((one) => one ?? []);
+    for (const one of both) one.stop();
+    this.#place.world.after(ms, () => {
+      for (const one of both) one.goOn();
+    });
+  }
+
+  crashChild(): void {
+    const { child } = this;
+    if (child === undefined) return;
+    this.crashes += 1;
+    this.#endChild(child, null, "SIGKILL", 5);
+  }
+
+  leave(): void {
+    this.process.do(() => {
+      this.#handle({ kind: "leave", reason: "it was asked to" });
+    });
+  }
+
+  #connectLater(): void {
+    this.process.after(this.#place.world.between(100, 600), () => {
+      const coordinator = this.#place.findCoordinator();
+      if (coordinator?.process.isAlive !== true) return this.#connectLater();
+      const stream = new Stream(this.#place.world, this.process, coordinator.process);
+      this.#stream = stream;
+      coordinator.accept(stream);
+      stream.onCommand = (term, command) => {
+        this.#term = term;
+        this.#handle({ kind: "command", term, command });
+      };
+      stream.onClosed = {
+        worker: () => {
+          if (this.#stream !== stream) return;
+          this.#stream = undefined;
+          this.#handle({ kind: "disconnected" });
+          this.#connectLater();
+        },
+        coordinator: () => {
+          coordinator.ended(stream, this.kind.workerId, this.incarnation);
+        },
+      };
+      stream.onEvent = (event) => {
+        coordinator.hear(stream, this.kind.workerId, this.incarnation, event);
+      };
+      this.#handle({ kind: "connected" });
+    });
+  }
+
+  #handle(happening: MemberHappening): void {
+    const { nowMs } = this.#place.world;
+    const { member, actions } = advanceMember(this.#member, { ...happening, nowMs });
+    this.#member = member;
+    for (const action of actions) this.#perform(action, happening);
+  }
+
+  #perform(action: MemberAction, happening: MemberHappening): void {
+    const { world, ledger } = this.#place;
+    const isObeying = happening.kind === "command" && action.kind !== "reconnect";
+    if (isObeying) ledger.obeys(this.incarnation, this.#term);
+    switch (action.kind) {
+      case "start-child":
+        return this.#startChild(action.order);
+      case "to-child": {
+        const { child } = this;
+        if (child === undefined) return;
+        if (action.command.kind === "close") return this.#closeChild(child);
+        return child.process.after(1, () => {
+          child.handle(action.command);
+        });
+      }
+      case "kill-child":
+        if (this.child !== undefined) this.#endChild(this.child, null, "SIGKILL", 5);
+        return;
+      case "to-coordinator":
+        return this.#stream?.send(action.event);
+      case "reconnect":
+        return this.#stream?.cut("worker", 0, world.between(1, 50));
+      case "start-task": {
+        const { taskId } = action;
+        return this.process.after(world.between(100, 800), () => {
+          this.#handle({ kind: "task", event: { kind: "task-done", taskId, result: taskId } });
+        });
+      }
+      case "stop-task":
+      case "note":
+        return;
+      case "quit":
+        return this.kill();
+    }
+  }
+
+  #startChild(order: JobOrder): void {
+    const { kind, incarnation } = this;
+    if (this.child !== undefined) this.#place.ledger.mistake(`${incarnation} has two children`);
+    const child = new ChildSim(
+      {
+        ...this.#place,
+        address: incarnation,
+        probe: kind.probe,
+        shardMs: kind.shardMs,
+        emit: (event) => {
+          this.#hearChild(child, event);
+        },
+      },
+      order,
+    );
+    this.child = child;
+    child.process.after(1, () => {
+      child.handle({
+        ...{ kind: "prepare", order, term: this.#term },
+        ...{ nats: { url: "", token: "" }, store: "", address: incarnation },
+      });
+    });
+  }
+
+  #hearChild(child: ChildSim, event: ChildEvent): void {
+    this.process.after(1, () => {
+      if (this.child === child) this.#handle({ kind: "child", event });
+    });
+  }
+
+  #closeChild(child: ChildSim): void {
+    if (child.isStuck) return;
+    this.#place.world.after(this.#place.world.between(20, 100), () => {
+      child.process.do(() => {
+        this.#endChild(child, 0, null, 1);
+      });
+    });
+  }
+
+  #endChild(child: ChildSim, code: number | null, signal: string | null, ms: number): void {
+    if (!child.process.isAlive) return;
+    child.process.kill();
+    this.process.after(ms, () => {
+      if (this.child === child) this.child = undefined;
+      this.#handle({ kind: "child", event: { kind: "exited", code, signal } });
+    });
+  }
+}

@@ -1,0 +1,198 @@
+import { describe, expect, test } from "vitest";
+import type { JobRecord } from "../../src/control/record.js";
+import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
+
+const running: JobRecord = {
+  ...record("job"),
+  ...{ order: 1, state: "training", attempt: 1, generation: 4, step: 1 },
+  pin: { numerics: "toy", probe: "probe" },
+};
+
+function restarted(part: Partial<JobRecord> = {}): FleetDriver {
+  return new FleetDriver([{ ...running, ...part }], 2);
+}
+
+describe("after a start of the coordinator", () => {
+  test("a job that was under way waits for the workers that hold its state", () => {
+    const driver = restarted();
+    driver.happens({ kind: "tick" });
+    expect(driver.record()).toMatchObject({ state: "waiting", attempt: 1 });
+    driver.hello("w1", { held: held(1) });
+    expect(driver.kinds("w1")).toEqual(["welcome"]);
+  });
+
+  test.each([
+    [4999, []],
+    [5000, ["round"]],
+  ])("it goes on %i ms later with those who came", (ms, kinds) => {
+    const driver = restarted();
+    driver.happens({ kind: "tick" });
+    driver.hello("w1", { held: held(1) });
+    driver.pass(ms, ["w1"]);
+    expect(driver.kinds("w1")).toEqual(kinds);
+    expect(driver.record().generation).toBe(kinds.length === 0 ? 4 : 5);
+  });
+
+  test("the highest step counts, and who holds less takes it from there", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2", { held: held(2) });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.record().step).toBe(2);
+    expect(driver.sent("w2")).toMatchObject([{ kind: "offer", step: 2 }]);
+    expect(driver.sent("w1")).toMatchObject([
+      { kind: "load", step: 2, source: { kind: "peer", address: "w2.1" } },
+    ]);
+    driver.loaded("w1", 2);
+    expect(driver.round("w1")).toMatchObject({ step: 2, generation: 6 });
+  });
+
+  test("who holds the step before the last commit is told to apply its sum", () => {
+    const driver = restarted({ step: 2 });
+    driver.hello("w1", { held: held(1) });
+    driver.pass(5000, ["w1"]);
+    expect(driver.sent("w1")).toMatchObject([
+      { kind: "commit", step: 1, save: false },
+      { kind: "round", step: 2 },
+    ]);
+  });
+
+  test.each([
+    ["nobody holds the state", undefined],
+    ["only steps from before the last commit are held", held(0)],
+    ["only another attempt is held", held(2, { attempt: 7 })],
+  ])("when %s a new attempt is recorded before anything is sent", (_, state) => {
+    const checkpoint = { step: 1, attempt: 1, name: "c" };
+    const driver = restarted({ step: 2, checkpoint });
+    driver.hello("w1", { held: state });
+    driver.released("w1");
+    driver.pass(4750, ["w1"]);
+    expect(driver.record().attempt).toBe(1);
+    driver.pass(250, ["w1"]);
+    expect(driver.record()).toMatchObject({ attempt: 2, step: 1, generation: 0 });
+    driver.released("w1");
+    expect(driver.records.get("job")?.attempt).toBe(2);
+    expect(driver.fleet.run?.participants.get("w1")?.stage.kind).toBe("preparing");
+  });
+
+  test("who kept its ranges goes on with them, and only the rest is dealt", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1, { ranges: [{ first: 4, end: 8 }] }) });
+    driver.hello("w2", { held: held(1, { ranges: [{ first: 0, end: 2 }] }) });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.round("w1").members.map(({ ranges }) => ranges)).toEqual([
+      [{ first: 4, end: 8 }],
+      [
+        { first: 0, end: 2 },
+        { first: 2, end: 4 },
+      ],
+    ]);
+  });
+
+  test("of two who kept the same shards one starts over with a copy", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1, { ranges: [{ first: 0, end: 5 }] }) });
+    driver.hello("w2", { held: held(1, { ranges: [{ first: 4, end: 8 }] }) });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.kinds("w1")).toEqual(["offer"]);
+    expect(driver.kinds("w2")).toEqual(["load"]);
+  });
+
+  test("holders of different parameters end the job", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2", { held: held(1, { parameterChecksum: 5 }) });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.record()).toMatchObject({
+      state: "failed",
+      reason: "the parameters of step 1 have checksum 5 on w2 and 101 on w1",
+    });
+  });
+
+  test("a worker that got ready for the coordinator before is of use to this one", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2");
+    driver.prepared("w2");
+    expect(driver.kinds("w2")).toEqual([]);
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.kinds("w2")).toEqual(["load"]);
+  });
+
+  test("a job that was being cancelled keeps what is held, and is cancelled", () => {
+    const driver = restarted({ state: "cancelling" });
+    driver.hello("w1", { held: held(1) });
+    driver.pass(5000, ["w1"]);
+    expect(driver.sent("w1")).toMatchObject([{ kind: "save", what: "checkpoint" }]);
+    driver.saved("w1", "checkpoint", 1);
+    driver.released("w1");
+    expect(driver.record().state).toBe("cancelled");
+  });
+
+  test("a job whose weights are saved is done, and whoever still holds it lets go", () => {
+    const driver = restarted({ weights: { name: "w", parameterDigest: "d" } });
+    driver.happens({ kind: "tick" });
+    expect(driver.record().state).toBe("done");
+    driver.hello("w1", { held: held(3) });
+    expect(driver.kinds("w1")).toEqual(["welcome", "release"]);
+  });
+});
+
+describe("when all members are lost at once", () => {
+  function silent(): FleetDriver {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.pass(5000);
+    return driver;
+  }
+
+  test("the job waits for those that may be alive, by name", () => {
+    const driver = silent();
+    expect(driver.record()).toMatchObject({
+      state: "waiting",
+      reason: "waits for w1, w2 to come back",
+    });
+  });
+
+  test("it goes on as soon as all are back", () => {
+    const driver = silent();
+    driver.hello("w1", { held: held(1) });
+    expect(driver.record().state).toBe("waiting");
+    driver.hello("w2", { held: held(1) });
+    expect(driver.record()).toMatchObject({ state: "training", attempt: 1, step: 1 });
+  });
+
+  test("a process that was started anew holds nothing, and is not waited for", () => {
+    const driver = silent();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2", { incarnation: "w2.2" });
+    expect(driver.record()).toMatchObject({ state: "training", attempt: 1 });
+  });
+
+  test("it goes back to the checkpoint when nobody comes", () => {
+    const driver = silent();
+    driver.pass(4999);
+    expect(driver.record().attempt).toBe(1);
+    driver.pass(1);
+    expect(driver.record()).toMatchObject({ attempt: 2, step: 0, state: "waiting" });
+  });
+
+  test("a child that is known to be gone is not waited for", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.say("w1", { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "gone" });
+    expect(driver.record().attempt).toBe(2);
+    expect(driver.kinds("w1")).toEqual(["prepare"]);
+  });
+
+  test("who was given up as stuck is not taken back with the state", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.hello("w3", { numerics: "toy" });
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.say("w1", { kind: "leave", reason: "asked" });
+    driver.pass(3 * 30_200, ["w2", "w3"]);
+    driver.hello("w2", { held: held(1) });
+    expect(driver.kinds("w2")).toContain("release");
+  });
+});

@@ -1,0 +1,316 @@
+import { describe, expect, test } from "vitest";
+import type { WorkerEvent } from "../../src/control/message.js";
+import { FleetDriver, result, upTo } from "./fleetDriver.js";
+
+/** Two workers in step 0: w1 has shards 0 to 3, w2 has 4 to 7. */
+function inRound(): FleetDriver {
+  return FleetDriver.started(["w1", "w2"]);
+}
+
+test("the shards of a step are dealt to all members, and all are told all", () => {
+  const driver = inRound();
+  const { members, ...round } = driver.round("w1");
+  expect(round).toEqual({
+    ...{ kind: "round", job: "job", attempt: 1, generation: 1, step: 0, round: "training" },
+    shardCount: 8,
+  });
+  expect(members).toEqual([
+    { workerId: "w1", address: "w1.1", ranges: [{ first: 0, end: 4 }], finished: false },
+    { workerId: "w2", address: "w2.1", ranges: [{ first: 4, end: 8 }], finished: false },
+  ]);
+  expect(driver.round("w2")).toEqual(driver.round("w1"));
+});
+
+test("a step commits when every member has reported, and the next round goes right behind", () => {
+  const driver = inRound();
+  driver.report("w1", upTo(4));
+  expect(driver.record().step).toBe(0);
+  driver.report("w2", upTo(8, 4));
+  expect(driver.record()).toMatchObject({ step: 1, loss: 0.5 });
+  expect(driver.kinds("w1")).toEqual(["commit", "round"]);
+  expect(driver.round("w2")).toMatchObject({ step: 1, generation: 1 });
+});
+
+test("losses are added in float32 in the order of the tree", () => {
+  const driver = inRound();
+  const losses = [1e8, 1, 1, 1, -1e8, 1, 1, 1];
+  const shards = upTo(8).map((shard) => result(shard, { loss: losses[shard] ?? 0 }));
+  driver.report("w1", [], { shards: shards.slice(0, 4) });
+  driver.report("w2", [], { shards: shards.slice(4) });
+  const [a, b, c, d, e, f, g, h] = losses.map(Math.fround);
+  const add = (x = 0, y = 0): number => Math.fround(x + y);
+  const sum = add(add(add(a, b), add(c, d)), add(add(e, f), add(g, h)));
+  expect(sum).not.toBe(losses.reduce((x, y) => x + y));
+  expect(driver.record().loss).toBe(sum / 16);
+});
+
+describe("a report changes nothing", () => {
+  const stale: readonly (readonly [string, Partial<Extract<WorkerEvent, { kind: "report" }>>])[] = [
+    ["of another attempt", { attempt: 2 }],
+    ["of another step", { step: 1 }],
+    ["of an evaluation", { round: "evaluation" }],
+    ["of another job", { job: "other" }],
+  ];
+  test.each(stale)("%s", (_, how) => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    const before = driver.fleet.run;
+    driver.report("w2", upTo(8, 4), how);
+    if (before?.phase.kind !== "round" || driver.fleet.run?.phase.kind !== "round") throw Error();
+    expect(driver.fleet.run.phase.results).toEqual(before.phase.results);
+    expect(driver.record()).toMatchObject({ step: 0, state: "training" });
+  });
+
+  test("of an unknown incarnation", () => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    const { attempt } = driver.record();
+    const shards = upTo(8, 4).map((shard) => result(shard));
+    driver.say(
+      "w2",
+      {
+        ...{ kind: "report", job: "job", attempt, generation: 1, step: 0, round: "training" },
+        ...{ sumChecksum: 7, parameterChecksum: 100, computeMs: 1, exchangeMs: 1, shards },
+      },
+      "w2.9",
+    );
+    expect(driver.record().step).toBe(0);
+  });
+
+  test("twice", () => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    driver.report("w1", upTo(4));
+    expect(driver.record().step).toBe(0);
+    driver.report("w2", upTo(8, 4));
+    expect(driver.record().step).toBe(1);
+    driver.report("w2", upTo(8, 4), { step: 0 });
+    expect(driver.record().step).toBe(1);
+  });
+});
+
+test("when a member is lost the others keep their shards and take over its own at once", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  expect(driver.round("w1")).toMatchObject({ generation: 2, step: 0 });
+  const shares = driver.round("w1").members.map(({ workerId, ranges }) => [workerId, ranges]);
+  expect(shares).toEqual([
+    [
+      "w1",
+      [
+        { first: 0, end: 3 },
+        { first: 6, end: 7 },
+      ],
+    ],
+    [
+      "w2",
+      [
+        { first: 3, end: 6 },
+        { first: 7, end: 8 },
+      ],
+    ],
+  ]);
+});
+
+test("a report of an older generation counts for the shards that it names", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  driver.report("w1", [0, 1, 2], { generation: 1 });
+  driver.report("w2", [3, 4, 5, 7]);
+  expect(driver.record().step).toBe(0);
+  driver.report("w1", [0, 1, 2, 6]);
+  expect(driver.record()).toMatchObject({ step: 1, generation: 2 });
+});
+
+test("who has reported need not report again when the dead left all their results", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w1", [0, 1, 2]);
+  driver.report("w3", [6, 7]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  const { members } = driver.round("w2");
+  expect(members.map(({ finished }) => finished)).toEqual([true, false]);
+  expect(members.flatMap(({ ranges }) => ranges)).toEqual([
+    { first: 0, end: 3 },
+    { first: 3, end: 6 },
+  ]);
+  driver.report("w2", [3, 4, 5]);
+  expect(driver.record().step).toBe(1);
+});
+
+test("who has reported computes what the dead took with them, if only for its losses", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w1", [0, 1, 2]);
+  driver.report("w2", [3, 4, 5]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  expect(driver.record().step).toBe(0);
+  driver.report("w1", [0, 1, 2, 6]);
+  driver.report("w2", [3, 4, 5, 7]);
+  expect(driver.record().step).toBe(1);
+});
+
+test("when the holder of the sum dies too, what it had is dealt after all", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w1", [0, 1, 2]);
+  driver.report("w3", [6, 7]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  driver.hello("w1", { incarnation: "w1.2" });
+  const [only, ...others] = driver.round("w2").members;
+  expect(others).toEqual([]);
+  expect(only?.ranges).toEqual([
+    { first: 3, end: 6 },
+    { first: 0, end: 3 },
+    { first: 6, end: 8 },
+  ]);
+});
+
+test("the last report decides, whoever is lost at that moment", () => {
+  const driver = inRound();
+  driver.report("w1", upTo(4));
+  driver.disconnect("w1");
+  driver.report("w2", upTo(8, 4));
+  expect(driver.record().step).toBe(1);
+});
+
+describe("a job fails, and says why, when", () => {
+  const wrong: readonly (readonly [string, Parameters<FleetDriver["report"]>[2], RegExp])[] = [
+    [
+      "a shard is not finite",
+      { shards: [result(5, { finite: false })] },
+      /shard 5 of step 0 is not finite on w2/,
+    ],
+    ["sums differ", { sumChecksum: 8 }, /sum of step 0 has checksum 8 on w2 and 7 on w1/],
+    [
+      "parameters differ",
+      { parameterChecksum: 1 },
+      /parameters of step 0 have checksum 1 on w2 and 100 on w1/,
+    ],
+    [
+      "two workers get different results for a shard",
+      { shards: [result(0, { loss: 2 })] },
+      /shard 0 of step 0 came out differently on w1 and w2/,
+    ],
+    [
+      "two workers read different pictures for a shard",
+      { shards: [result(0, { inputChecksum: 9 })] },
+      /shard 0 of step 0 came out differently/,
+    ],
+    ["a shard is none of the round's", { shards: [result(8)] }, /shard 8 of step 0, which has 8/],
+    [
+      "examples are missing",
+      { shards: upTo(8, 4).map((shard) => result(shard, { count: 1 })) },
+      /shards of step 0 hold 12 examples of 16/,
+    ],
+  ];
+  test.each(wrong)("%s", (_, how, reason) => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4), how);
+    expect(driver.record()).toMatchObject({ state: "failed", step: 0 });
+    expect(driver.record().reason).toMatch(reason);
+    expect(driver.kinds("w1")).toEqual(["release"]);
+    expect(driver.said()).toEqual([`failed: ${driver.record().reason}`]);
+  });
+
+  test("members reach different parameters", () => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.applied("w1", 1);
+    driver.applied("w2", 1, 5);
+    expect(driver.record().reason).toBe(
+      "the parameters of step 1 have checksum 5 on w2 and 101 on w1",
+    );
+  });
+});
+
+test("a result that is the same again is no dispute", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w3", [6, 7]);
+  driver.hello("w3", { incarnation: "w3.2" });
+  driver.report("w1", [0, 1, 2, 6]);
+  driver.report("w2", [3, 4, 5, 7]);
+  expect(driver.record()).toMatchObject({ state: "training", step: 1 });
+});
+
+test("a faster worker is dealt more, once that is clear", () => {
+  const driver = inRound();
+  driver.report("w1", upTo(4), { computeMs: 10 });
+  driver.report("w2", upTo(8, 4), { computeMs: 30 });
+  expect(driver.round("w1").members.map(({ ranges }) => ranges)).toEqual([
+    [{ first: 0, end: 6 }],
+    [{ first: 6, end: 8 }],
+  ]);
+});
+
+test("a little difference in speed moves no shard", () => {
+  const driver = inRound();
+  driver.report("w1", upTo(4), { computeMs: 10 });
+  driver.report("w2", upTo(8, 4), { computeMs: 11 });
+  expect(driver.round("w1").members[0]?.ranges).toEqual([{ first: 0, end: 4 }]);
+});
+
+describe("a worker that beats and gets nowhere", () => {
+  test.each([
+    [599_999, 2],
+    [600_000, 1],
+  ])("for %i ms of its first shards leaves %i workers", (ms, left) => {
+    const driver = inRound();
+    driver.pass(ms, ["w1", "w2"]);
+    expect(driver.fleet.run?.participants.size).toBe(left);
+  });
+
+  test.each([
+    [30_099, 2],
+    [30_100, 1],
+  ])("for %i ms is lost after ten times what a shard takes, and half a minute", (ms, left) => {
+    const driver = inRound();
+    driver.report("w1", upTo(4), { computeMs: 40 });
+    driver.report("w2", upTo(8, 4), { computeMs: 40 });
+    driver.report("w1", upTo(4));
+    driver.pass(ms, ["w1", "w2"]);
+    expect(driver.fleet.run?.participants.size).toBe(left);
+    if (left === 1) expect(driver.record().generation).toBe(2);
+  });
+
+  test("a shard that is finished starts the deadline again", () => {
+    const driver = inRound();
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.report("w1", upTo(4));
+    driver.pass(25_000, ["w1", "w2"]);
+    driver.beat("w2", 1);
+    for (let i = 0; i < 40; i += 1) {
+      driver.pass(500, ["w1"]);
+      driver.beat("w2", 1);
+    }
+    expect(driver.fleet.run?.participants.size).toBe(2);
+  });
+
+  test("is never lost where nobody could take over", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.pass(7_200_000, ["w1"]);
+    expect(driver.record()).toMatchObject({ state: "training", attempt: 1 });
+  });
+
+  test("is blamed when all others wait for it in the exchange", () => {
+    const driver = FleetDriver.started(["w1", "w2", "w3"]);
+    for (let ms = 0; ms < 600_500; ms += 250) {
+      driver.pass(250);
+      driver.beat("w1", 3, "w2");
+      driver.beat("w2", 3, "w1");
+      driver.beat("w3", 2, "w2");
+    }
+    expect([...(driver.fleet.run?.participants.keys() ?? [])].toSorted()).toEqual(["w1", "w3"]);
+  });
+
+  test("is not blamed when another is cut off from NATS", () => {
+    const driver = FleetDriver.started(["w1", "w2", "w3"]);
+    for (let ms = 0; ms < 600_500; ms += 250) {
+      driver.pass(250);
+      driver.beat("w1", 3, "w2");
+      driver.beat("w2", 3, "w1");
+      driver.beat("w3", 2, "w2", 5000);
+    }
+    expect([...(driver.fleet.run?.participants.keys() ?? [])].toSorted()).toEqual(["w1", "w2"]);
+  });
+});

@@ -1,0 +1,207 @@
+import { advance, emptyFleet } from "../../src/control/fleet.js";
+import {
+  fleetTimes,
+  type FleetCommand,
+  type FleetHappening,
+} from "../../src/control/fleetEvent.js";
+import type { Fleet, Hello } from "../../src/control/fleetState.js";
+import type {
+  HeldState,
+  ShardResult,
+  WorkerCommand,
+  WorkerEvent,
+} from "../../src/control/message.js";
+import { queuedRecord, type JobRecord } from "../../src/control/record.js";
+import { planJob } from "../../src/job/plan.js";
+import type { JobRequest } from "../../src/job/settings.js";
+
+type Report = Extract<WorkerEvent, { readonly kind: "report" }>;
+type Round = Extract<WorkerCommand, { readonly kind: "round" }>;
+
+/** A job of 8 shards of 2 examples and 3 steps, with nothing to evaluate. */
+export function record(name: string, request: Partial<JobRequest> = {}, validation = 0): JobRecord {
+  const plan = planJob(
+    {
+      ...{ name, model: "1-1-1-1x0.5", data: "/data", recipe: "upstream", steps: 3 },
+      ...{ batch: 16, shards: 8, microBatch: 2, checkpointEvery: 2 },
+      ...request,
+    },
+    {
+      classes: ["a", "b"],
+      trainingCounts: [50, 50],
+      validationCounts: [validation, 0],
+      medianWidth: 32,
+      medianHeight: 32,
+      digest: "index",
+    },
+  );
+  return queuedRecord({
+    ...{ name, requestId: name, order: 0, plan, indexDigest: "index", createdMs: 1 },
+  });
+}
+
+/** Plays workers to a fleet, by hand, and keeps what it says. */
+export class FleetDriver {
+  fleet: Fleet;
+  nowMs = 0;
+  /** Of the last event, or of all the time that passed. */
+  commands: readonly FleetCommand[] = [];
+  readonly records = new Map<string, JobRecord>();
+
+  constructor(records: readonly JobRecord[] = [], term = 1) {
+    const options = {
+      ...fleetTimes,
+      ...{ term, nats: { url: "nats", token: "" }, store: "/store", joinLine: "join me" },
+    };
+    this.fleet = emptyFleet(options, records, this.nowMs);
+  }
+
+  happens(event: FleetHappening): void {
+    const { fleet, commands } = advance(this.fleet, {
+      ...event,
+      nowMs: this.nowMs,
+      wallMs: 1e12 + this.nowMs,
+    });
+    this.fleet = fleet;
+    this.commands = commands;
+    for (const command of commands) {
+      if (command.kind === "record") this.records.set(command.record.name, command.record);
+    }
+  }
+
+  hello(workerId: string, how: Partial<Hello> = {}): void {
+    const event: Hello = {
+      ...{ kind: "hello", workerId, incarnation: `${workerId}.1`, host: "host", pid: 1 },
+      ...{ device: "toy", gpu: false, numerics: "toy", term: 0, held: undefined },
+      ...how,
+    };
+    this.happens({ kind: "worker", workerId, incarnation: event.incarnation, event });
+  }
+
+  say(workerId: string, event: WorkerEvent, incarnation = `${workerId}.1`): void {
+    this.happens({ kind: "worker", workerId, incarnation, event });
+  }
+
+  disconnect(workerId: string): void {
+    this.happens({ kind: "disconnected", workerId, incarnation: `${workerId}.1` });
+  }
+
+  /** Lets time pass, tick by tick, while those workers beat. */
+  pass(ms: number, beating: readonly string[] = []): void {
+    const end = this.nowMs + ms;
+    const all: FleetCommand[] = [];
+    while (this.nowMs < end) {
+      this.nowMs = Math.min(end, this.nowMs + 250);
+      for (const workerId of beating) {
+        this.beat(workerId, 0);
+        all.push(...this.commands);
+      }
+      this.happens({ kind: "tick" });
+      all.push(...this.commands);
+    }
+    this.commands = all;
+  }
+
+  beat(workerId: string, shardsDone: number, waitingFor = "", natsAgeMs = 1): void {
+    this.say(workerId, {
+      ...{ kind: "beat", phase: "computing", waitingFor, natsAgeMs, shardsDone },
+      residentBytes: 1,
+    });
+  }
+
+  /** What the last event had sent to that worker. */
+  sent(workerId: string): readonly WorkerCommand[] {
+    return this.commands.flatMap((command) =>
+      command.kind === "send" && command.workerId === workerId ? command.command : [],
+    );
+  }
+
+  kinds(workerId: string): readonly string[] {
+    return this.sent(workerId).map(({ kind }) => kind);
+  }
+
+  /** The round that the last event told that worker. */
+  round(workerId: string): Round {
+    const round = this.sent(workerId).find((command) => command.kind === "round");
+    if (round === undefined) throw new Error(`no round was told ${workerId}`);
+    return round;
+  }
+
+  said(): readonly string[] {
+    return this.commands.flatMap((command) => (command.kind === "log" ? command.message : []));
+  }
+
+  record(job = "job"): JobRecord {
+    const found = this.fleet.records.get(job);
+    if (found === undefined) throw new Error(`no record of ${job}`);
+    return found;
+  }
+
+  prepared(workerId: string, probe = "probe", attempt = this.record().attempt): void {
+    this.say(workerId, { kind: "prepared", job: "job", attempt, probe });
+  }
+
+  loaded(workerId: string, step = 0, parameterChecksum = 100 + step): void {
+    const { attempt } = this.record();
+    this.say(workerId, { kind: "loaded", job: "job", attempt, step, parameterChecksum });
+  }
+
+  applied(workerId: string, step: number, parameterChecksum = 100 + step): void {
+    const { attempt } = this.record();
+    this.say(workerId, { kind: "applied", job: "job", attempt, step, parameterChecksum });
+  }
+
+  saved(workerId: string, what: "checkpoint" | "weights", step: number): void {
+    const { attempt } = this.record();
+    const name = `${what}-${step}`;
+    this.say(workerId, {
+      ...{
+        kind: "saved",
+        job: "job",
+        attempt,
+        step,
+        what,
+        name,
+        parameterDigest: "digest",
+        bytes: 1,
+      },
+    });
+  }
+
+  released(workerId: string): void {
+    this.say(workerId, { kind: "released", job: "job" });
+  }
+
+  /** Reports those shards of the round under way, unless something is said otherwise. */
+  report(workerId: string, shards: readonly number[], how: Partial<Report> = {}): void {
+    const { attempt, generation, step } = this.record();
+    this.say(workerId, {
+      ...{ kind: "report", job: "job", attempt, generation, step, round: "training" },
+      ...{ sumChecksum: 7, parameterChecksum: 100 + step, computeMs: 10, exchangeMs: 10 },
+      shards: shards.map((shard) => result(shard)),
+      ...how,
+    });
+  }
+
+  /** A job that these workers have started, with the first round told. */
+  static started(workers: readonly string[], request: Partial<JobRequest> = {}): FleetDriver {
+    const driver = new FleetDriver();
+    for (const workerId of workers) driver.hello(workerId);
+    driver.happens({ kind: "submit", record: record("job", request) });
+    for (const workerId of workers) driver.prepared(workerId);
+    for (const workerId of workers) driver.loaded(workerId);
+    return driver;
+  }
+}
+
+export function result(shard: number, how: Partial<ShardResult> = {}): ShardResult {
+  return { shard, loss: 1, count: 2, correct: 0, finite: true, inputChecksum: shard, ...how };
+}
+
+export function held(step: number, how: Partial<HeldState> = {}): HeldState {
+  return { job: "job", attempt: 1, step, parameterChecksum: 100 + step, ranges: [], ...how };
+}
+
+export function upTo(end: number, first = 0): readonly number[] {
+  return Array.from({ length: end - first }, (_, i) => first + i);
+}
