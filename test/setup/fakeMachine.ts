@@ -73,8 +73,13 @@ export class FakeMachine {
   }
 
   start(args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): ChildProcess {
-    const main = join(this.root, "deploy", "setup", "main.mjs");
-    return spawn(process.execPath, [main, ...(args.includes("--gpu") ? [] : ["--cpu"]), ...args], {
+    const device = args.includes("--gpu") ? [] : ["--cpu"];
+    return this.#node("main.mjs", [...device, ...args], env);
+  }
+
+  #node(script: string, args: readonly string[], env: Readonly<Record<string, string>>) {
+    const file = join(this.root, "deploy", "setup", script);
+    return spawn(process.execPath, [file, ...args], {
       env: {
         PATH: this.#bin,
         HOME: join(this.#folder, "home"),
@@ -89,12 +94,15 @@ export class FakeMachine {
     args: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
   ): Promise<Outcome> {
-    const child = this.start(args, env);
-    const output = { stdout: "", stderr: "" };
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
-    await once(child, "close");
-    return { code: child.exitCode, ...output };
+    return outcome(this.start(args, env));
+  }
+
+  /** Runs all checks, as `npm test` does after the set-up. */
+  async check(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Outcome> {
+    return outcome(this.#node("test.mjs", args, env));
   }
 
   /** What the stand-ins were asked to do, in order. */
@@ -178,4 +186,12 @@ export class FakeMachine {
     chmodSync(file, 0o755);
     return file;
   }
+}
+
+async function outcome(child: ChildProcess): Promise<Outcome> {
+  const output = { stdout: "", stderr: "" };
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (output.stdout += text));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+  await once(child, "close");
+  return { code: child.exitCode, ...output };
 }

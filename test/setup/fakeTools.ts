@@ -32,12 +32,23 @@ fs.writeFileSync(output, "code");
 fs.writeFileSync(output.replace(/\\.js$/, ".d.ts"), "types");
 `;
 
+const vitest = `import { createRequire } from "node:module";
+const require = createRequire(import.meta.url);
+${common}
+const report = args.find((arg) => arg.startsWith("--outputFile.json=")).slice(18);
+const passed = { status: "passed", assertionResults: [{ status: "passed" }] };
+write(report, JSON.stringify({ numPassedTests: 1, numFailedTests: 0, testResults: [passed] }));
+note(["vitest", ...args.filter((arg) => !arg.startsWith("--"))].join(" "));
+`;
+
 const npm = `${common}
-note(args.slice(0, 1).join(" ") === "ci" ? "npm ci" : "npm " + args.join(" "));
+note(args[0] === "ci" ? "npm ci" : "npm " + args.join(" "));
+if (args[0] !== "ci") process.exit(0);
 fs.rmSync("node_modules", { recursive: true, force: true });
 write("node_modules/@tensorflow/tfjs-node-gpu/binding/a.cc", "source");
 write("node_modules/typescript/package.json", '{"type":"commonjs"}');
 write("node_modules/typescript/bin/tsc", ${JSON.stringify(tsc)});
+write("node_modules/vitest/vitest.mjs", ${JSON.stringify(vitest)});
 write("node_modules/protobufjs-cli/package.json", '{"type":"commonjs"}');
 write("node_modules/protobufjs-cli/bin/pbjs", ${JSON.stringify(pbjs)});
 `;

@@ -292,6 +292,31 @@ test("the program behind --run gets the arguments that are left", async () => {
   expect(stdout.trim().split("\n").at(-1)).toBe('["a"]');
 });
 
+test("all checks run, whatever the ones before said, and the last line counts them", async () => {
+  await machine.setUp(lean);
+  machine.forgetCalls();
+  const checks = ["pbjs", "tsc", "npm run --silent lint", "npm run --silent format", "vitest run"];
+  const bad = await machine.check([], { FAKE_FAIL: "npm run --silent lint" });
+  expect(machine.calls()).toEqual(checks);
+  expect(bad.stdout).toMatch(/\n3 passed, 1 failed\n$/);
+  expect(bad.code).toBe(1);
+
+  machine.write("src/a.ts", "export const a: string = 1;\n");
+  const worse = await machine.check([], { FAKE_FAIL: "tsc" });
+  expect(worse.stdout).toMatch(/\n3 passed, 1 failed\n$/);
+
+  // The tests found no failure, yet ended as failed.
+  const outside = await machine.check([], { FAKE_FAIL: "vitest run" });
+  expect(outside.stdout).toMatch(/\n4 passed, 1 failed\n$/);
+  expect(outside.code).toBe(1);
+
+  machine.forgetCalls();
+  const some = await machine.check(["test/unit/a.test.ts"]);
+  expect(machine.calls()).toEqual(["vitest run test/unit/a.test.ts"]);
+  expect(some.stdout).toMatch(/\n2 passed, 0 failed\n$/);
+  expect(some.code).toBe(0);
+});
+
 test("an old Node is told so in two lines", async () => {
   const main = join(machine.root, "deploy/setup/main.mjs");
   const pretend = "Object.defineProperty(process.versions,'node',{value:'18.20.1'});";
