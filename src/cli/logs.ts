@@ -42,13 +42,17 @@ const colors: Readonly<Record<LogLine["level"], Color | undefined>> = {
 export function logText(line: LogLine, { paint }: Pick<Terminal, "paint">): string {
   const { level, message, fields, timeMs } = line;
   const urgent = level === "warn" || level === "error" ? `${level}: ` : "";
-  const values = Object.entries(fields).map(
-    ([name, value]) => `${name}=${typeof value === "number" ? short(value) : plain(String(value))}`,
-  );
+  const values = Object.entries(fields).map(([name, value]) => `${name}=${fieldText(value)}`);
   const color = colors[level];
   const text = `${urgent}${plain(message)}`;
   const tail = values.length === 0 ? "" : `  ${paint("dim", values.join(" "))}`;
   return `${paint("dim", clock(timeMs))} ${color === undefined ? text : paint(color, text)}${tail}`;
+}
+
+function fieldText(value: string | number | boolean): string {
+  if (typeof value === "number") return short(value);
+  const text = plain(String(value));
+  return text.includes(" ") ? JSON.stringify(text) : text;
 }
 
 function sequence(value: string): number {

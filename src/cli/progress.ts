@@ -42,6 +42,8 @@ export class ChangeLines {
     const stepped = shown?.step !== status.step;
     const due = nowMs - this.#stepShownMs >= stepEveryMs;
     const finished = status.step === status.steps;
+    // The end is told by `resultLines`.
+    if (hasEnded(status.state)) return lines;
     if (turned || (stepped && (due || finished))) {
       lines.push(progressLine({ ...status, evaluations: [] }));
       this.#stepShownMs = nowMs;

@@ -24,14 +24,14 @@ export function addStatus(program: Command, context: Context): void {
   withConnection(command).action((job: string, flags: StatusFlags) =>
     withClient(flags, context.variables, async (client) => {
       const status = await client.job(job);
-      const last =
-        flags.watch === true && !hasEnded(status.state)
-          ? await watchJob(client, job, context)
-          : status;
-      if (flags.json === true) printJson(context, last ?? status);
-      else if (flags.watch !== true) {
-        for (const line of statusLines(status, context.terminal)) context.terminal.out(line);
+      if (flags.watch === true && !hasEnded(status.state)) {
+        const last = await watchJob(client, job, context);
+        if (flags.json === true) printJson(context, last ?? status);
+        return;
       }
+      if (flags.json === true) printJson(context, status);
+      else for (const line of statusLines(status, context.terminal)) context.terminal.out(line);
+      if (flags.watch === true && status.state !== "done") context.setExitCode(1);
     }),
   );
 }
