@@ -1,0 +1,282 @@
+import { describe, expect, test } from "vitest";
+import type { Range } from "../../src/plan/tree.js";
+import { MemberDriver, order, plan } from "./memberDriver.js";
+
+const three: readonly Range[] = [{ first: 0, end: 3 }];
+
+describe("a term", () => {
+  test("lower than one obeyed is not obeyed", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "release", job: "other", reason: "" }, 3);
+    driver.told({ kind: "release", job: "job", reason: "" }, 2);
+    expect(driver.actions).toMatchObject([{ kind: "reconnect" }]);
+    driver.happens({ kind: "disconnected" });
+    driver.happens({ kind: "connected" });
+    expect(driver.said()).toMatchObject([{ kind: "hello", term: 3, held: { step: 0 } }]);
+  });
+});
+
+describe("a stream that ends", () => {
+  test("costs nothing: the hello says what is held, with the ranges of the round", () => {
+    const driver = MemberDriver.holding();
+    driver.round(three);
+    driver.happens({ kind: "disconnected" });
+    driver.shard(0);
+    expect(driver.said()).toEqual([]);
+    driver.happens({ kind: "connected" });
+    expect(driver.said()).toMatchObject([
+      { held: { job: "job", attempt: 1, step: 0, parameterChecksum: 100, ranges: three } },
+    ]);
+  });
+
+  test("before the child has loaded, its probe tells of it", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    driver.happens({ kind: "disconnected" });
+    driver.child({ kind: "prepared", probe: "probe" });
+    driver.welcomed();
+    expect(driver.said()).toEqual([{ kind: "prepared", job: "job", attempt: 1, probe: "probe" }]);
+  });
+
+  test.each([
+    [59_999, []],
+    [60_000, ["close"]],
+  ])("for %i ms: %j", (ms, kinds) => {
+    const driver = MemberDriver.holding();
+    driver.happens({ kind: "disconnected" });
+    driver.pass(ms);
+    expect(driver.kinds()).toEqual(kinds);
+  });
+
+  test("and streams that are never welcomed do not put that off", () => {
+    const driver = MemberDriver.holding();
+    driver.happens({ kind: "disconnected" });
+    driver.nowMs += 40_000;
+    driver.happens({ kind: "connected" });
+    driver.happens({ kind: "disconnected" });
+    driver.pass(20_000);
+    expect(driver.kinds()).toContain("close");
+  });
+
+  test.each([
+    [9_999, []],
+    [10_000, ["reconnect"]],
+  ])("is made to when a hello is not answered for %i ms: %j", (ms, kinds) => {
+    const driver = new MemberDriver();
+    driver.happens({ kind: "connected" });
+    driver.pass(ms);
+    expect(driver.kinds()).toEqual(kinds);
+  });
+});
+
+describe("a release", () => {
+  test("is confirmed when the child has ended", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "release", job: "job", reason: "" });
+    expect(driver.kinds()).toEqual(["close"]);
+    driver.child({ kind: "exited", code: 0, signal: null });
+    expect(driver.said()).toEqual([{ kind: "released", job: "job" }]);
+  });
+
+  test("of a job without a child is confirmed at once", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "release", job: "other", reason: "" });
+    expect(driver.kinds()).toEqual(["released"]);
+  });
+
+  test.each([
+    [4999, []],
+    [5000, ["kill-child"]],
+  ])("kills a child that is still there after %i ms: %j", (ms, kinds) => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "release", job: "job", reason: "" });
+    driver.pass(ms);
+    expect(driver.kinds().filter((kind) => kind !== "beat")).toEqual(kinds);
+  });
+
+  test("lets the next order wait for the child to end", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "release", job: "job", reason: "" });
+    driver.told({ kind: "prepare", order: { ...order, attempt: 2 } });
+    expect(driver.actions).toEqual([]);
+    driver.child({ kind: "exited", code: 0, signal: null });
+    expect(driver.kinds()).toEqual(["released", "start-child"]);
+  });
+});
+
+describe("an order", () => {
+  test("starts a child, whose probe is said", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    expect(driver.actions).toEqual([{ kind: "start-child", order }]);
+    driver.child({ kind: "prepared", probe: "probe" });
+    expect(driver.said()).toEqual([{ kind: "prepared", job: "job", attempt: 1, probe: "probe" }]);
+  });
+
+  test("that comes twice starts one child, and is answered twice", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    driver.told({ kind: "prepare", order });
+    expect(driver.actions).toEqual([]);
+    driver.child({ kind: "prepared", probe: "probe" });
+    driver.told({ kind: "prepare", order });
+    expect(driver.kinds()).toEqual(["prepared"]);
+  });
+
+  test("of another attempt ends the child first", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "prepare", order: { ...order, attempt: 2 } });
+    expect(driver.kinds()).toEqual(["close"]);
+    driver.child({ kind: "exited", code: 0, signal: null });
+    expect(driver.kinds()).toEqual(["start-child"]);
+  });
+});
+
+describe("a load", () => {
+  test("that comes twice is done once, and answered when it is done", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    driver.child({ kind: "prepared", probe: "probe" });
+    driver.load(0);
+    driver.load(0);
+    expect(driver.actions).toEqual([]);
+    driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
+    driver.load(0);
+    expect(driver.kinds()).toEqual(["loaded"]);
+  });
+
+  test("from another donor takes the place of the one under way", () => {
+    const driver = MemberDriver.holding();
+    driver.load(3, { kind: "peer", address: "w2.1" });
+    driver.load(3, { kind: "peer", address: "w3.1" });
+    expect(driver.toChild()).toMatchObject([{ kind: "load", source: { address: "w3.1" } }]);
+  });
+
+  test("drops the round that was under way", () => {
+    const driver = MemberDriver.holding();
+    driver.round([{ first: 0, end: 1 }]);
+    driver.load(1, { kind: "peer", address: "w2.1" });
+    driver.child({ kind: "loaded", step: 1, parameterChecksum: 101 });
+    driver.round([{ first: 0, end: 1 }], 1);
+    expect(driver.toChild()[0]).toMatchObject({ kind: "compute", first: true });
+  });
+});
+
+describe("a child that ends by itself", () => {
+  test.each([
+    [null, "SIGKILL", "its process was killed with SIGKILL, as when memory runs out"],
+    [null, "SIGSEGV", "its process was ended by SIGSEGV"],
+    [3, null, "its process ended with exit code 3"],
+  ])("(code %s, signal %s) is a failure in words", (code, signal, message) => {
+    const driver = MemberDriver.holding();
+    driver.child({ kind: "exited", code, signal });
+    expect(driver.said()).toEqual([
+      { kind: "failed", job: "job", attempt: 1, cause: "exit", message },
+    ]);
+  });
+
+  test("after it has said why is said once", () => {
+    const driver = MemberDriver.holding();
+    driver.child({ kind: "failed", cause: "data", message: "x.png is torn" });
+    expect(driver.said()).toMatchObject([{ kind: "failed", cause: "data" }]);
+    driver.child({ kind: "exited", code: 1, signal: null });
+    expect(driver.said()).toEqual([]);
+  });
+});
+
+describe("what is saved", () => {
+  const saved = { what: "weights", step: 0, name: "w", parameterDigest: "d", bytes: 1 } as const;
+
+  test("is said again instead of written again", () => {
+    const driver = MemberDriver.holding();
+    driver.told({ kind: "save", job: "job", attempt: 1, what: "weights" });
+    expect(driver.toChild()).toEqual([{ kind: "save", what: "weights" }]);
+    driver.child({ kind: "saved", ...saved });
+    driver.told({ kind: "save", job: "job", attempt: 1, what: "weights" });
+    expect(driver.actions).toMatchObject([{ kind: "to-coordinator", event: saved }]);
+    driver.told({ kind: "save", job: "job", attempt: 1, what: "checkpoint" });
+    expect(driver.toChild()).toEqual([{ kind: "save", what: "checkpoint" }]);
+  });
+});
+
+describe("a worker asked to leave", () => {
+  test("says so, ends its child, and then itself", () => {
+    const driver = MemberDriver.holding();
+    driver.happens({ kind: "leave", reason: "asked" });
+    expect(driver.kinds()).toEqual(["leave", "close"]);
+    driver.child({ kind: "exited", code: 0, signal: null });
+    expect(driver.actions).toEqual([{ kind: "quit", refused: false, reason: "asked" }]);
+  });
+
+  test("ends at once where it has no child", () => {
+    const driver = new MemberDriver();
+    driver.happens({ kind: "leave", reason: "asked" });
+    expect(driver.kinds()).toEqual(["quit"]);
+  });
+});
+
+test("a refused worker ends", () => {
+  const driver = new MemberDriver();
+  driver.happens({ kind: "connected" });
+  driver.told({ kind: "refuse", reason: "no" });
+  expect(driver.actions).toEqual([{ kind: "quit", refused: true, reason: "no" }]);
+});
+
+describe("a beat", () => {
+  test.each([
+    [499, 0],
+    [500, 1],
+  ])("%i ms after the welcome: %i", (ms, count) => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.pass(ms);
+    expect(driver.said()).toHaveLength(count);
+  });
+
+  test("says what the worker is at, and whom it waits for by id", () => {
+    const driver = MemberDriver.holding();
+    driver.round([{ first: 0, end: 1 }]);
+    driver.shard(0);
+    driver.child({ kind: "exchanging", waitingFor: ["w2.1"], natsAgeMs: 3, residentBytes: 9 });
+    driver.pass(500);
+    expect(driver.said()).toEqual([
+      {
+        ...{ kind: "beat", phase: "exchanging", waitingFor: "w2", natsAgeMs: 3 },
+        ...{ shardsDone: 1, residentBytes: 9 },
+      },
+    ]);
+  });
+});
+
+describe("a task", () => {
+  const task = { kind: "index", settings: plan.settings } as const;
+
+  test("runs once however often it is told, and its end is said again", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "task", taskId: "t", task });
+    expect(driver.actions).toEqual([{ kind: "start-task", taskId: "t", task }]);
+    driver.told({ kind: "task", taskId: "t", task });
+    expect(driver.actions).toEqual([]);
+    driver.happens({ kind: "disconnected" });
+    driver.happens({ kind: "task", event: { kind: "task-done", taskId: "t", result: "r" } });
+    expect(driver.actions).toEqual([]);
+    driver.welcomed();
+    driver.told({ kind: "task", taskId: "t", task });
+    expect(driver.said()).toEqual([{ kind: "task-done", taskId: "t", result: "r" }]);
+  });
+
+  test("that is cancelled is stopped, and what it still says is not passed on", () => {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "task", taskId: "t", task });
+    driver.told({ kind: "cancel-task", taskId: "t" });
+    expect(driver.actions).toEqual([{ kind: "stop-task", taskId: "t" }]);
+    driver.happens({ kind: "task", event: { kind: "task-done", taskId: "t", result: "r" } });
+    expect(driver.actions).toEqual([]);
+  });
+});

@@ -1,0 +1,118 @@
+import { advanceMember, emptyMember, type Member } from "../../src/control/member.js";
+import type {
+  ChildCommand,
+  ChildEvent,
+  MemberAction,
+  MemberHappening,
+} from "../../src/control/memberEvent.js";
+import type { JobOrder, WorkerCommand, WorkerEvent } from "../../src/control/message.js";
+import type { Range } from "../../src/plan/tree.js";
+import { record } from "./fleetDriver.js";
+
+export const plan = record("job").plan;
+export const order: JobOrder = {
+  ...{ job: "job", attempt: 1, settings: plan.settings, schedule: plan.schedule, classes: 2 },
+  ...{ trainingExamples: 100, validationExamples: 0, indexDigest: "index" },
+};
+
+/** One worker's machine, driven by hand. */
+export class MemberDriver {
+  member: Member = emptyMember({
+    ...{ workerId: "w1", incarnation: "w1.1", host: "host", pid: 1 },
+    ...{ device: "toy", gpu: false, numerics: "toy" },
+  });
+  nowMs = 0;
+  /** Of the last event. */
+  actions: readonly MemberAction[] = [];
+
+  happens(event: MemberHappening): void {
+    const { member, actions } = advanceMember(this.member, { ...event, nowMs: this.nowMs });
+    this.member = member;
+    this.actions = actions;
+  }
+
+  told(command: WorkerCommand, term = 1): void {
+    this.happens({ kind: "command", term, command });
+  }
+
+  child(event: ChildEvent): void {
+    this.happens({ kind: "child", event });
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.happens({ kind: "tick" });
+  }
+
+  welcomed(term = 1): void {
+    this.happens({ kind: "connected" });
+    this.told(
+      { kind: "welcome", leaseMs: 5000, beatMs: 500, nats: { url: "", token: "" }, store: "" },
+      term,
+    );
+  }
+
+  toChild(): readonly ChildCommand[] {
+    return this.actions.flatMap((one) => (one.kind === "to-child" ? one.command : []));
+  }
+
+  said(): readonly WorkerEvent[] {
+    return this.actions.flatMap((one) => (one.kind === "to-coordinator" ? one.event : []));
+  }
+
+  kinds(): readonly string[] {
+    return this.actions.map((one) =>
+      one.kind === "to-child"
+        ? one.command.kind
+        : one.kind === "to-coordinator"
+          ? one.event.kind
+          : one.kind,
+    );
+  }
+
+  round(
+    ranges: readonly Range[],
+    step = 0,
+    generation = 1,
+    round: "training" | "evaluation" = "training",
+  ): void {
+    this.told({
+      ...{ kind: "round", job: "job", attempt: 1, generation, step, round, shardCount: 8 },
+      members: [
+        { workerId: "w1", address: "w1.1", ranges, finished: false },
+        { workerId: "w2", address: "w2.1", ranges: [], finished: false },
+      ],
+    });
+  }
+
+  shard(shard: number, step = 0, round: "training" | "evaluation" = "training"): void {
+    const result = { shard, loss: 1, count: 2, correct: 0, finite: true, inputChecksum: 1 };
+    this.child({ kind: "shard", attempt: 1, step, round, result, computeMs: 10 });
+  }
+
+  summed(step = 0): void {
+    this.child({ kind: "summed", attempt: 1, step, sumChecksum: 7, exchangeMs: 20 });
+  }
+
+  commit(step: number, save = false): void {
+    this.told({ kind: "commit", job: "job", attempt: 1, step, save });
+  }
+
+  load(
+    step: number,
+    source: Extract<WorkerCommand, { kind: "load" }>["source"] = { kind: "initial" },
+  ): void {
+    this.told({ kind: "load", job: "job", attempt: 1, step, source });
+  }
+
+  /** A worker that holds state 0. */
+  static holding(): MemberDriver {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    driver.child({ kind: "prepared", probe: "probe" });
+    driver.load(0);
+    driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
+    return driver;
+  }
+}
