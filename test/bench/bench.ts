@@ -1,7 +1,11 @@
+import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
 
 /** `npm run bench -- NAME...`: one JSON object per result, one line each. */
 const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
+  async *engine() {
+    for (const kind of ["recorded", "eager"] as const) yield await benchEngine(kind);
+  },
   async *exchange() {
     for (const ranks of [2, 4]) yield await benchExchange(ranks);
   },
