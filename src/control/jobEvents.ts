@@ -159,7 +159,10 @@ function takeApplied(
   return checked.problem === undefined ? checked.t : fail(checked.t, checked.problem);
 }
 
-/** What lies in the job ends it; what lies in the worker costs it its child. */
+/**
+ * What lies in the job ends it; what lies in the worker costs it its child. Data that a newcomer
+ * lacks, while others train on them, is the newcomer's trouble.
+ */
 function takeFailed(
   t: Transition,
   member: Member,
@@ -168,6 +171,7 @@ function takeFailed(
   switch (cause) {
     case "data":
     case "config":
+      return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "numbers":
       return fail(t, message);
     case "memory":
@@ -175,4 +179,11 @@ function takeFailed(
     case "error":
       return strike(t, member, message);
   }
+}
+
+/** Whether the worker only gets ready for a job that others have under way. */
+function isNewcomer(t: Transition, { workerId }: Member): boolean {
+  const { participants } = runOf(t);
+  const stages = [...participants.values()].map(({ stage }) => stage.kind);
+  return participants.get(workerId)?.stage.kind === "preparing" && stages.includes("member");
 }

@@ -156,6 +156,15 @@ describe("a failure", () => {
     expect(driver.record()).toMatchObject({ state: "failed", reason: "x.png is torn" });
   });
 
+  test("of a newcomer's data sets the newcomer aside, and the others go on", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.hello("w2");
+    const message = "/data/a.png is not on this worker";
+    driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause: "config", message });
+    expect(driver.record()).toMatchObject({ state: "training" });
+    expect(driver.kinds("w2").at(-1)).toBe("release");
+  });
+
   test.each(["memory", "exit", "error"] as const)(
     "of cause %s costs the worker its child",
     (cause) => {
