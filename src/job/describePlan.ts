@@ -87,7 +87,8 @@ function training(plan: JobPlan): readonly string[] {
 function rateText({ schedule }: JobPlan): string {
   const { warmupSteps, boundaries, steps } = schedule;
   const peak = short(schedule.baseRate);
-  const start = warmupSteps === 0 ? peak : `rises to ${peak} over ${plural(warmupSteps, "step")}`;
+  const start =
+    warmupSteps === 0 ? peak : `rises to ${peak} over the first ${plural(warmupSteps, "step")}`;
   const drops = [...new Set(boundaries)]
     .filter((boundary) => boundary + 1 < steps)
     .map((boundary) => `${short(rate(schedule, boundary + 1))} after step ${boundary}`);

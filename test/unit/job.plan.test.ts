@@ -264,7 +264,7 @@ test("the preview says in words what will happen", () => {
     "            seven    110 training, 30 validation",
     "Pictures    28 x 28 (median), squashed to 36 x 36, cropped at random to 32 x 32, not flipped",
     "Training    60 steps of 512 examples, 1024.0 passes over the data",
-    "Rate        rises to 0.003 over 12 steps, 0.0003 after step 24, 0.00003 after step 36, 0.000003 after step 48",
+    "Rate        rises to 0.003 over the first 12 steps, 0.0003 after step 24, 0.00003 after step 36, 0.000003 after step 48",
     "Optimizer   SGD, momentum 0.9, weight decay 0",
     "MixUp       off",
     "Shards      32 of 16 examples, computed 16 at a time",
