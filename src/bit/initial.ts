@@ -3,9 +3,10 @@ import { tensors, type Architecture, type TensorSpec } from "./architecture.js";
 
 /**
  * The parameters of an untrained model as the flat vector. A value depends on nothing but the seed,
- * the tensor's name and the index, so every worker makes the same ones. Kernels are uniform with
- * the variance of He et al. (limit sqrt(6 / fan-in)), gammas 1, betas 0, and the head is zero as
- * BiT has it: the first loss is the logarithm of the number of classes.
+ * the tensor's name and the index, so every worker makes the same ones. Kernels are uniform up to
+ * sqrt(1 / fan-in), as PyTorch makes them for the reference model: standardization hides their
+ * scale, but a rate acts the stronger the smaller they are. Gammas are 1, betas 0, and the head is
+ * zero as BiT has it: the first loss is the logarithm of the number of classes.
  */
 export function initialParameters(
   model: Architecture,
@@ -26,7 +27,7 @@ export function fillInitial(values: Float32Array, { name, shape }: TensorSpec, s
   else if (name.endsWith("/beta") || name.startsWith("resnet/head/")) values.fill(0);
   else {
     const fanIn = shape.slice(0, 3).reduce((product, extent) => product * extent, 1);
-    fillUniform(values, Math.sqrt(6 / fanIn), hash32(seed, fnv1a32(name)));
+    fillUniform(values, Math.sqrt(1 / fanIn), hash32(seed, fnv1a32(name)));
   }
 }
 
