@@ -348,3 +348,16 @@ test("cancel and resume show what the job is now", async () => {
   expect(resumed.code).toBe(1);
   expect(resumed.terminal.noted).toMatch(/only a cancelled or failed job/);
 });
+
+test("doctor names what it has looked at, and ends with code 1 only where something is missing", async () => {
+  const { code, terminal } = await run(["doctor", "--json"], {
+    training: { listWorkers: async () => [] },
+  });
+  const checks = JSON.parse(terminal.answer) as { readonly name: string; readonly state: string }[];
+  const states = new Map(checks.map(({ name, state }) => [name, state]));
+  expect(states.get("Node")).toBe("ok");
+  expect(states.get("sharp")).toBe("ok");
+  expect(states.get("coordinator")).toBe("ok");
+  expect([...states.keys()]).toContain("GPU");
+  expect(code).toBe(checks.some(({ state }) => state === "missing") ? 1 : 0);
+});

@@ -112,6 +112,22 @@ describe("a worker's session", () => {
     expect(closed).toEqual(["superseded by a newer incarnation"]);
   });
 
+  test("nothing is received after the coordinator has closed the session", async () => {
+    const { server, sessions } = await host();
+    const worker = join(addressOf(server));
+    worker.client.send(hello);
+    for (let attempt = 1; attempt <= 50; attempt += 1) worker.client.send(prepared(attempt));
+    const session = await first(sessions);
+    const seen: string[] = [];
+    session.onClosed((reason) => seen.push(reason));
+    session.onEvent((event) => {
+      seen.push(event.kind);
+      if (event.kind === "prepared") session.close("enough");
+    });
+    await expect.poll(() => worker.ends).toEqual([["enough", false]]);
+    expect(seen).toEqual(["hello", "prepared", "enough"]);
+  });
+
   test("a worker that leaves is seen to leave, after its last event", async () => {
     const { server, sessions } = await host();
     const worker = join(addressOf(server));

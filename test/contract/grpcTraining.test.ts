@@ -216,6 +216,8 @@ describe("streams", () => {
         for (;;) {
           made += 1;
           yield { ...line(made), message: "x".repeat(4000) };
+          // Lets the connection work, so that a server that never waits fails this test rather than hangs it.
+          await new Promise((resolve) => setImmediate(resolve));
         }
       },
     });
