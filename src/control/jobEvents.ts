@@ -3,7 +3,7 @@ import { checkState } from "./checksum.js";
 import { fail } from "./ending.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
-import { close, drop, probeMismatch, sendPrepare, setAside, strike } from "./participation.js";
+import { close, drop, sendPrepare, setAside, strike, unfit, whyNot } from "./participation.js";
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
 import { sendSave, takeSaved } from "./saving.js";
@@ -57,21 +57,21 @@ export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Tr
 /** It got ready for a coordinator that has ended, and may be of use to this one. */
 function takeReady(
   t: Transition,
-  { workerId, closing }: Member,
+  member: Member,
   { job, attempt, probe }: Extract<JobEvent, { readonly kind: "prepared" }>,
 ): Transition {
+  const { workerId, closing } = member;
   const run = runOf(t);
   if (closing !== undefined) return t;
   if (run.job !== job || recordOf(t).attempt !== attempt) {
     return close(t, workerId, job, `attempt ${attempt} of ${job} is over`);
   }
-  return changeRun(t, {
-    participants: withEntry(run.participants, workerId, {
-      workerId,
-      stage: { kind: "ready" },
-      probe,
-    }),
-  });
+  const reason = unfit(t.fleet, member);
+  if (reason !== undefined) return close(t, workerId, job, reason);
+  const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.prepareMs;
+  const participant = { workerId, stage: { kind: "preparing", deadlineMs }, probe: "" } as const;
+  const participants = withEntry(run.participants, workerId, participant);
+  return takePrepared(changeRun(t, { participants }), participant, probe);
 }
 
 /** A worker confirms that its child is gone. */
@@ -131,7 +131,7 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
 
 function takePrepared(t: Transition, { workerId, stage }: Participant, probe: string): Transition {
   if (stage.kind !== "preparing") return t;
-  const mismatch = probeMismatch(recordOf(t), probe);
+  const mismatch = whyNot(t, workerId, probe);
   return mismatch === undefined
     ? changeParticipant(t, workerId, { stage: { kind: "ready" }, probe })
     : setAside(t, workerId, mismatch);

@@ -70,11 +70,18 @@ export function foreign(record: JobRecord, { hello }: Member): string | undefine
   return `${name} goes on with the arithmetic of "${pin.numerics}", and this worker's is "${hello.numerics}"`;
 }
 
-/** Why the probe keeps a worker out; undefined if it does not. */
-export function probeMismatch(record: JobRecord, probe: string): string | undefined {
+function probeMismatch(record: JobRecord, probe: string): string | undefined {
   const { pin, name, plan } = record;
   if (pin === undefined || plan.settings.mixedDevices || pin.probe === probe) return undefined;
   return `its probe for ${name} gave ${probe}, and the job is pinned to ${pin.probe}`;
+}
+
+/** Why arithmetic or probe of a worker that is ready keep it out; undefined if they do not. */
+export function whyNot(t: Transition, workerId: string, probe: string): string | undefined {
+  const record = recordOf(t);
+  const member = t.fleet.members.get(workerId);
+  const reason = member === undefined ? undefined : foreign(record, member);
+  return reason ?? probeMismatch(record, probe);
 }
 
 /** Sends (or repeats) the order to get ready. */

@@ -1,6 +1,6 @@
 import type { Fleet, Transition } from "./fleetState.js";
 import { hasEnded, isActive, type JobRecord } from "./record.js";
-import { newRun } from "./recovery.js";
+import { newRun, recoveredRun } from "./recovery.js";
 import { beginAttempt } from "./starting.js";
 import { change, changeRecord, changeRun, emit, log, recordOf, withEntry } from "./transition.js";
 
@@ -63,9 +63,17 @@ export function resume(t: Transition, job: string): Transition {
   });
 }
 
-/** Starts the first job of the queue when none is under way. */
+/**
+ * Starts the first job of the queue when none is under way. An earlier coordinator may have ended
+ * between the record of one job's end and that of the next one's start: then two were under way.
+ */
 export function startNext(t: Transition): Transition {
   if (t.fleet.run !== undefined) return t;
+  const left = activeJob([...t.fleet.records.values()]);
+  if (left !== undefined) {
+    const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.leaseMs;
+    return change(t, { run: recoveredRun(left.name, left.state === "cancelling", deadlineMs) });
+  }
   const queued = [...t.fleet.records.values()].filter(({ state }) => state === "queued");
   const [next] = queued.toSorted((a, b) => a.order - b.order);
   if (next === undefined) return t;

@@ -2,15 +2,14 @@ import { end, fail } from "./ending.js";
 import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
 import {
-  foreign,
   hasStruckOut,
   isIdle,
   memberIds,
   participantsIn,
-  probeMismatch,
   releaseAll,
   setAside,
   unfit,
+  whyNot,
 } from "./participation.js";
 import type { JobRecord, Pin } from "./record.js";
 import {
@@ -169,7 +168,7 @@ function load(t: Transition, { pin, group }: Choice): Transition {
   const pinned = note(t, { pin });
   const others = readyOnes(pinned).filter(({ workerId }) => !group.includes(workerId));
   const alone = forEach(pinned, others, (so, { workerId, probe }) =>
-    setAside(so, workerId, whyNot(so, workerId, probe)),
+    setAside(so, workerId, whyNot(so, workerId, probe) ?? ""),
   );
   const { checkpoint } = recordOf(alone);
   const source: StateSource =
@@ -178,13 +177,6 @@ function load(t: Transition, { pin, group }: Choice): Transition {
     beginLoad(so, workerId, source, so.fleet.options.loadMs),
   );
   return enter(loading, { kind: "loading" });
-}
-
-function whyNot(t: Transition, workerId: string, probe: string): string {
-  const record = recordOf(t);
-  const member = t.fleet.members.get(workerId);
-  const classReason = member === undefined ? undefined : foreign(record, member);
-  return classReason ?? probeMismatch(record, probe) ?? "";
 }
 
 /** The pin, and the ready workers that it lets in; of equal groups the one with the smallest id. */

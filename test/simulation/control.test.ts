@@ -5,6 +5,8 @@ import { simulate, simulationDefaults } from "./control/simulation.js";
 const one = process.env["SEED"];
 const count = 300;
 const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(one)];
+/** One thing at a time goes wrong. */
+const calm = { ...simulationDefaults, everyMs: 12_000, faultsEndMs: 40_000 };
 const quiet = { ...simulationDefaults, faults: [] };
 
 describe("the control plane under seeds", () => {
@@ -46,6 +48,26 @@ describe("the control plane under seeds", () => {
       const outcome = simulate(seed, { ...simulationDefaults, faults });
       expect(outcome.mistakes).toEqual([]);
       expect(outcome.story.join("\n")).not.toMatch(/no worker holds step [1-9]/);
+    },
+  );
+
+  test.each(seeds.slice(0, 30))(
+    "a worker that dies or falls silent holds nobody up for longer than its lease and a step (SEED=%i)",
+    (seed) => {
+      const faults = ["worker killed", "worker stopped", "worker not heard"] as const;
+      const outcome = simulate(seed + 1, { ...calm, faults });
+      expect(outcome.mistakes).toEqual([]);
+      // Lease, a tick, the round again with fewer hands, and a joiner on the way.
+      expect(outcome.longestGapMs).toBeLessThan(5000 + 3000);
+    },
+  );
+
+  test.each(seeds.slice(0, 30))(
+    "a coordinator that stands still takes nobody for lost (SEED=%i)",
+    (seed) => {
+      const outcome = simulate(seed, { ...simulationDefaults, faults: ["coordinator stopped"] });
+      expect(outcome.mistakes).toEqual([]);
+      expect(outcome.story.join("\n")).not.toMatch(/is lost|closes/);
     },
   );
 

@@ -119,6 +119,17 @@ describe("after a start of the coordinator", () => {
     expect(driver.kinds("w2")).toEqual(["load"]);
   });
 
+  test.each([
+    ["probe", "odd", "toy"],
+    ["class", "probe", "other"],
+  ])("a worker that got ready with another %s is not", (_, probe, numerics) => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2", { numerics });
+    driver.prepared("w2", probe);
+    expect(driver.kinds("w2")).toEqual(["release"]);
+  });
+
   test("a job that was being cancelled keeps what is held, and is cancelled", () => {
     const driver = restarted({ state: "cancelling" });
     driver.hello("w1", { held: held(1) });
@@ -136,6 +147,17 @@ describe("after a start of the coordinator", () => {
     driver.hello("w1", { held: held(3) });
     expect(driver.kinds("w1")).toEqual(["welcome", "release"]);
   });
+});
+
+test("of two jobs that were under way both come to their end", () => {
+  const other = { ...record("other"), order: 2, attempt: 1, state: "saving" as const };
+  const driver = new FleetDriver([
+    { ...running, weights: { name: "w", parameterDigest: "d" } },
+    { ...other, weights: { name: "w", parameterDigest: "d" } },
+  ]);
+  driver.happens({ kind: "tick" });
+  expect(driver.record("job").state).toBe("done");
+  expect(driver.record("other").state).toBe("done");
 });
 
 describe("when all members are lost at once", () => {

@@ -31,6 +31,20 @@ test("a step commits when every member has reported, and the next round goes rig
   expect(driver.round("w2")).toMatchObject({ step: 1, generation: 1 });
 });
 
+test("a member without shards has to report the sum all the same", () => {
+  const driver = FleetDriver.started(["w1", "w2"], { shards: 2, batch: 4 });
+  driver.report("w1", [0], { computeMs: 1 });
+  driver.report("w2", [1], { computeMs: 1000 });
+  expect(driver.round("w1").members.map(({ ranges }) => ranges)).toEqual([
+    [{ first: 0, end: 2 }],
+    [],
+  ]);
+  driver.report("w1", [0, 1]);
+  expect(driver.record().step).toBe(1);
+  driver.report("w2", []);
+  expect(driver.record().step).toBe(2);
+});
+
 test("losses are added in float32 in the order of the tree", () => {
   const driver = inRound();
   const losses = [1e8, 1, 1, 1, -1e8, 1, 1, 1];

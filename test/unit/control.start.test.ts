@@ -190,6 +190,17 @@ describe("arithmetic", () => {
     expect(driver.kinds("w2")).toEqual(["spare"]);
   });
 
+  test("a worker of another class that gets ready after the job was pinned is released", () => {
+    const driver = new FleetDriver();
+    driver.hello("w1");
+    driver.hello("w2", { numerics: "other" });
+    driver.happens({ kind: "submit", record: record("job") });
+    driver.prepared("w1");
+    driver.pass(30_000, ["w1", "w2"]);
+    driver.prepared("w2");
+    expect(driver.kinds("w2")).toEqual(["release"]);
+  });
+
   test("mixed devices lift the check", () => {
     const driver = FleetDriver.started(["w1"], { mixedDevices: true });
     driver.hello("w2", { numerics: "other" });

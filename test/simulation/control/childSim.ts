@@ -29,6 +29,7 @@ export interface ChildPlace {
   readonly address: string;
   readonly toyOf: (job: string) => Toy;
   readonly probe: string;
+  readonly arithmetic: string;
   /** Time for one shard. */
   readonly shardMs: number;
   readonly emit: (event: ChildEvent) => void;
@@ -189,7 +190,7 @@ export class ChildSim {
   }
 
   #trained(state: ToyState, step: number, shard: number) {
-    this.#place.ledger.computes(this.#order, step, shard);
+    this.#place.ledger.computes(this.#order, step, shard, this.#place.arithmetic);
     const { shardSize } = this.#toy;
     const loss = lossOf(this.#toy, state, step, shard);
     return { shard, loss, count: shardSize, correct: 0, finite: true, inputChecksum: shard };

@@ -5,7 +5,8 @@ import {
   type FleetHappening,
 } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
-import type { WorkerEvent } from "../../../src/control/message.js";
+import type { WorkerCommand, WorkerEvent } from "../../../src/control/message.js";
+import type { JobRecord } from "../../../src/control/record.js";
 import type { Ledger } from "./ledger.js";
 import type { Stream } from "./network.js";
 import type { Shelf } from "./shelf.js";
@@ -115,12 +116,13 @@ export class CoordinatorSim {
   #book(command: FleetCommand): void {
     if (command.kind !== "log") return;
     this.#world.tell(`[${this.term}] ${command.job}: ${command.message}`);
-    this.#ledger.logs(this.term, command.job, command.message, command.fields);
+    this.#ledger.logs(this.term, command.job, command.message, command.fields, this.#world.nowMs);
   }
 
   #perform(command: FleetCommand): void {
     switch (command.kind) {
       case "send":
+        this.#ledger.sends(command.command, this.#keptFor(command.command));
         return this.#streams.get(command.incarnation)?.command(this.term, command.command);
       case "close":
         this.#world.tell(`closes ${command.incarnation}: ${command.reason}`);
@@ -144,6 +146,11 @@ export class CoordinatorSim {
       case "discard":
         return this.#shelf.discard(command.job, command.step, command.keep);
     }
+  }
+
+  #keptFor(command: WorkerCommand): JobRecord | undefined {
+    if (command.kind === "prepare") return this.#shelf.record(command.order.job);
+    return command.kind === "round" ? this.#shelf.record(command.job) : undefined;
   }
 
   #isOver(): boolean {

@@ -117,6 +117,8 @@ export const faults = {
     });
     return true;
   },
+  "word of an old coordinator": (scene) =>
+    onWorker(scene, "hears an old coordinator", (worker) => worker.hearOld()),
   cancelled: (scene) => {
     const { state } = scene.shelf.record("first") ?? {};
     if (state === undefined || !scene.coordinator.process.isAlive) return false;

@@ -1,5 +1,5 @@
 import type { LogFields } from "../../../src/control/fleetEvent.js";
-import type { JobOrder } from "../../../src/control/message.js";
+import type { JobOrder, WorkerCommand } from "../../../src/control/message.js";
 import { expectedEvaluation, type ToyJob } from "./toyJob.js";
 import type { JobRecord } from "../../../src/control/record.js";
 import { checksumOf, usesOf, type Reference, type Toy, type ToyState } from "./toy.js";
@@ -21,6 +21,15 @@ export class Ledger {
   /** By life, job and attempt: the last step decided. */
   readonly #last = new Map<string, number>();
   readonly #obeyed = new Map<string, number>();
+  /** By job: the arithmetic that it is computed with. */
+  readonly #arithmetic = new Map<string, string>();
+  /** By round and generation: who was dealt what. */
+  readonly #deals = new Map<string, string>();
+  /** By life of a coordinator: jobs of which nothing more may be decided. */
+  readonly #cancelled = new Set<string>();
+  #lastMs: number | undefined;
+  /** The longest time between two decisions of one job. */
+  longestGapMs = 0;
 
   constructor(jobs: readonly ToyJob[]) {
     this.#jobs = new Map(jobs.map((job) => [job.name, job]));
@@ -30,7 +39,11 @@ export class Ledger {
     if (this.mistakes.length < 10) this.mistakes.push(text);
   }
 
-  computes({ job, attempt }: JobOrder, step: number, shard: number): void {
+  computes({ job, attempt }: JobOrder, step: number, shard: number, arithmetic: string): void {
+    const known = this.#arithmetic.get(job) ?? arithmetic;
+    this.#arithmetic.set(job, known);
+    if (known !== arithmetic)
+      this.mistake(`${job} is computed with ${known} and with ${arithmetic}`);
     this.#computed.add(`${job}/${attempt}/${step}/${shard}`);
   }
 
@@ -62,8 +75,30 @@ export class Ledger {
     }
   }
 
+  /**
+   * A coordinator sends something. What it follows from must be kept by then, and one generation of
+   * a round is one deal, whichever coordinator tells it.
+   */
+  sends(command: WorkerCommand, kept: JobRecord | undefined): void {
+    if (command.kind === "prepare" && command.order.attempt !== kept?.attempt) {
+      this.mistake(`attempt ${command.order.attempt} of ${command.order.job} is begun unrecorded`);
+    }
+    if (command.kind !== "round") return;
+    const { job, attempt, generation, step, round } = command;
+    const isKept = kept?.attempt === attempt && kept.generation === generation;
+    if (!isKept) this.mistake(`generation ${generation} of ${job} is told unrecorded`);
+    const key = `${job}/${attempt}/${step}/${round}/${generation}`;
+    const deal = JSON.stringify(command.members.map(({ address, ranges }) => [address, ranges]));
+    const known = this.#deals.get(key) ?? deal;
+    this.#deals.set(key, known);
+    if (known !== deal) this.mistake(`generation ${generation} of step ${step} has two deals`);
+  }
+
   /** A coordinator writes in a job's log. */
-  logs(life: number, job: string, message: string, fields: LogFields): void {
+  logs(life: number, job: string, message: string, fields: LogFields, nowMs: number): void {
+    if (message === "is being cancelled")
+      this.#cancelled.add(`${life}/${job}/${String(fields["attempt"])}`);
+    if (/^step \d|^evaluation at/.test(message)) this.#times(job, fields, nowMs);
     if (/^step \d+ of \d+$/.test(message)) this.#decides(life, job, fields);
     else if (message.startsWith("evaluation at ")) this.#evaluates(job, fields);
   }
@@ -110,6 +145,9 @@ export class Ledger {
     const attempt = Number(fields["attempt"]);
     const key = `${job}/${attempt}/${step}`;
     const first = this.#decided.get(key);
+    if (this.#cancelled.has(`${life}/${job}/${attempt}`)) {
+      this.mistake(`step ${step} of ${job} is decided after the job was cancelled`);
+    }
     if (first === undefined) this.#decided.set(key, life);
     else if (first === life)
       this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided twice`);
@@ -129,6 +167,14 @@ export class Ledger {
     if (fields["loss"] !== loss) {
       this.mistake(`step ${step} of ${job} has loss ${String(fields["loss"])}, not ${loss}`);
     }
+  }
+
+  #times(job: string, fields: LogFields, nowMs: number): void {
+    const isFirst = job !== "first" || fields["step"] === 1;
+    if (!isFirst && this.#lastMs !== undefined) {
+      this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastMs);
+    }
+    this.#lastMs = job === "first" ? nowMs : undefined;
   }
 
   #evaluates(job: string, fields: LogFields): void {

@@ -6,6 +6,8 @@ export interface Outcome {
   readonly mistakes: readonly string[];
   readonly rounds: number;
   readonly redone: number;
+  /** The longest that the first job went without a decision, from its first step on. */
+  readonly longestGapMs: number;
   readonly fired: ReadonlyMap<Fault, number>;
   readonly story: readonly string[];
   /** When everything was done, in simulated ms. */
@@ -58,9 +60,10 @@ export function simulate(seed: number, options = simulationDefaults): Outcome {
       (world.nowMs > healedMs && scene.isDone() && noTaskIsOpen(scene)),
   );
   scene.checkEnd();
-  const { rounds, redone, mistakes } = ledger;
+  const { rounds, redone, mistakes, longestGapMs } = ledger;
   return {
     seed,
+    longestGapMs,
     mistakes,
     rounds,
     redone,

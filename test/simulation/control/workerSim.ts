@@ -84,6 +84,13 @@ export class WorkerSim {
     this.#endChild(child, null, "SIGKILL", 5);
   }
 
+  /** Something on its way from a coordinator that has been replaced. */
+  hearOld(): boolean {
+    if (this.#stream === undefined || this.#term < 2) return false;
+    this.#stream.command(this.#term - 1, { kind: "release", job: "first", reason: "old" });
+    return true;
+  }
+
   leave(): void {
     this.process.do(() => {
       this.#handle({ kind: "leave", reason: "it was asked to" });
@@ -170,6 +177,7 @@ export class WorkerSim {
         ...this.#place,
         address: incarnation,
         probe: kind.probe,
+        arithmetic: `${kind.numerics} ${kind.probe}`,
         shardMs: kind.shardMs,
         emit: (event) => {
           this.#hearChild(child, event);
