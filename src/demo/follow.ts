@@ -36,7 +36,7 @@ export async function follow(
   output.write(
     `  ${correct}/${total} correct after ${last.steps} steps, ${Math.round(seconds)} s\n`,
   );
-  return { correct, total, seconds };
+  return { job, correct, total, seconds };
 }
 
 function progress(status: JobStatus): string {
