@@ -161,7 +161,6 @@ async function feed<Request>(
   answered: AbortSignal,
 ): Promise<void> {
   for await (const value of values) {
-    if (answered.aborted) return;
     if (!call.write(buffer(request.encode(value)))) await once(call, "drain", { signal: answered });
   }
   call.end();
