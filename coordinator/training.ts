@@ -3,6 +3,7 @@ import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
+import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
@@ -59,12 +60,13 @@ export class Training implements TrainingHandlers {
     this.#checkWeights(settings);
     const summary = yield* this.#read(settings, signal);
     const plan = planJob(settings, summary);
+    const records = this.#options.loop.fleet.records.values();
     yield {
       picturesRead: plan.trainingExamples + plan.validationExamples,
       pictures: plan.trainingExamples + plan.validationExamples,
       preview: {
         settings: plan.settings,
-        lines: describePlan(plan, summary),
+        lines: describePlan(plan, summary, expectedTime(plan, records)),
         classes: plan.classes,
         trainingExamples: plan.trainingExamples,
         validationExamples: plan.validationExamples,

@@ -4,8 +4,11 @@ import type { DataSummary } from "./decisions.js";
 import type { JobPlan, Override } from "./plan.js";
 import { kebab } from "./settings.js";
 
-/** What a job will be, a line each, for a person in front of a terminal. */
-export function describePlan(plan: JobPlan, data: DataSummary): readonly string[] {
+/**
+ * What a job will be, a line each, for a person in front of a terminal. `time` says how long it may
+ * take, where somebody knows.
+ */
+export function describePlan(plan: JobPlan, data: DataSummary, time?: string): readonly string[] {
   const { settings } = plan;
   return [
     line("Job", settings.name),
@@ -18,6 +21,7 @@ export function describePlan(plan: JobPlan, data: DataSummary): readonly string[
       : training(plan)),
     line("Evaluation", evaluationText(plan)),
     line("Memory", `about ${(plan.memoryBytes / 1e9).toFixed(1)} GB per worker (an estimate)`),
+    ...(time === undefined ? [] : [line("Time", time)]),
     ...overrideLines(plan.overridden),
   ];
 }
