@@ -22,7 +22,7 @@ process.env["TF_NUM_INTRAOP_THREADS"] ??= "2";
 const tf = await loadTensorFlow();
 let failed = false;
 for (const file of files) {
-  const golden = readGolden(file);
+  const golden = reference(file);
   const spec = goldenSpec(golden);
   const bar = bars(golden);
   console.log(`${file}: ${golden.model}, ${golden.parameters} parameters`);
@@ -39,6 +39,15 @@ for (const file of files) {
   }
 }
 process.exit(failed ? 1 : 0);
+
+function reference(file: string): ReturnType<typeof readGolden> {
+  try {
+    return readGolden(file);
+  } catch (error) {
+    console.error(`golden: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(2);
+  }
+}
 
 function shown(kind: keyof Deviations, found: Deviations, bar: Deviations): string {
   const verdict = found[kind] <= bar[kind] ? "" : " PAST THE BAR";

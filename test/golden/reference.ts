@@ -1,3 +1,4 @@
+import { ConfigError } from "../../src/job/problem.js";
 import { readFileSync } from "node:fs";
 
 import type { Architecture, TensorSpec } from "../../src/bit/architecture.js";
@@ -35,8 +36,18 @@ export interface TensorValues {
 }
 
 export function readGolden(file: string): GoldenFile {
-  // The file's shape is this command's contract; the comparison fails loudly on anything missing.
-  return JSON.parse(readFileSync(file, "utf8")) as GoldenFile;
+  const refusal = new ConfigError(
+    `${file} is no file of reference values: it has no model with units`,
+  );
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ConfigError(`${file} cannot be read as reference values`, { cause: error });
+  }
+  if (typeof value !== "object" || value === null || !("units" in value)) throw refusal;
+  // What else the file holds is this command's contract; the comparison fails on anything missing.
+  return value as GoldenFile;
 }
 
 export function goldenArchitecture({ model, units, width }: GoldenFile): Architecture {
