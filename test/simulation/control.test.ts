@@ -5,12 +5,13 @@ import { simulate, simulationDefaults } from "./control/simulation.js";
 const one = process.env["SEED"];
 const count = 300;
 const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(one)];
-/** One thing at a time goes wrong. */
-const calm = { ...simulationDefaults, everyMs: 12_000, faultsEndMs: 40_000 };
+/** A few things go wrong while the first job is under way, and nothing after. */
+const early = { ...simulationDefaults, everyMs: 800, faultsEndMs: 4_000 };
 const quiet = { ...simulationDefaults, faults: [] };
 
 describe("the control plane under seeds", () => {
   const fired = new Map<Fault, number>();
+  let held = 0;
 
   test.each(seeds)(
     "every job ends with the bits of one worker through any fault (SEED=%i)",
@@ -55,10 +56,13 @@ describe("the control plane under seeds", () => {
     "a worker that dies or falls silent holds nobody up for longer than its lease and a step (SEED=%i)",
     (seed) => {
       const faults = ["worker killed", "worker stopped", "worker not heard"] as const;
-      const outcome = simulate(seed + 1, { ...calm, faults });
+      const outcome = simulate(seed + 1, { ...early, faults });
       expect(outcome.mistakes).toEqual([]);
+      // Where nobody is left who holds the state, it is worth waiting for.
+      if (/is back with|goes back to/.test(outcome.story.join("\n"))) return;
+      held += 1;
       // Lease, a tick, the round again with fewer hands, and a joiner on the way.
-      expect(outcome.longestGapMs).toBeLessThan(5000 + 3000);
+      expect(outcome.longestGapMs).toBeLessThan(5000 + 2000);
     },
   );
 
@@ -73,6 +77,7 @@ describe("the control plane under seeds", () => {
 
   afterAll(() => {
     if (one !== undefined) return;
+    expect(held, "seeds in which somebody was left").toBeGreaterThan(10);
     const missing = faultNames.filter((fault) => (fired.get(fault) ?? 0) === 0);
     expect(missing, "faults that never fired").toEqual([]);
   });

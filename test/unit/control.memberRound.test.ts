@@ -150,10 +150,15 @@ describe("what is told of another job or attempt", () => {
     const driver = MemberDriver.holding();
     driver.round([]);
     driver.summed();
-    driver.told({ kind: "commit", ...place, step: 0, save: false });
-    driver.told({ kind: "save", ...place, what: "checkpoint" });
-    driver.told({ kind: "offer", ...place, step: 0 });
-    driver.told({ kind: "load", ...place, step: 0, source: { kind: "initial" } });
-    expect(driver.actions).toEqual([]);
+    const commands = [
+      { kind: "load", ...place, step: 0, source: { kind: "initial" } },
+      { kind: "offer", ...place, step: 0 },
+      { kind: "save", ...place, what: "checkpoint" },
+      { kind: "commit", ...place, step: 0, save: false },
+    ] as const;
+    for (const command of commands) {
+      driver.told(command);
+      expect(driver.actions, command.kind).toEqual([]);
+    }
   });
 });
