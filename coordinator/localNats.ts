@@ -13,9 +13,9 @@ import {
   type NatsServer,
   type NatsServerOptions,
 } from "../src/link/natsServer.js";
-import { isLoopback } from "../src/process/environment.js";
+import { bracketed, isLoopback } from "../src/process/address.js";
 import type { Logger } from "../src/process/logger.js";
-import { canListen } from "./port.js";
+import { canListen } from "../src/process/port.js";
 
 export interface LocalNatsOptions {
   readonly binary: string;
@@ -102,8 +102,4 @@ async function keptToken(file: string): Promise<string> {
 function dialable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   return host === "::" ? "::1" : host;
-}
-
-function bracketed(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
 }

@@ -1,6 +1,5 @@
 /** The coordinator's process: reads the environment, opens what it needs in order, and undoes it in reverse. */
 import { hostname } from "node:os";
-import { join } from "node:path";
 
 import { fleetTimes } from "../src/control/fleetEvent.js";
 import type { NatsAccess } from "../src/control/message.js";
@@ -9,15 +8,12 @@ import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import { findNatsServer } from "../src/link/natsServer.js";
-import {
-  isLoopback,
-  readEnvironment,
-  readTokenFile,
-  type Environment,
-} from "../src/process/environment.js";
+import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
+import { readEnvironment, readTokenFile, type Environment } from "../src/process/environment.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
+import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
-import { packageRoot } from "../src/process/toolchain.js";
+import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
 import { FolderStore } from "../src/store/folderStore.js";
 import type { Store } from "../src/store/store.js";
@@ -28,7 +24,6 @@ import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
 import { JobLogs } from "./logs.js";
 import { Loop, type LoopOptions } from "./loop.js";
-import { freePort } from "./port.js";
 import { Records } from "./records.js";
 import { Training } from "./training.js";
 
@@ -174,8 +169,7 @@ async function reachNats({ environment, logger, shutdown }: Setting): Promise<Re
   if (nats !== undefined) return { access: nats, workerAccess: nats };
   const claim = await claimHome(home);
   shutdown.add("the claim on the state folder", () => claim.release());
-  const toolchain = join(packageRoot(), "node_modules", ".bitfleet", "toolchain.json");
-  const binary = await findNatsServer(process.env, toolchain);
+  const binary = await findNatsServer(process.env, toolchainFile());
   const server = await startLocalNats({ binary, host, home, logger });
   shutdown.add("the NATS server", () => server.stop());
   logger.info({ url: server.workerAccess.url }, "started a NATS server");
@@ -214,8 +208,7 @@ function stepDown(setting: Setting, shown: Shown, reason: string): void {
 
 function joinLine({ environment, port }: Setting): string {
   const { host, tokenFile } = environment;
-  const name = host === "0.0.0.0" || host === "::" ? hostname() : host;
-  const address = name.includes(":") ? `[${name}]:${port}` : `${name}:${port}`;
+  const address = hostPort({ host: nameForOthers(host), port });
   const token = tokenFile === undefined ? "" : " --token-file F";
   return `bitfleet worker --join ${address}${token}`;
 }

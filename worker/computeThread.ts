@@ -89,25 +89,6 @@ const calls = {
     }
     return { correct, loss, computeMs: performance.now() - started };
   },
-
-  /** (n, classes), row by row. */
-  logits: (images: Uint8Array): Float32Array => {
-    const count = images.length / (shape.side * shape.side * 3);
-    const parts = microBatches({ images, labels: new Int32Array(count) });
-    const rows = [...parts].map((part) => built().logits(part.images));
-    const classes = (rows[0]?.length ?? 0) / shape.microBatch;
-    const all = new Float32Array(count * classes);
-    rows.forEach((row, i) => {
-      const offset = i * row.length;
-      all.set(row.subarray(0, Math.min(row.length, all.length - offset)), offset);
-    });
-    return all;
-  },
-
-  dispose: (): void => {
-    engine?.dispose();
-    engine = undefined;
-  },
 };
 
 export type ComputeCalls = typeof calls;

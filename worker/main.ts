@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { ConfigError } from "../src/job/problem.js";
+import { hostPort } from "../src/process/address.js";
 import { readEnvironment, readTokenFile } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
 import { run } from "../src/process/shutdown.js";
@@ -27,7 +28,7 @@ run(
       workerId,
       incarnation,
       host: hostname(),
-      coordinator: `${join.host.includes(":") ? `[${join.host}]` : join.host}:${join.port}`,
+      coordinator: hostPort(join),
       joinHost: join.host,
       token: token?.token ?? "",
       store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,

@@ -9,6 +9,7 @@ import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
 import type { FolderStore } from "../src/store/folderStore.js";
+import { readWhole } from "../src/store/readWhole.js";
 import { readNpz } from "../src/store/readNpz.js";
 
 type PredictTask = Extract<Task, { readonly kind: "predict" }>;
@@ -20,9 +21,7 @@ export async function predict(task: PredictTask, store: FolderStore): Promise<st
   const { crop, classes, pictures } = task;
   const images: Uint8Array[] = [];
   for (const name of pictures) {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of store.get(name)) chunks.push(chunk);
-    const picture = await decodePicture(Buffer.concat(chunks), basename(name));
+    const picture = await decodePicture(await readWhole(store, name), basename(name));
     images.push(squash(picture, crop, crop).pixels);
   }
   const scratch = await mkdtemp(join(tmpdir(), "bitfleet-"));

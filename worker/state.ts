@@ -3,6 +3,7 @@ import { initialParameters } from "../src/bit/initial.js";
 import type { JobOrder, StateSource } from "../src/control/message.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
+import { firstNonFinite } from "../src/store/finite.js";
 import type { FolderStore } from "../src/store/folderStore.js";
 import { readNpz } from "../src/store/readNpz.js";
 import { weightsName } from "./saving.js";
@@ -67,7 +68,7 @@ async function trained(path: string, order: JobOrder): Promise<Float32Array> {
       if (isHead(name)) parameters.fill(0, offset, offset + size);
     }
   }
-  if (!parameters.every(Number.isFinite)) {
+  if (firstNonFinite(parameters) !== -1) {
     throw new FailureError(`the weights ${path} hold numbers that are not finite`);
   }
   return parameters;

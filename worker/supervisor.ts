@@ -8,7 +8,7 @@ import type {
 import type { JobOrder, NatsAccess } from "../src/control/message.js";
 import { openSession } from "../src/link/grpcClient.js";
 import type { SessionClient } from "../src/link/service.js";
-import { reachableUrl } from "../src/process/environment.js";
+import { reachableUrl } from "../src/process/address.js";
 import type { Logger } from "../src/process/logger.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";

@@ -3,6 +3,7 @@ import type { Task } from "../src/control/message.js";
 import { buildIndex } from "../src/data/buildIndex.js";
 import { summarize } from "../src/data/dataIndex.js";
 import { storeIndex } from "../src/data/storedIndex.js";
+import { settings as table } from "../src/job/settings.js";
 import { FolderStore } from "../src/store/folderStore.js";
 import { readNpz } from "../src/store/readNpz.js";
 import { failureOf } from "./failure.js";
@@ -35,7 +36,9 @@ async function index(
     toldMs = nowMs;
     send({ kind: "progress", done, total });
   };
-  const { data, validation, validationFraction = 0.1, examplesPerClass, seed = 0 } = settings;
+  const { data, validation, examplesPerClass } = settings;
+  const { validationFraction = table.validationFraction.default, seed = table.seed.default } =
+    settings;
   const few = examplesPerClass === 0 ? undefined : examplesPerClass;
   const built = await buildIndex(
     { data, validation, validationFraction, examplesPerClass: few, seed },

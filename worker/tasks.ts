@@ -1,5 +1,4 @@
-import type { TaskEvent } from "../src/control/memberEvent.js";
-import type { FailureCause, Task } from "../src/control/message.js";
+import type { FailureCause, Task, TaskEvent } from "../src/control/message.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
 

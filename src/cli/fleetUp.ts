@@ -2,6 +2,7 @@
 import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { hostPort } from "../process/address.js";
 import type { Variables } from "../process/environment.js";
 import type { Gpu } from "./gpus.js";
 import { KeptPart } from "./keptPart.js";
@@ -92,7 +93,7 @@ export class FleetUp {
 
   #startWorkers({ port }: Serving): void {
     const { workers, localHost } = this.#options;
-    const address = localHost.includes(":") ? `[${localHost}]:${port}` : `${localHost}:${port}`;
+    const address = hostPort({ host: localHost, port });
     for (const [i, gpu] of workers.entries()) {
       const name = `worker-${i + 1}`;
       const log = this.#log(name);

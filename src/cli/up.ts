@@ -1,8 +1,8 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
-import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
-import { defaultHttpPort, isLoopback, readEnvironment } from "../process/environment.js";
+import { bracketed, isLoopback, nameForOthers } from "../process/address.js";
+import { defaultHttpPort, readEnvironment } from "../process/environment.js";
 import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, type Gpu } from "./gpus.js";
@@ -106,14 +106,12 @@ interface UpFacts {
 
 /** What is up, and the line that adds another machine. */
 export function upLines({ host, port, token, environment, logFolder }: UpFacts): readonly string[] {
-  const everywhere = host === "0.0.0.0" || host === "::";
-  const name = everywhere ? hostname() : host;
-  const bracketed = name.includes(":") ? `[${name}]` : name;
+  const name = bracketed(nameForOthers(host));
   const httpPort = environment["BITFLEET_HTTP_PORT"] ?? String(defaultHttpPort);
   const ending = token === undefined ? "" : ` --token-file ${token}`;
   const lines = [
-    `coordinator  ${bracketed}:${port}  (gRPC: clients and workers)`,
-    `status       http://${bracketed}:${httpPort}/status`,
+    `coordinator  ${name}:${port}  (gRPC: clients and workers)`,
+    `status       http://${name}:${httpPort}/status`,
     `logs         ${logFolder}`,
   ];
   if (isLoopback(host)) {
@@ -121,7 +119,7 @@ export function upLines({ host, port, token, environment, logFolder }: UpFacts):
   } else {
     const copy = token === undefined ? "" : "; copy the token file there first";
     lines.push(`another machine joins with this line${copy}:`);
-    lines.push(`  bitfleet worker --join ${bracketed}:${port}${ending}`);
+    lines.push(`  bitfleet worker --join ${name}:${port}${ending}`);
   }
   lines.push("stop with Ctrl-C");
   return lines;

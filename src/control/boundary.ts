@@ -2,7 +2,7 @@ import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
 import { giveUp } from "./members.js";
-import { memberIds, participantsIn, setAside } from "./participation.js";
+import { connectedMembers, memberIds, participantsIn, setAside } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
 import { beginSaving } from "./saving.js";
@@ -138,8 +138,4 @@ function leave(t: Transition): Transition {
     ),
     { kind: "boundary" },
   );
-}
-
-function connectedMembers(t: Transition): readonly string[] {
-  return memberIds(runOf(t)).filter((id) => t.fleet.members.get(id)?.link.kind === "connected");
 }

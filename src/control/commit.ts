@@ -5,7 +5,7 @@ import { fail } from "./ending.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import type { ShardResult } from "./message.js";
 import { smoothed } from "./pace.js";
-import { memberIds } from "./participation.js";
+import { connectedMembers, memberIds } from "./participation.js";
 import { changeRun, enter, forEach, log, note, recordOf, runOf, send } from "./transition.js";
 import { checkpointDue, epochOf } from "./work.js";
 
@@ -20,7 +20,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
     return fail(t, `the shards of step ${step} hold ${count} examples of ${plan.settings.batch}`);
   }
   const members = memberIds(runOf(t));
-  const saver = checkpointDue(recordOf(t), step + 1) ? firstConnected(t, members) : undefined;
+  const saver = checkpointDue(recordOf(t), step + 1) ? connectedMembers(t)[0] : undefined;
   const loss = treeSum(results) / count;
   const committed = note(t, { step: step + 1, loss });
   const told = forEach(committed, members, (so, workerId) =>
@@ -85,10 +85,6 @@ function treeSum(results: readonly ShardResult[]): number {
 
 function inOrder({ results }: RoundPhase): readonly ShardResult[] {
   return [...results.values()].map(({ result }) => result).toSorted((a, b) => a.shard - b.shard);
-}
-
-function firstConnected(t: Transition, members: readonly string[]): string | undefined {
-  return members.find((id) => t.fleet.members.get(id)?.link.kind === "connected");
 }
 
 function rounded(value: number): number {

@@ -1,8 +1,8 @@
 import type {
-  FailureCause,
   LogLevel,
   NatsAccess,
   Task,
+  TaskEvent,
   WorkerCommand,
   WorkerEvent,
 } from "./message.js";
@@ -65,19 +65,7 @@ export type FleetCommand =
       readonly message: string;
       readonly fields: LogFields;
     }
-  | {
-      readonly kind: "task-progress";
-      readonly taskId: string;
-      readonly done: number;
-      readonly total: number;
-    }
-  | { readonly kind: "task-done"; readonly taskId: string; readonly result: string }
-  | {
-      readonly kind: "task-failed";
-      readonly taskId: string;
-      readonly cause: FailureCause;
-      readonly message: string;
-    }
+  | TaskEvent
   /**
    * Of the job's checkpoints up to that step delete all but the newest `keep`. Later ones, of an
    * attempt that was lost before they were known, do not count.

@@ -1,5 +1,6 @@
 import { endChild, takeChildEvent } from "./memberChild.js";
-import type { MemberAction, MemberEvent, TaskEvent } from "./memberEvent.js";
+import type { MemberAction, MemberEvent } from "./memberEvent.js";
+import type { TaskEvent } from "./message.js";
 import { sayPrepared, takeJobCommand, takePrepare, takeRelease } from "./memberJob.js";
 import { dealtRanges } from "./memberRound.js";
 import { act, say, set } from "./memberState.js";

@@ -8,6 +8,7 @@ import type {
   ShardResult,
   StateSource,
   Task,
+  TaskEvent,
   WorkerCommand,
   WorkerEvent,
 } from "./message.js";
@@ -30,11 +31,6 @@ export type MemberHappening =
   /** The process was asked to end. */
   | { readonly kind: "leave"; readonly reason: string }
   | { readonly kind: "tick" };
-
-export type TaskEvent = Extract<
-  WorkerEvent,
-  { readonly kind: "task-progress" | "task-done" | "task-failed" }
->;
 
 /** From the child process. */
 export type ChildEvent =

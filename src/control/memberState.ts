@@ -1,10 +1,11 @@
-import type { ChildCommand, MemberAction, TaskEvent } from "./memberEvent.js";
+import type { ChildCommand, MemberAction } from "./memberEvent.js";
 import type {
   JobOrder,
   RoundKind,
   RoundMember,
   ShardResult,
   StateSource,
+  TaskEvent,
   WorkerEvent,
 } from "./message.js";
 

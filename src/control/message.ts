@@ -184,6 +184,12 @@ export type WorkerEvent =
     }
   | { readonly kind: "leave"; readonly reason: string };
 
+/** What becomes of a task. */
+export type TaskEvent = Extract<
+  WorkerEvent,
+  { readonly kind: "task-progress" | "task-done" | "task-failed" }
+>;
+
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** How a worker reaches NATS; `token` is empty on an open loopback server. */

@@ -163,6 +163,11 @@ export function memberIds(run: Run): readonly string[] {
   return participantsIn(run, "member");
 }
 
+/** Those of them that can be told something now. */
+export function connectedMembers(t: Transition): readonly string[] {
+  return memberIds(runOf(t)).filter((id) => t.fleet.members.get(id)?.link.kind === "connected");
+}
+
 /** In the order of their ids, so that the same workers have the same ranks after a restart. */
 export function participantsIn(
   run: Run,

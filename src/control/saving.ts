@@ -1,7 +1,7 @@
 import { end } from "./ending.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
-import { memberIds, setAside } from "./participation.js";
+import { connectedMembers, memberIds, setAside } from "./participation.js";
 import { describe, emit, enter, log, note, recordOf, runOf, send } from "./transition.js";
 
 /**
@@ -13,9 +13,7 @@ export type Saved = Extract<WorkerEvent, { readonly kind: "saved" }>;
 
 /** Has a member write the present state; the job waits for it. */
 export function beginSaving(t: Transition, what: SavingPhase["what"]): Transition {
-  const saver = memberIds(runOf(t)).find(
-    (id) => t.fleet.members.get(id)?.link.kind === "connected",
-  );
+  const [saver] = connectedMembers(t);
   if (saver === undefined) return t;
   const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.saveMs;
   return sendSave(enter(describe(t, "saving"), { kind: "saving", what, saver, deadlineMs }), saver);

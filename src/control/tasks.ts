@@ -1,14 +1,9 @@
 import type { Member, TaskState, Transition } from "./fleetState.js";
-import type { FailureCause, Task, WorkerEvent } from "./message.js";
+import type { FailureCause, Task, TaskEvent } from "./message.js";
 import { isIdle } from "./participation.js";
 import { change, emit, forEach, send, withEntry, withoutKey } from "./transition.js";
 
 /** Work apart from any job: given to one connected worker, and to another if that one is lost. */
-
-export type TaskEvent = Extract<
-  WorkerEvent,
-  { readonly kind: "task-progress" | "task-done" | "task-failed" }
->;
 
 export function submitTask(t: Transition, taskId: string, task: Task): Transition {
   if (t.fleet.tasks.has(taskId)) return t;

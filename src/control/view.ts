@@ -7,13 +7,15 @@ import { recordNamed } from "./transition.js";
 import { epochOf } from "./work.js";
 
 /** What people and clients see of the fleet: the fields of JobStatus and WorkerStatus in proto/. */
-export interface JobView {
+export interface JobStatus {
   readonly name: string;
   readonly state: JobState;
+  /** Why it is in this state; empty where nothing needs saying. */
   readonly reason: string;
   readonly step: number;
   readonly steps: number;
   readonly epoch: number;
+  /** Mean loss of the last step. */
   readonly loss: number | undefined;
   /** Of the step that comes next. */
   readonly rate: number;
@@ -23,25 +25,32 @@ export interface JobView {
   readonly workers: number;
   readonly generation: number;
   readonly attempt: number;
+  /** SHA-256 of the exported parameters in the order of their npz names; empty before there are any. */
   readonly parameterDigest: string;
   readonly classes: readonly string[];
   readonly evaluations: readonly EvaluationResult[];
   readonly settings: JobSettings;
+  /** Wall clock; 0 before it has happened. */
   readonly createdMs: number;
   readonly startedMs: number;
   readonly endedMs: number;
+  /** Name of the weights in the store; empty before there are any. */
   readonly weights: string;
   readonly batch: number;
   readonly checkpointStep: number;
 }
 
-export interface WorkerView {
+export type WorkerState = "idle" | "preparing" | "working" | "spare" | "lost";
+
+export interface WorkerStatus {
   readonly id: string;
   readonly incarnation: string;
   readonly host: string;
   readonly device: string;
-  readonly state: "idle" | "preparing" | "working" | "spare" | "lost";
+  readonly state: WorkerState;
+  /** Why it is a spare or lost; empty otherwise. */
   readonly reason: string;
+  /** The job it works on; empty for none. */
   readonly job: string;
   readonly phase: string;
   readonly numerics: string;
@@ -51,7 +60,7 @@ export interface WorkerView {
 }
 
 /** The job of that name, which must be one of the fleet's. `nowMs` is the coordinator's monotonic clock. */
-export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs): JobView {
+export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs): JobStatus {
   const record = recordNamed(fleet, name);
   const { plan, step, weights } = record;
   const run = fleet.run?.job === name ? fleet.run : undefined;
@@ -78,7 +87,7 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
 }
 
 /** All workers, by id; `nowMs` is the coordinator's monotonic clock. */
-export function workerStatuses(fleet: Fleet, nowMs: number): readonly WorkerView[] {
+export function workerStatuses(fleet: Fleet, nowMs: number): readonly WorkerStatus[] {
   const awakeMs = awakeMsAt(fleet, nowMs);
   return [...fleet.members.values()]
     .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1))
@@ -99,7 +108,7 @@ export function workerStatuses(fleet: Fleet, nowMs: number): readonly WorkerView
 function activity(
   fleet: Fleet,
   member: Member,
-): { readonly state: WorkerView["state"]; readonly reason: string; readonly job: string } {
+): { readonly state: WorkerState; readonly reason: string; readonly job: string } {
   const { link, closing, workerId } = member;
   if (link.kind === "lost") return { state: "lost", reason: link.reason, job: "" };
   const stage = fleet.run?.participants.get(workerId)?.stage.kind;
@@ -143,7 +152,7 @@ function queueReason({ run }: Fleet, { name }: JobRecord): string {
 function shownAsIs(
   record: JobRecord,
 ): Pick<
-  JobView,
+  JobStatus,
   | "name"
   | "state"
   | "step"

@@ -1,10 +1,10 @@
 import type { ChildProcess, spawn as nodeSpawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import type { BitfleetClient } from "../client/client.js";
 import { FailureError } from "../job/problem.js";
+import { anyPort } from "../process/port.js";
 import { packageRoot } from "../process/toolchain.js";
 
 const readyMs = 60_000;
@@ -30,7 +30,7 @@ export class Fleet {
     readonly spawn: typeof nodeSpawn;
   }): Promise<Fleet> {
     await mkdir(options.home, { recursive: true });
-    const [port, httpPort] = [await freePort(), await freePort()];
+    const [port, httpPort] = [await anyPort(), await anyPort()];
     const bitfleet = join(packageRoot(), "dist", "src", "cli", "main.js");
     const flags = [
       ...["--home", options.home, "--workers", String(options.workers)],
@@ -69,13 +69,4 @@ export class Fleet {
     await ended;
     clearTimeout(killing);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new FailureError("no free port");
-  return address.port;
 }

@@ -11,7 +11,7 @@ import {
   type ClientWritableStream,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { parseAddress } from "../process/environment.js";
+import { hostPort, parseAddress } from "../process/address.js";
 import { messageBytesMax, type Codec } from "../wire/codec.js";
 import { buffer } from "./bytes.js";
 import { asBytes, type Method } from "./methods.js";
@@ -41,10 +41,9 @@ export class Channel {
 
   /** ConfigError: `address` is not HOST:PORT. An empty token is none. */
   constructor(address: string, token: string) {
-    const { host, port } = parseAddress(address, "the coordinator's address");
+    const target = hostPort(parseAddress(address, "the coordinator's address"));
     setLogVerbosity(logVerbosity.NONE);
     this.address = address;
-    const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     this.#client = new Client(target, credentials.createInsecure(), channelOptions);
     if (token !== "") this.#metadata.set("authorization", `Bearer ${token}`);
   }

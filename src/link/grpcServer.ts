@@ -1,7 +1,7 @@
 /** The coordinator's gRPC server: clients and workers on one port. */
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { ConfigError, FailureError } from "../job/problem.js";
-import { isLoopback } from "../process/environment.js";
+import { hostPort, isLoopback } from "../process/address.js";
 import { messageBytesMax } from "../wire/codec.js";
 import { clientStream, serverStream, tokenCheck, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
@@ -94,8 +94,7 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
 
 /** The port that was bound. A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
 function bind(server: Server, host: string, port: number): Promise<number> {
-  const address = host === "localhost" ? "127.0.0.1" : host;
-  const target = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  const target = hostPort({ host: host === "localhost" ? "127.0.0.1" : host, port });
   return new Promise((resolve, reject) => {
     server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);

@@ -3,6 +3,7 @@ import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { FailureError } from "../job/problem.js";
+import { hostPort } from "../process/address.js";
 
 export interface NatsServerOptions {
   /** The nats-server program (see findNatsServer). */
@@ -61,7 +62,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     if (!state.isStopping) options.onExit?.(`nats-server ended (${signal ?? code ?? "?"})`);
   });
   return {
-    url: `nats://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    url: `nats://${hostPort({ host, port })}`,
     port,
     stop: async () => {
       state.isStopping = true;

@@ -4,14 +4,10 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { ConfigError } from "../job/problem.js";
+import { parseAddress, type Address } from "./address.js";
 import { logLevels, type LoggerLevel } from "./logger.js";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface Environment {
   /** Where the coordinator listens. */
@@ -50,30 +46,6 @@ export function readEnvironment(variables: Variables): Environment {
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
     logLevel: logLevel(variables, "LOG_LEVEL"),
   };
-}
-
-/** HOST:PORT, with IPv6 hosts in brackets; `name` is the setting that a refusal names. */
-export function parseAddress(value: string, name: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(value);
-  const host = match?.[1] ?? match?.[2];
-  const number = Number(match?.[3] ?? "");
-  if (host === undefined || number < 1 || number > 65_535)
-    throw new ConfigError(`${name} is "${value}", but must be HOST:PORT with a port of 1 to 65535`);
-  return { host, port: number };
-}
-
-/** Whether only this machine can reach a server that listens there. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-/**
- * A server's URL as a worker has to use it: a wildcard host (0.0.0.0, ::) stands for the host under which the worker reaches
- * the coordinator.
- */
-export function reachableUrl(url: string, coordinatorHost: string): string {
-  const host = coordinatorHost.includes(":") ? `[${coordinatorHost}]` : coordinatorHost;
-  return url.replace(/\/\/(0\.0\.0\.0|\[::\])(?=:|$)/, () => `//${host}`);
 }
 
 const tokenBytesMax = 4096;

@@ -24,9 +24,14 @@ export function packageRoot(from: string = import.meta.dirname): string {
   }
 }
 
+/** Where the set-up writes down what it has put on this machine. */
+export function toolchainFile(root: string = packageRoot()): string {
+  return join(root, "node_modules", ".bitfleet", "toolchain.json");
+}
+
 /** Throws a FailureError that names the command to run where the set-up has not been run. */
 export function readToolchain(root: string = packageRoot()): Toolchain {
-  const path = join(root, "node_modules", ".bitfleet", "toolchain.json");
+  const path = toolchainFile(root);
   const refusal = (why: string): FailureError =>
     new FailureError(`${path} ${why}; \`npm run demo\` and \`npm test\` make it`);
   let value: unknown;

@@ -10,6 +10,7 @@ import {
   manifestBytesMax,
   type CheckpointManifest,
 } from "./manifest.js";
+import { readWhole } from "./readWhole.js";
 import { readSafetensors, safetensorsChunks, type NamedTensor } from "./safetensors.js";
 import type { Chunks, Store } from "./store.js";
 
@@ -188,17 +189,11 @@ async function findManifest(
   const found = await store.stat(name);
   if (found === undefined) return "it has no manifest: its save did not end";
   if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
-  const manifest = decodeManifest(await whole(store.get(name)));
+  const manifest = decodeManifest(await readWhole(store, name));
   if (typeof manifest === "string") return manifest;
   return manifest.name === checkpointName(job, step)
     ? manifest
     : `its manifest is that of ${manifest.name}`;
-}
-
-async function whole(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  for await (const part of chunks) parts.push(part);
-  return Buffer.concat(parts);
 }
 
 async function damageOf(

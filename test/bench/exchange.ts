@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { hrtime } from "node:process";
 import { fileURLToPath } from "node:url";
 import { findNatsServer, startNatsServer } from "../../src/link/natsServer.js";
+import { toolchainFile } from "../../src/process/toolchain.js";
 
 export interface ExchangeResult {
   readonly name: "exchange";
@@ -27,8 +28,7 @@ const elements = 23_500_352;
  */
 export async function benchExchange(ranks: number, rounds = 7): Promise<ExchangeResult> {
   const folder = await mkdtemp(join(tmpdir(), "bitfleet-bench-"));
-  const toolchain = join(process.cwd(), "node_modules/.bitfleet/toolchain.json");
-  const binary = await findNatsServer(process.env, toolchain);
+  const binary = await findNatsServer(process.env, toolchainFile());
   const server = await startNatsServer({ binary, folder });
   const children = Array.from({ length: ranks }, (_, rank) =>
     fork(fileURLToPath(new URL("./exchangeRank.js", import.meta.url)), [

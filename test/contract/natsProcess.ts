@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, connect as dial } from "node:net";
+import { connect as dial } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { anyPort } from "../../src/process/port.js";
 import { readToolchain } from "../../src/process/toolchain.js";
 
 /** A real nats-server with JetStream that can be killed and started again on the same port and folder. */
@@ -16,7 +17,7 @@ export class NatsProcess {
   #process: ChildProcess | undefined;
 
   static async start(options: { readonly token?: string } = {}): Promise<NatsProcess> {
-    const nats = new NatsProcess(await freePort(), options.token);
+    const nats = new NatsProcess(await anyPort(), options.token);
     await nats.resume();
     return nats;
   }
@@ -64,16 +65,6 @@ export class NatsProcess {
     await this.kill();
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }
 
 function natsServer(): string {

@@ -1,27 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { Records } from "../../coordinator/records.js";
 import { queuedRecord, type JobRecord } from "../../src/control/record.js";
 import { planJob } from "../../src/job/plan.js";
-import { openRecords, type Bucket, type RecordStore } from "../../src/link/jetstream.js";
+import type { Bucket } from "../../src/link/jetstream.js";
 import { jobRecord } from "../../src/wire/jobRecord.js";
-import { NatsProcess } from "./natsProcess.js";
+import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 
-let server: NatsProcess;
-let stores: RecordStore[] = [];
-let stop = new AbortController();
-
-beforeEach(async () => {
-  server = await NatsProcess.start();
-  stop = new AbortController();
-});
-
-afterEach(async () => {
-  stop.abort();
-  for (const store of stores) await store.close();
-  stores = [];
-  await server.remove();
+let stores: RecordStores;
+eachWithRecordStores((own) => {
+  stores = own;
 });
 
 interface Opened {
@@ -33,8 +22,7 @@ interface Opened {
 }
 
 async function open(): Promise<Opened> {
-  const store = await openRecords({ url: server.url, token: "" });
-  stores.push(store);
+  const store = await stores.open();
   const conflicts: string[] = [];
   const written: string[] = [];
   const bucket: Bucket = {
@@ -47,7 +35,7 @@ async function open(): Promise<Opened> {
   const { records, found } = await Records.open({
     bucket,
     codec: jobRecord,
-    signal: stop.signal,
+    signal: stores.stop.signal,
     onConflict: (reason) => conflicts.push(reason),
   });
   return { records, found, conflicts, written };
@@ -82,7 +70,7 @@ test("what was stored is found again, whole, by the next coordinator", async () 
 test("while NATS is away records wait, only the newest of each job is written, and nothing blocks", async () => {
   const { records, written } = await open();
   await records.store(record("a", 1));
-  await server.kill();
+  await stores.server.kill();
   const begunMs = performance.now();
   for (let step = 2; step <= 50; step++) {
     records.put(record("a", step));
@@ -91,7 +79,7 @@ test("while NATS is away records wait, only the newest of each job is written, a
   expect(performance.now() - begunMs).toBeLessThan(1000);
   const stored = records.store(record("a", 51));
   expect(await Promise.race([stored.then(() => "stored"), sleep(500, "waiting")])).toBe("waiting");
-  await server.resume();
+  await stores.server.resume();
   await stored;
   await records.flush(5000);
   // The write that was on its way, then the newest of each.

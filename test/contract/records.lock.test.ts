@@ -1,25 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { CoordinatorLock } from "../../coordinator/lock.js";
-import { openRecords, type RecordStore } from "../../src/link/jetstream.js";
-import { NatsProcess } from "./natsProcess.js";
+import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 
 const times = { leaseMs: 800, renewMs: 200 };
-let server: NatsProcess;
-let stores: RecordStore[] = [];
-let stop = new AbortController();
-
-beforeEach(async () => {
-  server = await NatsProcess.start();
-  stop = new AbortController();
-});
-
-afterEach(async () => {
-  stop.abort();
-  for (const store of stores) await store.close();
-  stores = [];
-  await server.remove();
+let stores: RecordStores;
+eachWithRecordStores((own) => {
+  stores = own;
 });
 
 interface Contender {
@@ -31,15 +19,14 @@ interface Contender {
 
 /** A coordinator that wants the lock, over a connection of its own. */
 async function contend(holder: string): Promise<Contender> {
-  const store = await openRecords({ url: server.url, token: "" });
-  stores.push(store);
+  const store = await stores.open();
   const crash = new AbortController();
   const waits: string[] = [];
   const losses: string[] = [];
   const lock = CoordinatorLock.acquire(store.lock, {
     holder,
     times,
-    signal: AbortSignal.any([stop.signal, crash.signal]),
+    signal: AbortSignal.any([stores.stop.signal, crash.signal]),
     onWait: (other, term) => waits.push(`${other} in term ${term}`),
     onLost: (reason) => losses.push(reason),
   });
@@ -90,11 +77,10 @@ test("of many standbys exactly one takes over, and the terms only grow", async (
 test("a holder that was replaced learns it from its next renewal", async () => {
   const first = await contend("first");
   await first.lock;
-  const store = await openRecords({ url: server.url, token: "" });
-  stores.push(store);
+  const store = await stores.open();
   const entry = await store.lock.read("coordinator");
   const usurper = new TextEncoder().encode(JSON.stringify({ holder: "usurper", term: 2 }));
-  await store.lock.write("coordinator", usurper, entry?.revision ?? 0, stop.signal);
+  await store.lock.write("coordinator", usurper, entry?.revision ?? 0, stores.stop.signal);
   await sleep(times.renewMs + 1000);
   expect(first.losses).toEqual(["another coordinator has taken over after term 1"]);
 });
@@ -104,9 +90,9 @@ test("nobody loses or takes the lock because NATS was away for longer than the l
   await first.lock;
   const second = await contend("second");
   await sleep(times.renewMs);
-  await server.kill();
+  await stores.server.kill();
   await sleep(3 * times.leaseMs);
-  await server.resume();
+  await stores.server.resume();
   const outcome = second.lock.then(() => "taken");
   expect(await Promise.race([outcome, sleep(3 * times.leaseMs, "waiting")])).toBe("waiting");
   expect(first.losses).toEqual([]);

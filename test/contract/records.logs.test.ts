@@ -1,31 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { JobLogs } from "../../coordinator/logs.js";
-import { openRecords, type RecordStore } from "../../src/link/jetstream.js";
 import type { LogLine } from "../../src/wire/training.js";
-import { NatsProcess } from "./natsProcess.js";
+import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 
-let server: NatsProcess;
-let stores: RecordStore[] = [];
-let stop = new AbortController();
-
-beforeEach(async () => {
-  server = await NatsProcess.start();
-  stop = new AbortController();
-});
-
-afterEach(async () => {
-  stop.abort();
-  for (const store of stores) await store.close();
-  stores = [];
-  await server.remove();
+let stores: RecordStores;
+eachWithRecordStores((own) => {
+  stores = own;
 });
 
 async function openLogs(): Promise<JobLogs> {
-  const store = await openRecords({ url: server.url, token: "" });
-  stores.push(store);
-  return new JobLogs(store.logs, stop.signal);
+  const store = await stores.open();
+  return new JobLogs(store.logs, stores.stop.signal);
 }
 
 function append(logs: JobLogs, job: string, message: string): void {
@@ -34,7 +21,7 @@ function append(logs: JobLogs, job: string, message: string): void {
 
 async function read(logs: JobLogs, job: string, afterSequence = 0): Promise<LogLine[]> {
   const lines: LogLine[] = [];
-  const options = { afterSequence, follow: () => false, signal: stop.signal };
+  const options = { afterSequence, follow: () => false, signal: stores.stop.signal };
   for await (const line of logs.read(job, options)) lines.push(line);
   return lines;
 }
@@ -89,14 +76,14 @@ test("a follower sees every line once, in order, across two kills of nats-server
   let running = true;
   const seen: LogLine[] = [];
   const following = (async (): Promise<void> => {
-    const options = { afterSequence: 0, follow: () => running, signal: stop.signal };
+    const options = { afterSequence: 0, follow: () => running, signal: stores.stop.signal };
     for await (const line of logs.read("a", options)) seen.push(line);
   })();
   for (let i = 0; i < 60; i++) {
     append(logs, "a", `line ${i}`);
     await sleep(20);
-    if (i === 15 || i === 40) await server.kill();
-    if (i === 30 || i === 45) await server.resume();
+    if (i === 15 || i === 40) await stores.server.kill();
+    if (i === 30 || i === 45) await stores.server.resume();
   }
   running = false;
   await following;
@@ -107,7 +94,11 @@ test("a follower sees every line once, in order, across two kills of nats-server
 test("a follower hears of a new line at once", async () => {
   const logs = await openLogs();
   append(logs, "a", "first");
-  const lines = logs.read("a", { afterSequence: 0, follow: () => true, signal: stop.signal });
+  const lines = logs.read("a", {
+    afterSequence: 0,
+    follow: () => true,
+    signal: stores.stop.signal,
+  });
   await lines.next();
   const next = lines.next();
   await sleep(300);

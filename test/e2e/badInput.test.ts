@@ -1,7 +1,8 @@
 import { mkdir, writeFile, copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { FleetProcesses, freePort, RunningProcess } from "../support/fleetProcesses.js";
+import { anyPort } from "../../src/process/port.js";
+import { FleetProcesses, RunningProcess } from "../support/fleetProcesses.js";
 import { writePictures } from "../support/pictures.js";
 
 let fleet: FleetProcesses;
@@ -87,8 +88,8 @@ async function startCoordinator(
 ): Promise<{ readonly code: number | null; readonly output: string }> {
   const coordinator = new RunningProcess("coordinator/main.js", [], {
     BITFLEET_HOME: join(fleet.folder, "another-home"),
-    BITFLEET_PORT: String(await freePort()),
-    BITFLEET_HTTP_PORT: String(await freePort()),
+    BITFLEET_PORT: String(await anyPort()),
+    BITFLEET_HTTP_PORT: String(await anyPort()),
     ...environment,
   });
   const { code } = await coordinator.ended;
@@ -102,7 +103,7 @@ test("a coordinator whose port is in use says which", async () => {
 });
 
 test("a coordinator without NATS says where it looked", async () => {
-  const port = await freePort();
+  const port = await anyPort();
   const { code, output } = await startCoordinator({ NATS_URL: `nats://127.0.0.1:${port}` });
   expect(output).toMatch(new RegExp(`NATS.*${port}`));
   expect(code).toBe(1);
@@ -113,7 +114,7 @@ test("a coordinator off loopback without a token is refused", async () => {
 });
 
 test("a wrong token is refused, for clients and for workers", async () => {
-  const [port, httpPort] = [await freePort(), await freePort()];
+  const [port, httpPort] = [await anyPort(), await anyPort()];
   const right = join(fleet.folder, "token");
   const wrong = join(fleet.folder, "wrong-token");
   await writeFile(right, "right-token-right-token\n", { mode: 0o600 });

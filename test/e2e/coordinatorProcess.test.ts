@@ -9,7 +9,8 @@ import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { NatsProcess } from "../contract/natsProcess.js";
-import { freePort, RunningProcess, until } from "../support/fleetProcesses.js";
+import { anyPort } from "../../src/process/port.js";
+import { RunningProcess, until } from "../support/fleetProcesses.js";
 import { ScriptedWorker } from "../support/scriptedWorker.js";
 
 let folder: string;
@@ -34,7 +35,7 @@ interface Ports {
 async function coordinator(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Ports & { readonly process: RunningProcess }> {
-  const ports = { port: await freePort(), httpPort: await freePort() };
+  const ports = { port: await anyPort(), httpPort: await anyPort() };
   const process = new RunningProcess("coordinator/main.js", [], {
     BITFLEET_HOME: join(folder, "home"),
     BITFLEET_PORT: String(ports.port),
@@ -74,7 +75,7 @@ test("a port in use is refused by name, with exit code 1", async () => {
 });
 
 test("without NATS at NATS_URL it says so within 5 seconds and exits with 1", async () => {
-  const url = `nats://127.0.0.1:${await freePort()}`;
+  const url = `nats://127.0.0.1:${await anyPort()}`;
   const startedMs = performance.now();
   const { process } = await coordinator({ NATS_URL: url });
   expect((await process.ended).code).toBe(1);

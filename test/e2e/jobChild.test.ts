@@ -11,7 +11,7 @@ import { storeIndex } from "../../src/data/storedIndex.js";
 import { planJob } from "../../src/job/plan.js";
 import { findNatsServer, startNatsServer } from "../../src/link/natsServer.js";
 import { deal } from "../../src/plan/deal.js";
-import { packageRoot } from "../../src/process/toolchain.js";
+import { packageRoot, toolchainFile } from "../../src/process/toolchain.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { childEnvironment } from "../../worker/childEnvironment.js";
 import { writePictures } from "../support/pictures.js";
@@ -95,10 +95,7 @@ async function setting(): Promise<{
     summarize(index),
   );
   const nats = await startNatsServer({
-    binary: await findNatsServer(
-      process.env,
-      join(packageRoot(), "node_modules", ".bitfleet", "toolchain.json"),
-    ),
+    binary: await findNatsServer(process.env, toolchainFile()),
     folder: join(folder, "nats"),
   });
   cleanUps.push(() => nats.stop());

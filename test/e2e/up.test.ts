@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
-import { freePort, RunningProcess, until } from "../support/fleetProcesses.js";
+import { anyPort } from "../../src/process/port.js";
+import { RunningProcess, until } from "../support/fleetProcesses.js";
 
 let folder: string;
 let port: number;
@@ -12,7 +13,7 @@ let client: BitfleetClient;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "bitfleet-up-"));
-  port = await freePort();
+  port = await anyPort();
   up = await start(join(folder, "home"), port);
   client = connect({ address: `127.0.0.1:${port}` });
   await until("a worker", async () => (await incarnations()).length === 1);
@@ -25,7 +26,7 @@ afterAll(async () => {
 });
 
 async function start(home: string, at: number): Promise<RunningProcess> {
-  const ports = ["--port", String(at), "--http-port", String(await freePort())];
+  const ports = ["--port", String(at), "--http-port", String(await anyPort())];
   const flags = ["up", "--workers", "1", "--home", home, ...ports];
   return new RunningProcess("src/cli/main.js", flags, { NATS_URL: "" });
 }

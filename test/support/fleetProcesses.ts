@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
+import { anyPort } from "../../src/process/port.js";
 import { packageRoot } from "../../src/process/toolchain.js";
 
 /** One process of ours with what it has written. */
@@ -77,7 +77,7 @@ export class FleetProcesses {
 
   static async start(): Promise<FleetProcesses> {
     const folder = await mkdtemp(join(tmpdir(), "bitfleet-test-"));
-    return new FleetProcesses(folder, await freePort(), await freePort());
+    return new FleetProcesses(folder, await anyPort(), await anyPort());
   }
 
   get coordinator(): RunningProcess {
@@ -146,13 +146,4 @@ export async function until(
     if (performance.now() > deadline) throw new Error(`still not: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }

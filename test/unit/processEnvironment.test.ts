@@ -4,13 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { ConfigError, FailureError } from "../../src/job/problem.js";
-import {
-  isLoopback,
-  parseAddress,
-  reachableUrl,
-  readEnvironment,
-  readTokenFile,
-} from "../../src/process/environment.js";
+import { hostPort, isLoopback, parseAddress, reachableUrl } from "../../src/process/address.js";
+import { readEnvironment, readTokenFile } from "../../src/process/environment.js";
 import { readToolchain } from "../../src/process/toolchain.js";
 
 let folder: string;
@@ -97,6 +92,8 @@ test("an address is read with names, IPv4 and bracketed IPv6", () => {
     port: 1,
   });
   expect(parseAddress("[fe80::1]:65535", "--join")).toEqual({ host: "fe80::1", port: 65535 });
+  for (const written of ["coordinator.fleet:1", "[fe80::1]:65535"])
+    expect(hostPort(parseAddress(written, "--join"))).toBe(written);
   expect(() => parseAddress("a:65536", "--join")).toThrow('--join is "a:65536"');
 });
 

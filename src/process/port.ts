@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 
-import { FailureError } from "../src/job/problem.js";
+import { FailureError } from "../job/problem.js";
 
 /** The port, or a free one for 0, after a look whether it can be had. FailureError: another process has it. */
 export async function freePort(host: string, port: number, setting: string): Promise<number> {
@@ -11,6 +11,11 @@ export async function freePort(host: string, port: number, setting: string): Pro
       `port ${port} on ${host} is in use by another process; choose another ${setting} or stop that process`,
     );
   throw new FailureError(`cannot listen on ${host}:${port}: ${found.message}`);
+}
+
+/** A port of this machine that nobody listens on now. */
+export function anyPort(): Promise<number> {
+  return freePort("127.0.0.1", 0, "port");
 }
 
 export async function canListen(host: string, port: number): Promise<boolean> {
