@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import ts from "typescript";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import type { LinkHandlers, LinkStatus } from "../../src/link/frameLink.js";
@@ -14,6 +13,7 @@ import {
   type NatsServer,
   type NatsServerOptions,
 } from "../../src/link/natsServer.js";
+import { packageRoot } from "../../src/process/toolchain.js";
 import { natsBinary, openProxy, until } from "./frameTransports.js";
 
 let folder = "";
@@ -106,21 +106,14 @@ describe("a local nats-server", () => {
   });
 
   test("ends with the process that started it, however that ends", async () => {
-    for (const file of ["src/link/natsServer", "src/job/problem"]) {
-      const code = ts.transpileModule(await readFile(`${file}.ts`, "utf8"), {
-        compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
-      });
-      await mkdir(join(folder, file, ".."), { recursive: true });
-      await writeFile(join(folder, `${file}.js`), code.outputText);
-    }
-    await writeFile(join(folder, "package.json"), '{ "type": "module" }');
     const options = JSON.stringify({ binary: await natsBinary(), folder: join(folder, "nats") });
+    const built = join(packageRoot(), "dist", "src", "link", "natsServer.js");
     const script = `
-      import { startNatsServer } from "./src/link/natsServer.js";
+      import { startNatsServer } from ${JSON.stringify(built)};
       console.log((await startNatsServer(${options})).port);
       setInterval(() => undefined, 1000);`;
-    await writeFile(join(folder, "parent.js"), script);
-    const parent = spawn(process.execPath, [join(folder, "parent.js")], {
+    await writeFile(join(folder, "parent.mjs"), script);
+    const parent = spawn(process.execPath, [join(folder, "parent.mjs")], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const port = await new Promise<number>((resolve) => {
