@@ -17,7 +17,7 @@ import { FolderStore } from "../src/store/folderStore.js";
 import type { ComputeCalls } from "./computeThread.js";
 import type { LoaderCalls } from "./loaderThread.js";
 import { probe } from "./probe.js";
-import { saveCheckpointOf, saveWeightsOf, type Snapshot } from "./saving.js";
+import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
 import { ShardWork } from "./shardWork.js";
 import { stateFrom, untrained } from "./state.js";
 import { sharedFloats, Thread } from "./thread.js";
@@ -156,15 +156,15 @@ export class JobChild {
         this.#collecting = resolve;
         exchange.collectState({ attempt, step }, 2 * parameterCount, [source.address]);
       });
-      await this.#write(step, state.subarray(0, parameterCount), state.subarray(parameterCount));
+      await this.#hold(step, state.subarray(0, parameterCount), state.subarray(parameterCount));
       exchange.endCollection({ attempt, step });
       return;
     }
     const { parameters, momentum } = await stateFrom(source, order, store);
-    await this.#write(step, parameters, momentum);
+    await this.#hold(step, parameters, momentum);
   }
 
-  async #write(
+  async #hold(
     step: number,
     parameters: Float32Array,
     momentum: Float32Array | undefined,
@@ -235,20 +235,27 @@ export class JobChild {
     const parameterChecksum = await applied;
     this.#endRound(step);
     this.#send({ kind: "applied", step: step + 1, parameterChecksum });
-    if (snapshot !== undefined) await this.#writeCheckpoint(await snapshot);
+    if (snapshot !== undefined) await this.#write("checkpoint", await snapshot);
   }
 
   async #save(what: "checkpoint" | "weights"): Promise<void> {
-    const snapshot = await this.#read();
-    if (what === "checkpoint") return this.#writeCheckpoint(snapshot);
-    const { order, store } = this.#prepared();
-    this.#send({ kind: "saved", what, ...(await saveWeightsOf(store, order, snapshot)) });
+    await this.#write(what, await this.#read());
   }
 
-  async #writeCheckpoint(snapshot: Snapshot): Promise<void> {
+  /** A store that takes nothing, as when its disk is full, does not end the job: the coordinator decides. */
+  async #write(what: "checkpoint" | "weights", snapshot: Snapshot): Promise<void> {
     const { order, store, term } = this.#prepared();
-    const saved = await saveCheckpointOf(store, order, term, snapshot);
-    this.#send({ kind: "saved", what: "checkpoint", ...saved });
+    try {
+      const saved =
+        what === "weights"
+          ? await saveWeightsOf(store, order, snapshot)
+          : await saveCheckpointOf(store, order, term, snapshot);
+      this.#send({ kind: "saved", what, ...saved });
+    } catch (error) {
+      const message = whyNotSaved(what, error);
+      if (message === undefined) throw error;
+      this.#send({ kind: "save-failed", what, step: snapshot.step, message });
+    }
   }
 
   async #read(): Promise<Snapshot> {

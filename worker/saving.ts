@@ -2,8 +2,9 @@ import { architecture, tensors } from "../src/bit/architecture.js";
 import type { JobOrder } from "../src/control/message.js";
 import { saveCheckpoint } from "../src/store/checkpoint.js";
 import { parameterDigest } from "../src/store/digest.js";
+import { checkFinite, NonFiniteError } from "../src/store/finite.js";
 import { npzChunks } from "../src/store/npz.js";
-import type { Store } from "../src/store/store.js";
+import { StoreError, type Store } from "../src/store/store.js";
 
 /** A state that no update touches any more. */
 export interface Snapshot {
@@ -45,6 +46,16 @@ export async function saveWeightsOf(
 ): Promise<SavedFile> {
   const name = weightsName(order.job);
   const specs = tensors(architecture(order.settings.model), order.classes);
+  checkFinite(`the weights of ${order.job} at step ${step}`, specs, parameters);
   const { bytes } = await store.put(name, npzChunks(specs, parameters));
   return { step, name, parameterDigest: parameterDigest(parameters), bytes };
+}
+
+/**
+ * What kept something from being saved, without its step: the same trouble is told once. Undefined:
+ * the job is at fault, or we are. Weights that are no numbers would not become better by waiting.
+ */
+export function whyNotSaved(what: "checkpoint" | "weights", error: unknown): string | undefined {
+  if (error instanceof StoreError) return error.reason;
+  return error instanceof NonFiniteError && what === "checkpoint" ? error.message : undefined;
 }

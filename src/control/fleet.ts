@@ -112,6 +112,7 @@ function takeWorkerEvent(
     case "report":
     case "applied":
     case "saved":
+    case "save-failed":
     case "failed":
       return takeJobEvent(so, member, event);
     case "released":

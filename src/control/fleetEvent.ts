@@ -102,6 +102,8 @@ export interface FleetOptions {
   /** A joiner may hold up the others for this long while it takes their state. */
   readonly joinMs: number;
   readonly saveMs: number;
+  /** What nobody could write is tried again after this time. */
+  readonly saveRetryMs: number;
   /** A worker that has not ended its child by then is lost. */
   readonly releaseMs: number;
   /** A round's worker that reports no progress for this long is lost; see progress.ts. */
@@ -125,6 +127,7 @@ export const fleetTimes = {
   loadMs: 600_000,
   joinMs: 120_000,
   saveMs: 600_000,
+  saveRetryMs: 5_000,
   releaseMs: 30_000,
   firstUnitMs: 600_000,
   unitFloorMs: 30_000,

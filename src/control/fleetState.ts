@@ -74,6 +74,8 @@ export interface Run {
   /** Ranges that members were dealt of the next round by an earlier coordinator. */
   readonly inherited: ReadonlyMap<string, readonly Range[]>;
   readonly pace: Pace;
+  /** The last reason that was logged for which a checkpoint could not be written; empty once one was. */
+  readonly saveProblem: string;
 }
 
 export interface Participant {
@@ -140,6 +142,10 @@ export interface SavingPhase {
   readonly what: "checkpoint" | "weights";
   readonly saver: string;
   readonly deadlineMs: number;
+  /** Worker ids that were asked since the last pause and could not write it. */
+  readonly failed: readonly string[];
+  /** Nobody could: when it is tried again. */
+  readonly pausedUntilMs: number | undefined;
 }
 
 /** Nobody is known to hold the state; those who do may say so. */

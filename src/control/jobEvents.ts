@@ -6,7 +6,7 @@ import type { WorkerEvent } from "./message.js";
 import { close, drop, sendPrepare, setAside, strike, unfit, whyNot } from "./participation.js";
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
-import { sendSave, takeSaved } from "./saving.js";
+import { sendSave, takeSaved, takeSaveFailed } from "./saving.js";
 import { sendLoad } from "./starting.js";
 import {
   changeMember,
@@ -22,7 +22,10 @@ import {
 
 export type JobEvent = Extract<
   WorkerEvent,
-  { readonly kind: "prepared" | "loaded" | "report" | "applied" | "saved" | "failed" }
+  {
+    readonly kind:
+      "prepared" | "loaded" | "report" | "applied" | "saved" | "save-failed" | "failed";
+  }
 >;
 
 export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Transition {
@@ -49,6 +52,8 @@ export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Tr
       return takeApplied(t, participant, event);
     case "saved":
       return takeSaved(t, member.workerId, event);
+    case "save-failed":
+      return takeSaveFailed(t, member.workerId, event);
     case "failed":
       return takeFailed(t, member, event);
   }
@@ -171,6 +176,7 @@ function takeFailed(
   switch (cause) {
     case "data":
     case "config":
+    case "checkpoint":
       return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "numbers":
       return fail(t, message);

@@ -41,6 +41,8 @@ export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTr
       const saved = { ...event, job, attempt };
       return say(setChild(t, child, { saved }), saved);
     }
+    case "save-failed":
+      return say(t, { ...event, job, attempt });
     case "exchanging": {
       const { waitingFor, natsAgeMs, residentBytes } = event;
       return setChild(t, child, { waitingFor, natsAgeMs, residentBytes });

@@ -65,6 +65,12 @@ export type ChildEvent =
       readonly parameterDigest: string;
       readonly bytes: number;
     }
+  | {
+      readonly kind: "save-failed";
+      readonly what: "checkpoint" | "weights";
+      readonly step: number;
+      readonly message: string;
+    }
   /** How it stands: addresses that the exchange waits for, age of the last round trip to NATS or -1, memory. */
   | {
       readonly kind: "exchanging";

@@ -75,7 +75,9 @@ export type Task =
       readonly pictures: readonly string[];
     };
 
-export type FailureCause = "data" | "config" | "memory" | "numbers" | "exit" | "error";
+/** `checkpoint`: the one that it was told to load is missing or damaged. */
+export type FailureCause =
+  "data" | "config" | "checkpoint" | "memory" | "numbers" | "exit" | "error";
 
 /** Worker to coordinator. */
 export type WorkerEvent =
@@ -153,6 +155,15 @@ export type WorkerEvent =
       /** SHA-256 over the parameters in the order of their npz names. */
       readonly parameterDigest: string;
       readonly bytes: number;
+    }
+  /** What it was to write is not in the store; it goes on with its work. */
+  | {
+      readonly kind: "save-failed";
+      readonly job: string;
+      readonly attempt: number;
+      readonly step: number;
+      readonly what: "checkpoint" | "weights";
+      readonly message: string;
     }
   | {
       readonly kind: "failed";
@@ -238,7 +249,7 @@ export type WorkerCommand =
       readonly shardCount: number;
       readonly members: readonly RoundMember[];
     }
-  /** The sum of `step` is final: apply it. Answered by `applied`, then by `saved` where `save` is set. */
+  /** The sum of `step` is final: apply it. Answered by `applied`, then by `saved` or `save-failed` where `save` is set. */
   | {
       readonly kind: "commit";
       readonly job: string;
@@ -246,7 +257,7 @@ export type WorkerCommand =
       readonly step: number;
       readonly save: boolean;
     }
-  /** Write the state that the worker holds. Answered by `saved`. */
+  /** Write the state that the worker holds. Answered by `saved` or `save-failed`. */
   | {
       readonly kind: "save";
       readonly job: string;

@@ -46,6 +46,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     checksums: noChecksums,
     inherited: new Map(),
     pace: noPace,
+    saveProblem: "",
   };
 }
 

@@ -2,27 +2,49 @@ import { end } from "./ending.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { connectedMembers, memberIds, setAside } from "./participation.js";
-import { describe, emit, enter, log, note, recordOf, runOf, send } from "./transition.js";
+import {
+  changeRun,
+  describe,
+  emit,
+  enter,
+  log,
+  note,
+  recordOf,
+  runOf,
+  send,
+} from "./transition.js";
 
 /**
  * What is kept of a job: checkpoints beside the training, one before a cancel, and the weights at
- * the end. One member writes; if it is lost, another does, to the same bytes.
+ * the end. One member writes; if it is lost, or cannot, another does, to the same bytes. A
+ * checkpoint that nobody can write costs a warning; the weights are tried again until they are there.
  */
 
 export type Saved = Extract<WorkerEvent, { readonly kind: "saved" }>;
+export type SaveFailed = Extract<WorkerEvent, { readonly kind: "save-failed" }>;
 
 /** Has a member write the present state; the job waits for it. */
 export function beginSaving(t: Transition, what: SavingPhase["what"]): Transition {
-  const [saver] = connectedMembers(t);
+  return askFor(describe(t, "saving"), what, []);
+}
+
+/** Asks a member that is not among those that could not. */
+function askFor(t: Transition, what: SavingPhase["what"], failed: readonly string[]): Transition {
+  const saver = connectedMembers(t).find((workerId) => !failed.includes(workerId));
   if (saver === undefined) return t;
   const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.saveMs;
-  return sendSave(enter(describe(t, "saving"), { kind: "saving", what, saver, deadlineMs }), saver);
+  const pausedUntilMs = undefined;
+  return sendSave(
+    enter(t, { kind: "saving", what, saver, deadlineMs, failed, pausedUntilMs }),
+    saver,
+  );
 }
 
 /** Sends (or repeats) what is to be saved, if this member is the one to do it. */
 export function sendSave(t: Transition, workerId: string): Transition {
   const { phase } = runOf(t);
   if (phase.kind !== "saving" || phase.saver !== workerId) return t;
+  if (phase.pausedUntilMs !== undefined) return t;
   const { name, attempt } = recordOf(t);
   return send(t, workerId, { kind: "save", job: name, attempt, what: phase.what });
 }
@@ -32,7 +54,11 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   const run = runOf(t);
   if (run.cancelled && phase.what === "weights") return enter(t, { kind: "boundary" });
   if (!memberIds(run).includes(phase.saver)) return enter(t, { kind: "boundary" });
-  if (t.fleet.clock.awakeMs < phase.deadlineMs) return t;
+  const { awakeMs } = t.fleet.clock;
+  if (phase.pausedUntilMs !== undefined) {
+    return awakeMs < phase.pausedUntilMs ? t : askFor(t, phase.what, []);
+  }
+  if (awakeMs < phase.deadlineMs) return t;
   const reason = `it did not write the ${phase.what} within ${t.fleet.options.saveMs} ms`;
   return enter(setAside(t, phase.saver, reason), { kind: "boundary" });
 }
@@ -42,7 +68,7 @@ export function takeSaved(t: Transition, workerId: string, saved: Saved): Transi
   const { name, attempt, step } = recordOf(t);
   if (saved.job !== name || saved.attempt !== attempt) return t;
   return saved.what === "checkpoint"
-    ? takeCheckpoint(t, workerId, saved)
+    ? takeCheckpoint(changeRun(t, { saveProblem: "" }), workerId, saved)
     : saved.step === step
       ? takeWeights(t, workerId, saved)
       : t;
@@ -78,4 +104,42 @@ function takeWeights(t: Transition, workerId: string, saved: Saved): Transition 
     { worker: workerId, parameterDigest, megabytes: Math.round(saved.bytes / 1e5) / 10 },
   );
   return end(kept, { state: "done", reason: "" });
+}
+
+/** Each reason is said once; then either the training goes on, or another member is asked. */
+export function takeSaveFailed(t: Transition, workerId: string, failed: SaveFailed): Transition {
+  const { name, attempt, step } = recordOf(t);
+  if (failed.job !== name || failed.attempt !== attempt) return t;
+  const { message, what } = failed;
+  const subject = what === "weights" ? "the weights are" : `checkpoint of step ${failed.step} is`;
+  const told =
+    runOf(t).saveProblem === message
+      ? t
+      : log(changeRun(t, { saveProblem: message }), "warn", `${subject} not saved: ${message}`, {
+          worker: workerId,
+          step: failed.step,
+        });
+  const { phase } = runOf(told);
+  const wasAsked =
+    phase.kind === "saving" &&
+    phase.what === what &&
+    phase.saver === workerId &&
+    phase.pausedUntilMs === undefined &&
+    failed.step === step;
+  return wasAsked ? askOther(told, phase, message) : told;
+}
+
+function askOther(t: Transition, phase: SavingPhase, problem: string): Transition {
+  const failed = [...phase.failed, phase.saver];
+  const asked = askFor(t, phase.what, failed);
+  if (asked !== t) return asked;
+  if (runOf(t).cancelled) {
+    const { step } = recordOf(t);
+    const reason = `the state of step ${step} could not be kept: ${problem}`;
+    return end(t, { state: "cancelled", reason });
+  }
+  const { clock, options } = t.fleet;
+  const reason = `the ${phase.what} cannot be written, which is tried again: ${problem}`;
+  const pausedUntilMs = clock.awakeMs + options.saveRetryMs;
+  return enter(describe(t, "saving", reason), { ...phase, failed, pausedUntilMs });
 }

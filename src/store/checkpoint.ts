@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { TensorSpec } from "../bit/architecture.js";
 import { assert, FailureError } from "../job/problem.js";
 import { parameterDigest } from "./digest.js";
-import { firstNonFinite } from "./finite.js";
+import { checkFinite } from "./finite.js";
 import {
   decodeManifest,
   encodeManifest,
@@ -11,8 +11,13 @@ import {
   type CheckpointManifest,
 } from "./manifest.js";
 import { readWhole } from "./readWhole.js";
-import { readSafetensors, safetensorsChunks, type NamedTensor } from "./safetensors.js";
-import type { Chunks, Store } from "./store.js";
+import {
+  FormatError,
+  readSafetensors,
+  safetensorsChunks,
+  type NamedTensor,
+} from "./safetensors.js";
+import { StoreError, type Chunks, type Store } from "./store.js";
 
 /**
  * Checkpoints of a job in the store: `jobs/JOB/checkpoint-STEP.safetensors` with parameters and
@@ -32,26 +37,29 @@ export interface CheckpointState {
   readonly momentum: Float32Array;
 }
 
+/** A checkpoint that is missing, torn or altered: no repetition will make it good, an older one may be. */
+export class CheckpointError extends FailureError {
+  constructor(name: string, reason: string, cause?: unknown) {
+    super(`the checkpoint ${name} cannot be used: ${reason}`, { cause });
+  }
+}
+
 export interface SkippedCheckpoint {
   readonly name: string;
   readonly reason: string;
 }
 
-/** Throws FailureError when the store fails, or when a number is not finite: that is never saved. */
+/** Throws FailureError when the store fails, NonFiniteError when a number is not finite: that is never saved. */
 export async function saveCheckpoint(
   store: Store,
   state: CheckpointState,
 ): Promise<CheckpointManifest> {
   const { job, attempt, step, term, model, classes, specs } = state;
-  const named = namedTensors(specs, state);
-  for (const { name, values } of named) {
-    const bad = firstNonFinite(values);
-    if (bad < 0) continue;
-    const what = `${name} has ${values[bad] ?? 0} at ${bad}`;
-    throw new FailureError(`step ${step} of ${job} is not saved as a checkpoint: ${what}`);
-  }
+  for (const kind of ["parameters", "momentum"] as const)
+    checkFinite(`not all ${kind} of ${job} are finite`, specs, state[kind]);
   const names = namesOf(job, step);
-  const { sha256, bytes } = await store.put(names.data, safetensorsChunks(named));
+  const chunks = safetensorsChunks(namedTensors(specs, state));
+  const { sha256, bytes } = await store.put(names.data, chunks);
   const manifest: CheckpointManifest = {
     ...{ name: names.data, job, attempt, step, term, model, classes, sha256, bytes },
     layoutDigest: layoutDigest(specs),
@@ -61,7 +69,7 @@ export async function saveCheckpoint(
   return manifest;
 }
 
-/** Throws FailureError when there is none, or it is damaged. Does not look at the data. */
+/** Throws CheckpointError when there is none, or it is damaged. Does not look at the data. */
 export async function readManifest(
   store: Store,
   job: string,
@@ -69,7 +77,7 @@ export async function readManifest(
 ): Promise<CheckpointManifest> {
   const manifest = await findManifest(store, job, step);
   if (typeof manifest !== "string") return manifest;
-  throw new FailureError(`the checkpoint ${checkpointName(job, step)} cannot be used: ${manifest}`);
+  throw new CheckpointError(checkpointName(job, step), manifest);
 }
 
 /**
@@ -94,7 +102,7 @@ export async function newestCheckpoint(
   return { manifest: undefined, skipped };
 }
 
-/** Throws FailureError when the data is not what the manifest says, or the model is laid out otherwise. */
+/** Throws CheckpointError when the data is not what the manifest says, or the model is laid out otherwise. */
 export async function loadCheckpoint(
   store: Store,
   manifest: CheckpointManifest,
@@ -102,7 +110,7 @@ export async function loadCheckpoint(
 ): Promise<{ readonly parameters: Float32Array; readonly momentum: Float32Array }> {
   const { name } = manifest;
   const refuse = (reason: string): never => {
-    throw new FailureError(`the checkpoint ${name} cannot be used: ${reason}`);
+    throw new CheckpointError(name, reason);
   };
   if (layoutDigest(specs) !== manifest.layoutDigest) {
     refuse(`this program lays out ${manifest.model} with ${manifest.classes} classes otherwise`);
@@ -111,7 +119,15 @@ export async function loadCheckpoint(
   const count = last === undefined ? 0 : last.offset + last.size;
   const loaded = { parameters: new Float32Array(count), momentum: new Float32Array(count) };
   const hash = createHash("sha256");
-  await readSafetensors(hashed(store.get(name), hash), namedTensors(specs, loaded), name);
+  const found = await store.stat(name);
+  if (found?.bytes !== manifest.bytes) refuse(wrongLength(found, manifest));
+  try {
+    await readSafetensors(hashed(store.get(name), hash), namedTensors(specs, loaded), name);
+  } catch (error) {
+    // Whatever of it cannot be read, an older one leads to the same bits.
+    const isUnreadable = error instanceof FormatError || error instanceof StoreError;
+    throw isUnreadable ? new CheckpointError(name, error.reason, error) : error;
+  }
   if (hash.digest("hex") !== manifest.sha256) refuse("its SHA-256 is not its manifest's");
   if (parameterDigest(loaded.parameters) !== manifest.parameterDigest) {
     refuse("its parameters are not its manifest's");
@@ -199,16 +215,22 @@ async function findManifest(
 async function damageOf(
   store: Store,
   name: string,
-  { bytes, sha256 }: CheckpointManifest,
+  manifest: CheckpointManifest,
 ): Promise<string | undefined> {
   const found = await store.stat(name);
-  if (found === undefined) return "its data is gone";
-  if (found.bytes !== bytes) return `its data has ${found.bytes} of ${bytes} bytes`;
+  if (found?.bytes !== manifest.bytes) return wrongLength(found, manifest);
   const hash = createHash("sha256");
   for await (const chunk of store.get(name)) hash.update(chunk);
-  return hash.digest("hex") === sha256
+  return hash.digest("hex") === manifest.sha256
     ? undefined
     : "the SHA-256 of its data is not its manifest's";
+}
+
+function wrongLength(
+  found: { readonly bytes: number } | undefined,
+  { bytes }: CheckpointManifest,
+): string {
+  return found === undefined ? "its data is gone" : `its data has ${found.bytes} of ${bytes} bytes`;
 }
 
 async function* hashed(

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
 import { FailureError } from "../job/problem.js";
-import { checkName, type Chunks, type Store, type Stored } from "./store.js";
+import { checkName, StoreError, type Chunks, type Store, type Stored } from "./store.js";
 import { isDeadPut, putName } from "./unfinishedPut.js";
 
 const readBytes = 2 ** 20;
@@ -51,7 +51,7 @@ export class FolderStore implements Store {
       await syncFolder(folder);
       return stored;
     } catch (error) {
-      await rm(unfinished, { force: true });
+      await rm(unfinished, { force: true }).catch(() => undefined);
       // What the chunks' own source throws is not the store's to explain.
       throw isSystemError(error)
         ? failure(`${name} cannot be written to the store ${this.#root}`, error)
@@ -191,12 +191,14 @@ function isMissing(error: unknown): boolean {
 const reasons: ReadonlyMap<string, string> = new Map([
   ["ENOSPC", "the disk is full"],
   ["EDQUOT", "the disk quota is used up"],
+  ["EFBIG", "the file grows larger than files may be"],
+  ["EIO", "the disk has an error"],
   ["EROFS", "the file system is read-only"],
   ["EACCES", "permission is denied"],
 ]);
 
-function failure(what: string, cause: unknown): FailureError {
+function failure(what: string, cause: unknown): StoreError {
   const code = codeOf(cause) ?? "";
   const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
-  return new FailureError(`${what}: ${reason}`, { cause });
+  return new StoreError(what, reason, cause);
 }

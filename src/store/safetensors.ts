@@ -15,6 +15,16 @@ export interface NamedTensor {
   readonly values: Float32Array;
 }
 
+/** The bytes are not those of a file with these tensors. */
+export class FormatError extends FailureError {
+  readonly reason: string;
+
+  constructor(name: string, reason: string, cause?: unknown) {
+    super(`${name} cannot be used: ${reason}`, { cause });
+    this.reason = reason;
+  }
+}
+
 const headerBytesMax = 10_000_000;
 
 /** The bytes of a safetensors file; the same tensors give the same bytes in whatever order they come. */
@@ -37,7 +47,7 @@ export function* safetensorsChunks(tensors: readonly NamedTensor[]): Iterable<Ui
 
 /**
  * Reads a safetensors file into `tensors`, which have to be exactly those of the file. `name` is the
- * file's. Throws FailureError that names it, and the tensor, when anything is not as it should be.
+ * file's. Throws FormatError that names it, and the tensor, when anything is not as it should be.
  */
 export async function readSafetensors(
   chunks: Chunks,
@@ -100,7 +110,7 @@ function parsed(json: Uint8Array, name: string): unknown {
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
     return value;
   } catch (error) {
-    throw new FailureError(`${name} cannot be used: its header is not JSON`, { cause: error });
+    throw new FormatError(name, "its header is not JSON", error);
   }
 }
 
@@ -136,5 +146,5 @@ function wholeNumbers(value: unknown): readonly number[] | undefined {
 }
 
 function check(condition: boolean, name: string, reason: string): asserts condition {
-  if (!condition) throw new FailureError(`${name} cannot be used: ${reason}`);
+  if (!condition) throw new FormatError(name, reason);
 }

@@ -1,10 +1,21 @@
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, FailureError } from "../job/problem.js";
 
 /** What a finished `put` has stored. */
 export interface Stored {
   /** In hexadecimal. */
   readonly sha256: string;
   readonly bytes: number;
+}
+
+/** The store did not do what was asked of it: its disk is full, gone, or not for us to write. */
+export class StoreError extends FailureError {
+  /** What is wrong, whatever was asked. */
+  readonly reason: string;
+
+  constructor(what: string, reason: string, cause: unknown) {
+    super(`${what}: ${reason}`, { cause });
+    this.reason = reason;
+  }
 }
 
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;

@@ -29,6 +29,7 @@ export const protocol = 1;
 export const causes: readonly FailureCause[] = [
   "data",
   "config",
+  "checkpoint",
   "memory",
   "numbers",
   "exit",
@@ -61,6 +62,8 @@ function toMessage(event: WorkerEvent): Properties {
       return { applied: event };
     case "saved":
       return { saved: event };
+    case "save-failed":
+      return { saveFailed: { ...event, message: cut(event.message) } };
     case "failed":
       return { failed: { ...event, message: cut(event.message) } };
     case "released":
@@ -91,6 +94,7 @@ function fromMessage(message: Message): WorkerEvent {
   if (message.loaded) return { kind: "loaded", ...reached(message.loaded) };
   if (message.applied) return { kind: "applied", ...reached(message.applied) };
   if (message.saved) return saved(message.saved);
+  if (message.saveFailed) return saveFailed(message.saveFailed);
   if (message.failed) {
     return { kind: "failed", ...place(message.failed), ...failure(message.failed) };
   }
@@ -194,6 +198,16 @@ function saved(message: bitfleet.v1.Saved.$Properties): WorkerEvent {
     name: storeName(message.name, "name"),
     parameterDigest: optionalToken(message.parameterDigest, "parameter digest"),
     bytes: amount(message.bytes, "bytes"),
+  };
+}
+
+function saveFailed(message: bitfleet.v1.SaveFailed.$Properties): WorkerEvent {
+  return {
+    kind: "save-failed",
+    ...place(message),
+    step: count(message.step, "step"),
+    what: word(message.what, ["checkpoint", "weights"], "what was not saved"),
+    message: text(message.message, "message"),
   };
 }
 

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { architecture, tensors, type TensorSpec } from "../../src/bit/architecture.js";
 import { FailureError } from "../../src/job/problem.js";
 import {
+  CheckpointError,
   checkpointName,
   loadCheckpoint,
   newestCheckpoint,
@@ -14,6 +15,7 @@ import {
 } from "../../src/store/checkpoint.js";
 import { parameterDigest } from "../../src/store/digest.js";
 import { FolderStore } from "../../src/store/folderStore.js";
+import { failureOf } from "../../worker/failure.js";
 import { MemoryStore } from "./memoryStore.js";
 import { temporaryFolder } from "./temporaryFolder.js";
 
@@ -109,7 +111,7 @@ test("numbers that are not finite are never saved, and the tensor is named", asy
     const saving = saveCheckpoint(store, state);
     await expect(saving).rejects.toBeInstanceOf(FailureError);
     await expect(saving).rejects.toThrow(
-      `step 20 of digits is not saved as a checkpoint: momentum/resnet/b/bias has ${bad} at 1`,
+      `not all momentum of digits are finite: resnet/b/bias has ${bad} at 1`,
     );
     expect(await store.list("")).toEqual([]);
   }
@@ -235,3 +237,31 @@ test("pruning leaves other jobs, exports and too few checkpoints alone", async (
   await pruneCheckpoints(store, "digits", 1);
   expect(await store.list("")).toEqual(before);
 });
+
+test.each([dataName, manifestName])(
+  "%s with any bit flipped, or cut off anywhere, is refused by a load as a damaged checkpoint",
+  async (name) => {
+    const store = new MemoryStore();
+    await saveCheckpoint(store, stateAt(20));
+    const whole = store.files.get(name) ?? new Uint8Array(0);
+    const load = async (damaged: Uint8Array): Promise<void> => {
+      store.files.set(name, damaged);
+      const loading = readManifest(store, "digits", 20).then((manifest) =>
+        loadCheckpoint(store, manifest, specs),
+      );
+      const error = await loading.catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(CheckpointError);
+      const { cause, message } = failureOf(error);
+      expect(cause).toBe("checkpoint");
+      expect(message).toMatch(
+        /^the checkpoint jobs\/digits\/checkpoint-00000020\S+ cannot be used: /,
+      );
+    };
+    for (let i = 0; i < whole.length * 8; i++) {
+      const flipped = Uint8Array.from(whole);
+      flipped[i >> 3] = (flipped[i >> 3] ?? 0) ^ (1 << (i % 8));
+      await load(flipped);
+    }
+    for (let length = 0; length < whole.length; length++) await load(whole.subarray(0, length));
+  },
+);
