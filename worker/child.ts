@@ -1,5 +1,7 @@
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
+import { parseFailpoints } from "./failpoint.js";
 import { failureOf } from "./failure.js";
+import { exitBeforeReady } from "./faults.js";
 import { JobChild } from "./jobChild.js";
 
 /**
@@ -17,7 +19,9 @@ const fail = (error: unknown): void => {
   send({ kind: "failed", cause, message });
 };
 
-const child = new JobChild(send, fail);
+const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
+exitBeforeReady(failpoints);
+const child = new JobChild(send, fail, failpoints);
 
 process.on("message", (command: ChildCommand) => {
   if (command.kind !== "close") {

@@ -3,6 +3,7 @@ import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
 import { assert } from "../src/job/problem.js";
+import { computeFaults } from "./computeFaults.js";
 import { serve } from "./thread.js";
 
 /**
@@ -89,6 +90,8 @@ const calls = {
     }
     return { correct, loss, computeMs: performance.now() - started };
   },
+
+  ...computeFaults,
 };
 
 export type ComputeCalls = typeof calls;

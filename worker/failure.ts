@@ -2,6 +2,13 @@ import type { FailureCause } from "../src/control/message.js";
 import { CheckpointError } from "../src/store/checkpoint.js";
 import { NonFiniteError } from "../src/store/finite.js";
 
+/**
+ * How TensorFlow, its BFC allocator, CUDA, cuBLAS, cuDNN, Node, the C++ library and the kernel say
+ * that memory has run out. TensorFlow puts it on any line of a message of many.
+ */
+const memoryRanOut =
+  /OOM when allocating|RESOURCE_?EXHAUSTED|out[ _]of[ _]memory|failed to allocate|STATUS_ALLOC_FAILED|bad_alloc|allocation failed|cannot allocate memory|ENOMEM/i;
+
 /** What kind of trouble an error is, for the coordinator to act on, and one sentence for people. */
 export function failureOf(error: unknown): {
   readonly cause: FailureCause;
@@ -13,8 +20,9 @@ export function failureOf(error: unknown): {
   if (error instanceof CheckpointError) return { cause: "checkpoint", message: error.message };
   if (error instanceof NonFiniteError) return { cause: "numbers", message: error.message };
   if (error.name === "FailureError") return { cause: "data", message: error.message };
-  if (/OOM when allocating|ResourceExhausted|out of memory|bad_alloc/i.test(error.message)) {
-    return { cause: "memory", message: `out of memory: ${firstLine(error.message)}` };
+  const shortage = error.message.split("\n").find((line) => memoryRanOut.test(line));
+  if (shortage !== undefined) {
+    return { cause: "memory", message: `out of memory: ${shortage.trim()}` };
   }
   return { cause: "error", message: `${error.name}: ${firstLine(error.message)}` };
 }

@@ -15,6 +15,8 @@ import { ExchangePump } from "../src/link/exchangePump.js";
 import { connectFrames } from "../src/link/nats.js";
 import { FolderStore } from "../src/store/folderStore.js";
 import type { ComputeCalls } from "./computeThread.js";
+import type { Failpoint } from "./failpoint.js";
+import { Faults } from "./faults.js";
 import type { LoaderCalls } from "./loaderThread.js";
 import { probe } from "./probe.js";
 import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
@@ -46,6 +48,8 @@ export class JobChild {
   readonly #fail: (error: unknown) => void;
   readonly #compute = new Thread<ComputeCalls>(new URL("computeThread.js", import.meta.url));
   readonly #loader = new Thread<LoaderCalls>(new URL("loaderThread.js", import.meta.url));
+  /** Of a test. */
+  readonly #faults: Faults | undefined;
   readonly #buffers: Buffers = new BufferPool(sharedFloats);
   #parts: Parts | undefined;
   #scratch: string | undefined;
@@ -59,9 +63,17 @@ export class JobChild {
   #offered: number | undefined;
   #collecting: ((state: Float32Array) => void) | undefined;
 
-  constructor(send: (event: ChildEvent) => void, fail: (error: unknown) => void) {
+  constructor(
+    send: (event: ChildEvent) => void,
+    fail: (error: unknown) => void,
+    failpoints: readonly Failpoint[],
+  ) {
     this.#send = send;
     this.#fail = fail;
+    if (failpoints.length === 0) return;
+    this.#faults = new Faults(failpoints, this.#compute, (message) =>
+      send({ kind: "log", level: "warn", message, fields: {} }),
+    );
   }
 
   handle(command: Exclude<ChildCommand, { readonly kind: "close" }>): void {
@@ -106,6 +118,7 @@ export class JobChild {
     });
     const shardSize = settings.batch / settings.shards;
     const shapes = { parameterCount, side: settings.crop, shardSize, classes };
+    await this.#faults?.whilePreparing();
     const digest = await probe(this.#compute, shapes, untrained(order));
     const exchange = await this.#connect(order, nats, address);
     const work = new ShardWork({
@@ -119,6 +132,7 @@ export class JobChild {
         this.#send({ kind: "shard", ...event });
       },
       onFailure: this.#fail,
+      faults: this.#faults,
     });
     this.#parts = { order, term, store, exchange, work, parameterCount };
     setInterval(() => this.#tellExchanging(), exchangingMs);
@@ -218,7 +232,7 @@ export class JobChild {
   }
 
   async #apply({ step, save }: Command<"apply">): Promise<void> {
-    const { order, work } = this.#prepared();
+    const { order, work, parameterCount } = this.#prepared();
     const sum = this.#sum;
     assert(
       sum?.step === step,
@@ -232,7 +246,9 @@ export class JobChild {
     this.#step = step + 1;
     // Asked for in the same breath as the update, so that nothing comes between the two.
     const snapshot = save ? this.#read() : undefined;
-    const parameterChecksum = await applied;
+    const checksum = await applied;
+    const parameterChecksum =
+      (await this.#faults?.afterApply(step, parameterCount, checksum)) ?? checksum;
     this.#endRound(step);
     this.#send({ kind: "applied", step: step + 1, parameterChecksum });
     if (snapshot !== undefined) await this.#write("checkpoint", await snapshot);

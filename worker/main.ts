@@ -6,6 +6,7 @@ import { readEnvironment, readTokenFile } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
 import { run } from "../src/process/shutdown.js";
 import { readToolchain } from "../src/process/toolchain.js";
+import { parseFailpoints } from "./failpoint.js";
 import { numerics } from "./numerics.js";
 import { Supervisor } from "./supervisor.js";
 
@@ -17,12 +18,14 @@ run(
     if (join === undefined) {
       throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
     }
+    const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const incarnation = randomUUID();
     const workerId = environment.workerId ?? defaultWorkerId(incarnation);
     const logger = createLogger({ worker: workerId }, environment.logLevel);
     const token =
       environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
     if (token?.warning !== undefined) logger.warn(token.warning);
+    if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
     const toolchain = readToolchain();
     const supervisor = new Supervisor({
       workerId,

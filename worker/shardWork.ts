@@ -5,6 +5,7 @@ import { Sampler } from "../src/plan/sampler.js";
 import { assert } from "../src/job/problem.js";
 import type { Range } from "../src/plan/tree.js";
 import type { Batch, ComputeCalls } from "./computeThread.js";
+import type { Faults } from "./faults.js";
 import type { LoaderCalls } from "./loaderThread.js";
 import type { Thread } from "./thread.js";
 
@@ -26,6 +27,8 @@ export interface ShardWorkOptions {
   /** `gradient` is undefined in an evaluation; it belongs to the receiver. */
   readonly onShard: (event: ShardDone, gradient: Float32Array | undefined) => void;
   readonly onFailure: (error: unknown) => void;
+  /** Of a test. */
+  readonly faults: Faults | undefined;
 }
 
 interface Item {
@@ -96,10 +99,15 @@ export class ShardWork {
   }
 
   async #train(item: Item, batch: Loaded): Promise<void> {
+    const { faults } = this.#options;
     const into = this.#options.take();
     const lambda = this.#sampler.lambda(item.step);
+    const longerMs = (await faults?.beforeShard(item)) ?? 0;
     const call = this.#options.compute.call("shard", { batch: plain(batch), lambda, into });
-    const { loss, finite, computeMs } = await call;
+    const done = await call;
+    const { loss } = done;
+    const finite = (faults?.spoil(item, into) ?? true) && done.finite;
+    const computeMs = done.computeMs + longerMs;
     if (!this.#finish(item)) {
       this.#options.give(into);
       return;

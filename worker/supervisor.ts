@@ -12,6 +12,7 @@ import { reachableUrl } from "../src/process/address.js";
 import type { Logger } from "../src/process/logger.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
+import { lastingFailpoints } from "./failpoint.js";
 import type { Numerics } from "./numerics.js";
 import { Tasks } from "./tasks.js";
 
@@ -45,6 +46,7 @@ export class Supervisor {
   #member: Member;
   #session: SessionClient | undefined;
   #child: ChildProcess<ChildCommand, ChildEvent> | undefined;
+  #children = 0;
   #store = "";
   #term = 0;
   #nats: NatsAccess = { url: "", token: "" };
@@ -162,11 +164,18 @@ export class Supervisor {
     this.#reconnectTimer = setTimeout(() => this.#connect(), delay);
   }
 
+  /** A failpoint without a * is for the first child alone. */
+  #failing(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+    const failpoints = environment["BITFLEET_FAILPOINTS"];
+    if (failpoints === undefined || this.#children++ === 0) return environment;
+    return { ...environment, BITFLEET_FAILPOINTS: lastingFailpoints(failpoints) };
+  }
+
   #startChild(order: JobOrder): void {
     const { environment, incarnation, logger } = this.#options;
     const child = new ChildProcess<ChildCommand, ChildEvent>({
       file: new URL("child.js", import.meta.url),
-      environment: childEnvironment(environment, order.settings),
+      environment: childEnvironment(this.#failing(environment), order.settings),
       onEvent: (event) => this.#handle({ kind: "child", event }),
       onExit: (exit) => {
         if (this.#child === child) this.#child = undefined;
