@@ -81,6 +81,7 @@ async function serve(setting: Setting): Promise<void> {
       if (problem === undefined) logger.info("NATS answers again");
       else logger.warn({ problem }, "NATS is away; what is to be kept waits");
     },
+    onConnection: (isUp) => shown.loop?.handle({ kind: "nats", isUp }),
   });
   // Ends after the last write, and so later than the shutdown begins.
   const life = new AbortController();

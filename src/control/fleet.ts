@@ -9,6 +9,7 @@ import { keepRecords } from "./keeping.js";
 import { disconnected, expire, heard, lose, present, register } from "./members.js";
 import type { WorkerEvent } from "./message.js";
 import { invite } from "./participation.js";
+import { natsChanged } from "./nats.js";
 import { beaten } from "./progress.js";
 import { activeJob, cancel, resume, startNext, submit } from "./queue.js";
 import type { JobRecord } from "./record.js";
@@ -38,10 +39,11 @@ export function emptyFleet(
   const active = activeJob(records);
   return {
     options,
-    clock: { awakeMs: 0, lastMs: nowMs, wallMs: 0 },
+    clock: { awakeMs: 0, owedMs: 0, lastMs: nowMs, wallMs: 0 },
     members: new Map(),
     records: new Map(records.map((record) => [record.name, afterStart(record, active)])),
     kept: new Map(records.map((record) => [record.name, { record, atMs: 0 }])),
+    nats: { isUp: true, awayMs: -Infinity },
     run:
       active === undefined
         ? undefined
@@ -66,6 +68,8 @@ function take(t: Transition, event: FleetEvent): Transition {
         : takeWorkerEvent(t, event, event.event);
     case "disconnected":
       return present(t, event) === undefined ? t : disconnected(t, event.workerId);
+    case "nats":
+      return natsChanged(t, event.isUp);
     case "tick":
       return t;
     case "submit":

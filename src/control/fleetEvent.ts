@@ -32,6 +32,8 @@ export type FleetHappening =
       readonly event: WorkerEvent;
     }
   | { readonly kind: "disconnected"; readonly workerId: string; readonly incarnation: string }
+  /** The coordinator's own connection to NATS is lost, or there again. */
+  | { readonly kind: "nats"; readonly isUp: boolean }
   /** Every `tickMs`. */
   | { readonly kind: "tick" }
   /** A record from `queuedRecord`; its `order` is set by the fleet. */
@@ -108,6 +110,7 @@ export interface FleetOptions {
   readonly releaseMs: number;
   /** A round's worker that reports no progress for this long is lost; see progress.ts. */
   readonly firstUnitMs: number;
+  /** However short its units are. */
   readonly unitFloorMs: number;
   /** A task waits this long for a worker to connect. */
   readonly taskWaitMs: number;
@@ -118,7 +121,8 @@ export interface FleetOptions {
 }
 
 export const fleetTimes = {
-  leaseMs: 5_000,
+  // With a tick and a beat on its way, silence is noticed within 5 s.
+  leaseMs: 4_500,
   beatMs: 500,
   reconnectMs: 1_000,
   tickMs: 250,
@@ -130,7 +134,7 @@ export const fleetTimes = {
   saveRetryMs: 5_000,
   releaseMs: 30_000,
   firstUnitMs: 600_000,
-  unitFloorMs: 30_000,
+  unitFloorMs: 5_000,
   taskWaitMs: 5_000,
   recordMs: 1_000,
   forgetMs: 600_000,

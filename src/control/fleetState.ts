@@ -19,6 +19,8 @@ export interface Fleet {
   readonly records: ReadonlyMap<string, JobRecord>;
   /** What is kept of each record, and since when. */
   readonly kept: ReadonlyMap<string, { readonly record: JobRecord; readonly atMs: number }>;
+  /** The coordinator's own connection to NATS, and when it was last known to be away. */
+  readonly nats: { readonly isUp: boolean; readonly awayMs: number };
   /** The one job that is under way. */
   readonly run: Run | undefined;
   readonly tasks: ReadonlyMap<string, TaskState>;
@@ -27,6 +29,8 @@ export interface Fleet {
 export interface Clock {
   /** Time awake since the start: leases and deadlines run on it. */
   readonly awakeMs: number;
+  /** What a pause of the coordinator counts for, at the next tick. */
+  readonly owedMs: number;
   /** The monotonic clock at the last event. */
   readonly lastMs: number;
   readonly wallMs: number;
@@ -46,6 +50,9 @@ export interface Member {
     | { readonly kind: "lost"; readonly sinceMs: number; readonly reason: string };
   readonly heardMs: number;
   readonly beat: Beat | undefined;
+  readonly beatMs: number;
+  /** Since when its beats tell of no answer from NATS; undefined while there is one. */
+  readonly natsSilentMs: number | undefined;
   /** Told to end its child for this job, and not yet done. */
   readonly closing:
     { readonly job: string; readonly reason: string; readonly sinceMs: number } | undefined;
@@ -61,10 +68,10 @@ export interface Run {
   readonly cancelled: boolean;
   /** Workers with a child for this attempt. */
   readonly participants: ReadonlyMap<string, Participant>;
-  /** By incarnation: why it may not take part in this attempt. */
-  readonly setAside: ReadonlyMap<string, string>;
-  /** By incarnation: how often its child failed in this run, and how last. */
-  readonly strikes: ReadonlyMap<string, { readonly count: number; readonly message: string }>;
+  /** By incarnation: why it may not take part in this attempt, for good or for a while. */
+  readonly setAside: ReadonlyMap<string, SetAside>;
+  /** By worker id: how often its child failed in this run, and how last. */
+  readonly strikes: ReadonlyMap<string, Strikes>;
   /** Incarnations that got nowhere: the state that they hold is of no use to the attempt. */
   readonly givenUp: ReadonlySet<string>;
   /** Worker ids lost since the last commit that may still hold the state. */
@@ -76,6 +83,20 @@ export interface Run {
   readonly pace: Pace;
   /** The last reason that was logged for which a checkpoint could not be written; empty once one was. */
   readonly saveProblem: string;
+}
+
+export interface SetAside {
+  readonly reason: string;
+  /** When it may be asked again; Infinity: not in this attempt. */
+  readonly untilMs: number;
+}
+
+export interface Strikes {
+  readonly count: number;
+  readonly message: string;
+  readonly atMs: number;
+  /** When it may be asked again. */
+  readonly untilMs: number;
 }
 
 export interface Participant {
@@ -135,6 +156,11 @@ export interface RoundPhase {
   readonly sums: ReadonlyMap<string, number>;
   /** By worker: shards finished as last beaten, and since when. */
   readonly progress: ReadonlyMap<string, { readonly done: number; readonly sinceMs: number }>;
+  /** How many began the round, and how many of them a deadline has removed. */
+  readonly begunWith: number;
+  readonly removed: number;
+  /** Whom it waits for past the deadline, once that is in the log. */
+  readonly toldOf: string;
 }
 
 export interface SavingPhase {
@@ -163,6 +189,8 @@ export interface Pace {
   readonly exchangeMs: number | undefined;
   /** The slowest worker's time for one shard. */
   readonly shardMs: number | undefined;
+  /** By worker: its time for one shard of an evaluation. */
+  readonly evaluationMs: ReadonlyMap<string, number>;
   /** By worker: shards per ms. */
   readonly speeds: ReadonlyMap<string, number>;
   /** By worker: how many shards of a step it was dealt last. */

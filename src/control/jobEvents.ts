@@ -3,6 +3,7 @@ import { checkState } from "./checksum.js";
 import { fail } from "./ending.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
+import { outOfMemory } from "./outOfMemory.js";
 import { close, drop, sendPrepare, setAside, strike, unfit, whyNot } from "./participation.js";
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
@@ -181,6 +182,7 @@ function takeFailed(
     case "numbers":
       return fail(t, message);
     case "memory":
+      return outOfMemory(t, member, message);
     case "exit":
     case "error":
       return strike(t, member, message);

@@ -29,6 +29,7 @@ export function emptyMember(identity: Identity, times: MemberTimes = memberTimes
     child: { kind: "none" },
     next: undefined,
     tasks: new Map(),
+    kills: undefined,
     leaving: undefined,
   };
 }

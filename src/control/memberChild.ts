@@ -6,6 +6,9 @@ import type { MemberTransition, Working } from "./memberState.js";
 
 /** What the child says, and what its end means. */
 
+/** Killed so often at the same point, it had too little memory. */
+const killsMax = 3;
+
 export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTransition {
   if (event.kind === "exited") return takeExit(t, event.code, event.signal);
   const { child } = t.member;
@@ -79,18 +82,30 @@ function takeExit(
   const gone = set(t, { child: { kind: "none" } });
   const told =
     child.kind === "working"
-      ? say(gone, {
-          kind: "failed",
-          job: child.order.job,
-          attempt: child.order.attempt,
-          cause: "exit",
-          message: exitText(code, signal),
-        })
+      ? sayDied(gone, child, code, signal)
       : child.kind === "closing" && child.answer
         ? say(gone, { kind: "released", job: child.job })
         : gone;
   if (leaving !== undefined) return act(told, { kind: "quit", refused: false, reason: leaving });
   return next === undefined ? told : startChild(told, next);
+}
+
+/** The kernel's way to say that memory is out is a SIGKILL; so is an operator's to say anything. */
+function sayDied(
+  t: MemberTransition,
+  { order, step }: Working,
+  code: number | null,
+  signal: string | null,
+): MemberTransition {
+  const { job, attempt } = order;
+  const { kills } = t.member;
+  const isSame = kills?.job === job && kills.step === step;
+  const count = signal === "SIGKILL" ? 1 + (isSame ? kills.count : 0) : 0;
+  const cause = count >= killsMax ? "memory" : "exit";
+  const message = exitText(code, signal);
+  return say(set(t, { kills: { job, step, count } }), {
+    ...{ kind: "failed", job, attempt, cause, message },
+  });
 }
 
 function exitText(code: number | null, signal: string | null): string {

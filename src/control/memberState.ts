@@ -21,8 +21,16 @@ export interface Member {
   readonly next: JobOrder | undefined;
   /** By task id: how it ended, undefined while it runs. */
   readonly tasks: ReadonlyMap<string, TaskEvent | undefined>;
+  /** How often in a row the system killed a child at the same point. */
+  readonly kills: Kills | undefined;
   /** Why the process is to end, once its child has. */
   readonly leaving: string | undefined;
+}
+
+export interface Kills {
+  readonly job: string;
+  readonly step: number;
+  readonly count: number;
 }
 
 /** What a worker says of itself in every `hello`. */

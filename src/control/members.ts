@@ -1,5 +1,6 @@
 import type { Member, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
+import { isNatsSilent } from "./nats.js";
 import { drop, strike } from "./participation.js";
 import {
   change,
@@ -35,6 +36,8 @@ export function register(t: Transition, hello: Member["hello"]): Transition {
     link: { kind: "connected" },
     heardMs: t.fleet.clock.awakeMs,
     beat: back ? known.beat : undefined,
+    beatMs: back ? known.beatMs : 0,
+    natsSilentMs: undefined,
     closing: back ? known.closing : undefined,
     spare: "",
   };
@@ -59,10 +62,11 @@ export function present(
 
 /** Whatever a worker says extends its lease. */
 export function heard(t: Transition, workerId: string, event: WorkerEvent): Transition {
-  return changeMember(t, workerId, {
-    heardMs: t.fleet.clock.awakeMs,
-    ...(event.kind === "beat" ? { beat: event } : {}),
-  });
+  const heardMs = t.fleet.clock.awakeMs;
+  if (event.kind !== "beat") return changeMember(t, workerId, { heardMs });
+  const before = t.fleet.members.get(workerId)?.natsSilentMs;
+  const natsSilentMs = isNatsSilent(event) ? (before ?? heardMs) : undefined;
+  return changeMember(t, workerId, { heardMs, beat: event, beatMs: heardMs, natsSilentMs });
 }
 
 export function disconnected(t: Transition, workerId: string): Transition {
@@ -91,7 +95,7 @@ export function lose(
   });
 }
 
-/** Loses a worker that gets nowhere; it may try again with a new child, a few times. */
+/** Loses a worker that gets nowhere; it may try again with a new child. */
 export function giveUp(t: Transition, workerId: string, reason: string): Transition {
   const member = t.fleet.members.get(workerId);
   if (member === undefined) return t;

@@ -1,4 +1,5 @@
 import type { Pace } from "./fleetState.js";
+import type { RoundKind } from "./message.js";
 import { withEntry } from "./transition.js";
 
 /** How fast steps and workers are, smoothed over the last few. */
@@ -7,6 +8,7 @@ export const noPace: Pace = {
   stepMs: undefined,
   exchangeMs: undefined,
   shardMs: undefined,
+  evaluationMs: new Map(),
   speeds: new Map(),
   shares: new Map(),
 };
@@ -29,6 +31,30 @@ export function reported(
   const speed = smoothed(pace.speeds.get(workerId), figures.shards / figures.computeMs);
   const speeds = withEntry(pace.speeds, workerId, speed);
   return { ...pace, exchangeMs, speeds, shardMs: 1 / Math.min(...speeds.values()) };
+}
+
+/** Takes what a worker says about its part of an evaluation. */
+export function evaluated(
+  pace: Pace,
+  workerId: string,
+  figures: { readonly shards: number; readonly computeMs: number },
+): Pace {
+  if (figures.shards === 0) return pace;
+  const unitMs = smoothed(pace.evaluationMs.get(workerId), figures.computeMs / figures.shards);
+  return { ...pace, evaluationMs: withEntry(pace.evaluationMs, workerId, unitMs) };
+}
+
+/** What one of the worker's own shards usually takes; undefined before the first figure. */
+export function usualMs(pace: Pace, round: RoundKind, workerId: string): number | undefined {
+  if (round === "evaluation") return pace.evaluationMs.get(workerId);
+  const speed = pace.speeds.get(workerId);
+  return speed === undefined ? undefined : 1 / speed;
+}
+
+/** As above of the slowest worker there is a figure of. */
+export function slowestMs(pace: Pace, round: RoundKind): number | undefined {
+  if (round === "training") return pace.shardMs;
+  return pace.evaluationMs.size === 0 ? undefined : Math.max(...pace.evaluationMs.values());
 }
 
 /** The speeds of the members in rank order; one not measured yet counts as the mean of the others. */

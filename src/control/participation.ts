@@ -20,8 +20,13 @@ import { workersMax } from "./work.js";
  * others wait as spares and are told why.
  */
 
-/** How often a worker whose child failed is asked again in one run. */
+/** How often a worker whose child failed is asked again at once in one run. */
 const strikesMax = 3;
+/** After more than that, and where it was set aside for a while, it has to wait: each time twice as long. */
+const firstBackoffMs = 30_000;
+const lastBackoffMs = 600_000;
+/** A failure so long ago does not count any more. */
+const strikeKeptMs = 600_000;
 
 /** Asks every idle worker that may take part, and tells the others what they wait for. */
 export function invite(t: Transition): Transition {
@@ -47,7 +52,7 @@ export function unfit(fleet: Fleet, member: Member): string | undefined {
   if (run === undefined) return undefined;
   const record = recordNamed(fleet, run.job);
   const reason =
-    hasStruckOut(run, member) ?? run.setAside.get(member.incarnation) ?? foreign(record, member);
+    hasStruckOut(fleet, run, member) ?? whySetAside(fleet, run, member) ?? foreign(record, member);
   if (reason !== undefined) return reason;
   const most = workersMax(record);
   return run.participants.size >= most
@@ -55,10 +60,29 @@ export function unfit(fleet: Fleet, member: Member): string | undefined {
     : undefined;
 }
 
-/** Why it will not be asked again; undefined if it may be. */
-export function hasStruckOut(run: Run, { incarnation }: Member): string | undefined {
-  const { count, message } = run.strikes.get(incarnation) ?? { count: 0, message: "" };
-  return count > strikesMax ? `it failed ${count} times: ${message}` : undefined;
+/** Why it is not asked again for now, after failures of its own; undefined if it may be. */
+export function hasStruckOut(fleet: Fleet, run: Run, { workerId }: Member): string | undefined {
+  const strikes = run.strikes.get(workerId);
+  if (strikes === undefined || fleet.clock.awakeMs >= strikes.untilMs) return undefined;
+  const { count, message, atMs, untilMs } = strikes;
+  const times = count === 1 ? "once" : `${count} times`;
+  return `it failed ${times}: ${message}; it is asked again after ${(untilMs - atMs) / 1000} s`;
+}
+
+/** Whether it has failed so often that waiting for it makes little sense. */
+export function isBeyondBudget(fleet: Fleet, run: Run, member: Member): boolean {
+  const { count = 0 } = run.strikes.get(member.workerId) ?? {};
+  return count > strikesMax && hasStruckOut(fleet, run, member) !== undefined;
+}
+
+function whySetAside(fleet: Fleet, run: Run, { incarnation }: Member): string | undefined {
+  const found = run.setAside.get(incarnation);
+  return found !== undefined && fleet.clock.awakeMs < found.untilMs ? found.reason : undefined;
+}
+
+/** The time that a worker waits before it is asked for the time `count` that it has to wait. */
+function backoffMs(count: number): number {
+  return Math.min(lastBackoffMs, firstBackoffMs * 2 ** (count - 1));
 }
 
 /** Why the worker's arithmetic keeps it out; undefined if it does not. */
@@ -118,10 +142,23 @@ export function close(t: Transition, workerId: string, job: string, reason: stri
 export function setAside(t: Transition, workerId: string, reason: string): Transition {
   const { setAside: before } = runOf(t);
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  const entry = { reason, untilMs: Infinity };
   return release(
-    changeRun(t, { setAside: withEntry(before, incarnation, reason) }),
+    changeRun(t, { setAside: withEntry(before, incarnation, entry) }),
     workerId,
     reason,
+  );
+}
+
+/** Releases a worker for something that may not happen again; it is asked again later. */
+export function setAsideForAWhile(t: Transition, workerId: string, reason: string): Transition {
+  const released = release(t, workerId, reason);
+  const { step } = recordOf(t);
+  return countStrike(
+    log(released, "warn", `${workerId} is set aside: ${reason}`, { worker: workerId, step }),
+    workerId,
+    reason,
+    0,
   );
 }
 
@@ -148,14 +185,27 @@ export function drop(
   });
 }
 
-/** A child failed for a reason of its worker's own: asked again a few times, then set aside. */
-export function strike(t: Transition, member: Member, message: string): Transition {
+/** A child failed for a reason of its worker's own: asked again at once a few times, then after a while. */
+export function strike(t: Transition, { workerId }: Member, message: string): Transition {
+  return drop(countStrike(t, workerId, message, strikesMax), workerId, message, false);
+}
+
+/** Whoever restarts under the same name has the failures of the one before. */
+function countStrike(
+  t: Transition,
+  workerId: string,
+  message: string,
+  freeOfThem: number,
+): Transition {
   const { strikes } = runOf(t);
-  const count = (strikes.get(member.incarnation)?.count ?? 0) + 1;
-  const struck = changeRun(t, {
-    strikes: withEntry(strikes, member.incarnation, { count, message }),
+  const now = t.fleet.clock.awakeMs;
+  const before = strikes.get(workerId);
+  const kept = before !== undefined && now - before.atMs < strikeKeptMs ? before.count : 0;
+  const count = kept + 1;
+  const untilMs = count > freeOfThem ? now + backoffMs(count - freeOfThem) : now;
+  return changeRun(t, {
+    strikes: withEntry(strikes, workerId, { count, message, atMs: now, untilMs }),
   });
-  return drop(struck, member.workerId, message, false);
 }
 
 /** Workers that hold the state, in rank order. */

@@ -1,20 +1,27 @@
-import type { Member, RoundPhase, Transition } from "./fleetState.js";
+import type { Fleet, Member, RoundPhase, Run, Transition } from "./fleetState.js";
 import { countOf, shardsOf } from "./dealing.js";
 import { giveUp } from "./members.js";
-import { foreign, hasStruckOut, memberIds } from "./participation.js";
-import { enter, recordOf, runOf } from "./transition.js";
+import { cutOff, isNatsAway, noteAway } from "./nats.js";
+import { slowestMs, usualMs } from "./pace.js";
+import { memberIds } from "./participation.js";
+import { enter, log, recordOf, runOf } from "./transition.js";
 
 /**
  * A worker that beats and gets nowhere. Each unit of a round (a shard, the exchange) has a
  * deadline from what such units took before; past it, the worker that holds the others up is lost.
- * The last one that holds the state has more time, and for ever where nobody could take over.
+ * A deadline is a guess, so it never removes the last one that holds the state, nor more than half
+ * of those who began a round: then the job waits, and says for whom.
  */
 
-/** A unit may take this many times what it usually takes, and `unitFloorMs` more. */
-const patience = 10;
+/** A unit may take this many times what it usually takes, however short that is `unitFloorMs`. */
+const patience = 4;
 
-/** The last holder of the state may take this many times as long. */
-const lastPatience = 3;
+/** A worker without a figure of its own may be slower than the slowest, and has to warm up. */
+const newcomerPatience = 10;
+const newcomerFloors = 6;
+
+/** Whoever begins to exchange has so long to show that NATS answers it. */
+const provenMs = 1_000;
 
 /** Starts the deadlines of all members, as after every deal. */
 export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
@@ -41,45 +48,83 @@ export function beaten(t: Transition, workerId: string, done: number): Transitio
 
 /** Loses the worker that holds up the round past its deadline, if there is one. */
 export function loseStuck(t: Transition, phase: RoundPhase): Transition {
-  const members = memberIds(runOf(t));
-  if (members.length < 2 && !hasSuccessor(t)) return t;
-  const owing = members.filter((id) => owes(phase, id));
-  const late = owing.filter((id) => isLate(t, phase, id));
-  const computing = late.find((id) => isComputing(phase, id));
-  if (computing !== undefined) {
-    return giveUp(t, computing, `${sinceText(t, phase, computing)} it finished no shard`);
+  if (isNatsAway(t)) return standStill(noteAway(t), phase);
+  const owing = memberIds(runOf(t)).filter((id) => owes(phase, id));
+  const [cut] = cutOff(t).filter((id) => owing.includes(id) && isExchanging(t, phase, id));
+  if (cut !== undefined && phase.round === "training") {
+    return remove(t, phase, cut, "NATS does not answer it, and answers the others");
   }
-  if (late.length === 0 || late.length < owing.length) return t;
-  const blamed = mostWaitedFor(t, owing);
-  return giveUp(t, blamed, `${sinceText(t, phase, blamed)} the exchange waits for it`);
+  const blamed = lateOne(t.fleet, runOf(t), phase);
+  if (blamed === undefined) return t;
+  return remove(t, phase, blamed, lateText(t.fleet, phase, blamed));
 }
 
-function isLate({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {
-  const { firstUnitMs, unitFloorMs } = fleet.options;
-  const { pace } = fleet.run ?? {};
-  const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
-  const usualMs = isComputing(phase, workerId) ? pace?.shardMs : pace?.exchangeMs;
-  const limitMs = usualMs === undefined ? firstUnitMs : unitFloorMs + patience * usualMs;
-  const times = phase.dealt.size === 1 ? lastPatience : 1;
-  return fleet.clock.awakeMs - since >= times * limitMs;
+/** For people: whom a round waits for past the deadline; undefined for nobody. */
+export function holdUp(fleet: Fleet, run: Run, awakeMs: number): string | undefined {
+  const { phase } = run;
+  if (phase.kind !== "round") return undefined;
+  if (!fleet.nats.isUp) return "NATS does not answer; deadlines stand still until it does";
+  const now = { ...fleet, clock: { ...fleet.clock, awakeMs } };
+  const blamed = lateOne(now, run, phase);
+  return blamed === undefined ? undefined : `waits for ${blamed}: ${lateText(now, phase, blamed)}`;
 }
 
-/** Whether another worker could go on with the job, from its checkpoint. */
-function hasSuccessor(t: Transition): boolean {
-  const run = runOf(t);
-  const record = recordOf(t);
-  return [...t.fleet.members.values()].some(
-    (member) =>
-      member.link.kind === "connected" &&
-      run.participants.get(member.workerId)?.stage.kind !== "member" &&
-      hasStruckOut(run, member) === undefined &&
-      foreign(record, member) === undefined,
+function standStill(t: Transition, phase: RoundPhase): Transition {
+  const now = t.fleet.clock.awakeMs;
+  const isStill = [...phase.progress.values()].every(({ sinceMs }) => sinceMs === now);
+  return isStill ? t : enter(t, touched(phase, now));
+}
+
+function remove(t: Transition, phase: RoundPhase, workerId: string, reason: string): Transition {
+  const isLast = memberIds(runOf(t)).length < 2;
+  if (!isLast && 2 * (phase.removed + 1) <= phase.begunWith) {
+    return giveUp(enter(t, { ...phase, removed: phase.removed + 1 }), workerId, reason);
+  }
+  if (phase.toldOf === workerId) return t;
+  const why = isLast
+    ? "nobody else holds the state"
+    : `${phase.removed} of ${phase.begunWith} have been given up in this round already`;
+  return log(
+    enter(t, { ...phase, toldOf: workerId }),
+    "warn",
+    `waits for ${workerId}, although ${reason}: ${why}`,
+    { worker: workerId, step: recordOf(t).step },
   );
+}
+
+/** Who computes nothing comes first; the exchange is late only where all who owe it are. */
+function lateOne(fleet: Fleet, run: Run, phase: RoundPhase): string | undefined {
+  const owing = memberIds(run).filter((id) => owes(phase, id));
+  const late = owing.filter((id) => isLate(fleet, run, phase, id));
+  const computing = late.find((id) => isComputing(phase, id));
+  if (computing !== undefined) return computing;
+  if (late.length === 0 || late.length < owing.length) return undefined;
+  return mostWaitedFor(fleet, memberIds(run), owing);
+}
+
+function isLate(fleet: Fleet, run: Run, phase: RoundPhase, workerId: string): boolean {
+  const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
+  return fleet.clock.awakeMs - since >= limitMs(fleet, run, phase, workerId);
+}
+
+function limitMs(fleet: Fleet, { pace }: Run, phase: RoundPhase, workerId: string): number {
+  const { firstUnitMs, unitFloorMs } = fleet.options;
+  const isExchange = !isComputing(phase, workerId);
+  const ownMs = isExchange ? pace.exchangeMs : usualMs(pace, phase.round, workerId);
+  if (ownMs !== undefined) return Math.max(unitFloorMs, patience * ownMs);
+  const othersMs = isExchange ? undefined : slowestMs(pace, phase.round);
+  if (othersMs === undefined) return firstUnitMs;
+  return Math.max(newcomerFloors * unitFloorMs, newcomerPatience * othersMs);
 }
 
 function isComputing(phase: RoundPhase, workerId: string): boolean {
   const shards = countOf(phase.dealt.get(workerId) ?? []);
   return (phase.progress.get(workerId)?.done ?? 0) < shards;
+}
+
+function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {
+  const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
+  return !isComputing(phase, workerId) && fleet.clock.awakeMs - since >= provenMs;
 }
 
 /** Whether the round waits for this worker: for the sum, or for a shard dealt to it. */
@@ -89,16 +134,16 @@ function owes(phase: RoundPhase, workerId: string): boolean {
   return shards.some((shard) => !phase.results.has(shard));
 }
 
-/** Who is out of reach of NATS is to blame; else whom most others wait for; of equals the first. */
-function mostWaitedFor({ fleet }: Transition, candidates: readonly string[]): string {
-  const members = candidates.flatMap((id) => fleet.members.get(id) ?? []);
-  const cutOff = members.find(
-    ({ beat }) => beat !== undefined && beat.natsAgeMs >= fleet.options.leaseMs,
-  );
-  if (cutOff !== undefined) return cutOff.workerId;
-  const [first = ""] = candidates;
-  return candidates.reduce(
-    (worst, id) => (votes(members, id) > votes(members, worst) ? id : worst),
+/** Of equals the first. */
+function mostWaitedFor(
+  fleet: Fleet,
+  members: readonly string[],
+  candidates: readonly string[],
+): string | undefined {
+  const voters = members.flatMap((id) => fleet.members.get(id) ?? []);
+  const [first, ...others] = candidates;
+  return others.reduce(
+    (worst, id) => (worst !== undefined && votes(voters, id) > votes(voters, worst) ? id : worst),
     first,
   );
 }
@@ -107,7 +152,10 @@ function votes(members: readonly Member[], workerId: string): number {
   return members.filter(({ beat }) => beat?.waitingFor.split(", ").includes(workerId)).length;
 }
 
-function sinceText({ fleet }: Transition, phase: RoundPhase, workerId: string): string {
+function lateText(fleet: Fleet, phase: RoundPhase, workerId: string): string {
   const since = phase.progress.get(workerId)?.sinceMs ?? phase.startedMs;
-  return `for ${Math.round((fleet.clock.awakeMs - since) / 1000)} s`;
+  const seconds = Math.round((fleet.clock.awakeMs - since) / 1000);
+  return isComputing(phase, workerId)
+    ? `for ${seconds} s it finished no shard`
+    : `for ${seconds} s the exchange waits for it`;
 }

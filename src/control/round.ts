@@ -4,7 +4,7 @@ import { fail } from "./ending.js";
 import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
-import { reported } from "./pace.js";
+import { evaluated, reported } from "./pace.js";
 import { memberIds } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
 import {
@@ -44,6 +44,9 @@ export function beginRound(t: Transition, round: RoundKind): Transition {
     results: new Map(),
     sums: new Map(),
     progress: new Map(),
+    begunWith: members.length,
+    removed: 0,
+    toldOf: "",
   };
   const begun = enter(t, touched(phase, t.fleet.clock.awakeMs));
   return tellAll(
@@ -91,7 +94,13 @@ export function takeReport(t: Transition, workerId: string, report: Report): Tra
   for (const result of report.shards) {
     if (!results.has(result.shard)) results.set(result.shard, { result, workerId });
   }
-  if (phase.round === "evaluation") return enter(state.t, { ...phase, results });
+  if (phase.round === "evaluation") {
+    const own = { shards: report.shards.length, computeMs: report.computeMs };
+    return changeRun(state.t, {
+      phase: { ...phase, results },
+      pace: evaluated(pace, workerId, own),
+    });
+  }
   const sums = withEntry(phase.sums, workerId, report.sumChecksum);
   const { computeMs, exchangeMs } = report;
   const figures = { shards: report.shards.length, computeMs, exchangeMs };

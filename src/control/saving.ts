@@ -1,7 +1,7 @@
 import { end } from "./ending.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
-import { connectedMembers, memberIds, setAside } from "./participation.js";
+import { connectedMembers, memberIds, setAsideForAWhile } from "./participation.js";
 import {
   changeRun,
   describe,
@@ -60,7 +60,10 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   }
   if (awakeMs < phase.deadlineMs) return t;
   const reason = `it did not write the ${phase.what} within ${t.fleet.options.saveMs} ms`;
-  return enter(setAside(t, phase.saver, reason), { kind: "boundary" });
+  // Where nobody else holds the state there is only this one to wait for.
+  if (memberIds(run).length < 2)
+    return describe(t, "saving", `waits for ${phase.saver}: ${reason}`);
+  return enter(setAsideForAWhile(t, phase.saver, reason), { kind: "boundary" });
 }
 
 /** Something of this attempt is in the store, whoever was asked for it. */

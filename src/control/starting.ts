@@ -2,12 +2,13 @@ import { end, fail } from "./ending.js";
 import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
 import {
-  hasStruckOut,
+  isBeyondBudget,
   isIdle,
   memberIds,
   participantsIn,
   releaseAll,
   setAside,
+  setAsideForAWhile,
   unfit,
   whyNot,
 } from "./participation.js";
@@ -151,11 +152,7 @@ export function releaseLate(t: Transition, stage: "preparing" | "loading"): Tran
     (one) => one.stage.kind === stage && t.fleet.clock.awakeMs >= one.stage.deadlineMs,
   );
   return forEach(t, late, (so, { workerId }) =>
-    setAside(
-      log(so, "warn", `${workerId} is set aside: ${stage} takes it too long`, { worker: workerId }),
-      workerId,
-      `${stage} took too long`,
-    ),
+    setAsideForAWhile(so, workerId, `${stage} took too long`),
   );
 }
 
@@ -211,7 +208,7 @@ function describeShortage(t: Transition, have: number): Transition {
     isIdle(t.fleet, member) ? (unfit(t.fleet, member) ?? []) : [],
   );
   const allFailed =
-    connected.length > 0 && connected.every((member) => hasStruckOut(run, member) !== undefined);
+    connected.length > 0 && connected.every((member) => isBeyondBudget(t.fleet, run, member));
   if (allFailed) return fail(t, `no worker is left; ${reasons[0] ?? ""}`);
   const needed = workersMin(record);
   const why = connected.length === 0 ? "; no worker is connected" : reasonSuffix(reasons);

@@ -1,7 +1,8 @@
 import { rate } from "../bit/recipe.js";
 import type { JobSettings } from "../job/settings.js";
-import type { Fleet, Member } from "./fleetState.js";
+import type { Fleet, Member, Run } from "./fleetState.js";
 import { unfit } from "./participation.js";
+import { holdUp } from "./progress.js";
 import type { EvaluationResult, JobRecord, JobState } from "./record.js";
 import { recordNamed } from "./transition.js";
 import { epochOf } from "./work.js";
@@ -69,7 +70,7 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
   const { steps } = plan.schedule;
   return {
     ...shownAsIs(record),
-    reason: record.state === "queued" ? queueReason(fleet, record) : record.reason,
+    reason: shownReason(fleet, record, run, nowMs),
     steps,
     epoch: epochOf(record, step),
     rate: rate(plan.schedule, step),
@@ -103,6 +104,12 @@ export function workerStatuses(fleet: Fleet, nowMs: number): readonly WorkerStat
       residentBytes: member.beat?.residentBytes ?? 0,
       lastBeatAgeMs: awakeMs - member.heardMs,
     }));
+}
+
+function shownReason(fleet: Fleet, record: JobRecord, run: Run | undefined, nowMs: number): string {
+  if (record.state === "queued") return queueReason(fleet, record);
+  const waiting = run === undefined ? undefined : holdUp(fleet, run, awakeMsAt(fleet, nowMs));
+  return waiting ?? record.reason;
 }
 
 function activity(

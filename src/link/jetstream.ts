@@ -74,6 +74,8 @@ export interface RecordStore {
 export interface RecordStoreOptions {
   /** Told what keeps writes from getting through, and `undefined` once they do again. */
   readonly onTrouble?: (problem: string | undefined) => void;
+  /** Told whenever the connection itself is lost, and when it is there again. */
+  readonly onConnection?: (isUp: boolean) => void;
   readonly logBytesMax?: number;
   readonly logDays?: number;
 }
@@ -109,6 +111,7 @@ class JetStreamStore {
   readonly #manager: JetStreamManager;
   readonly #client: JetStreamClient;
   readonly #onTrouble: (problem: string | undefined) => void;
+  readonly #onConnection: (isUp: boolean) => void;
   /** Tells our writes from those of any other process. */
   readonly #writer = randomUUID();
   #writes = 0;
@@ -120,6 +123,7 @@ class JetStreamStore {
     this.#manager = manager;
     this.#client = connection.jetstream({ timeout: requestTimeoutMs });
     this.#onTrouble = options.onTrouble ?? (() => undefined);
+    this.#onConnection = options.onConnection ?? (() => undefined);
     void this.#followStatus();
   }
 
@@ -222,10 +226,14 @@ class JetStreamStore {
     for await (const { type } of this.#connection.status()) {
       if (type === Events.Disconnect) {
         this.#connected = false;
+        this.#onConnection(false);
         this.#report("the connection to NATS is lost");
       }
       // That the trouble is over is told by the first write that gets through.
-      if (type === Events.Reconnect) this.#connected = true;
+      if (type === Events.Reconnect) {
+        this.#connected = true;
+        this.#onConnection(true);
+      }
     }
   }
 

@@ -165,17 +165,14 @@ describe("a failure", () => {
     expect(driver.kinds("w2").at(-1)).toBe("release");
   });
 
-  test.each(["memory", "exit", "error"] as const)(
-    "of cause %s costs the worker its child",
-    (cause) => {
-      const driver = FleetDriver.started(["w1", "w2"]);
-      driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause, message: "gone" });
-      expect(driver.record()).toMatchObject({ state: "training", generation: 2 });
-      expect(driver.kinds("w2")).toEqual(["prepare"]);
-    },
-  );
+  test.each(["exit", "error"] as const)("of cause %s costs the worker its child", (cause) => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause, message: "gone" });
+    expect(driver.record()).toMatchObject({ state: "training", generation: 2 });
+    expect(driver.kinds("w2")).toEqual(["prepare"]);
+  });
 
-  test("of a fourth time sets the worker aside, and with the last one the job fails", () => {
+  test("of a fourth time sets the worker aside for a while, and where that is the last one the job fails", () => {
     const driver = FleetDriver.started(["w1"]);
     const fail = (): void => {
       const { attempt } = driver.record();
@@ -183,7 +180,7 @@ describe("a failure", () => {
         kind: "failed",
         job: "job",
         attempt,
-        cause: "memory",
+        cause: "error",
         message: "too big",
       });
     };
@@ -194,14 +191,97 @@ describe("a failure", () => {
     fail();
     expect(driver.record()).toMatchObject({
       state: "failed",
-      reason: "no worker is left; it failed 4 times: too big",
+      reason: "no worker is left; it failed 4 times: too big; it is asked again after 30 s",
     });
+  });
+
+  test("is forgiven when the time is over, and costs twice as much the next time", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    const fail = (): void => {
+      driver.say("w2", {
+        ...{ kind: "failed", job: "job", attempt: 1, cause: "error", message: "broken" },
+      });
+    };
+    for (let time = 1; time <= 4; time += 1) fail();
+    driver.pass(29_750, ["w1", "w2"]);
+    expect(driver.kinds("w2").slice(1)).toEqual([]);
+    driver.pass(250, ["w1", "w2"]);
+    expect(driver.kinds("w2")).toEqual(["prepare"]);
+    // The same again as another process of the name: it has not become another worker by that.
+    driver.hello("w2", { incarnation: "w2.2" });
+    expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
+    driver.say(
+      "w2",
+      { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "broken" },
+      "w2.2",
+    );
+    expect(driver.sent("w2")).toEqual([
+      { kind: "spare", reason: "it failed 5 times: broken; it is asked again after 60 s" },
+    ]);
+    expect(driver.record().state).toBe("training");
+  });
+
+  test("of a worker that was lost is none: machines may come and go as they like", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    for (let life = 2; life < 50; life += 1) {
+      driver.hello("w2", { incarnation: `w2.${life}` });
+      expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
+    }
   });
 
   test("of an attempt that is over changes nothing", () => {
     const driver = FleetDriver.started(["w1"]);
     driver.say("w1", { kind: "failed", job: "job", attempt: 0, cause: "data", message: "old" });
     expect(driver.record().state).toBe("training");
+  });
+});
+
+describe("out of memory", () => {
+  const failed = { kind: "failed", job: "job", cause: "memory", message: "OOM" } as const;
+
+  test("before the first commit, all begin again with half the micro-batch", () => {
+    const driver = FleetDriver.started(["w1", "w2"], { batch: 48, microBatch: 6 });
+    driver.say("w2", { ...failed, attempt: 1 });
+    expect(driver.record()).toMatchObject({
+      ...{ attempt: 2, step: 0, pin: undefined, plan: { settings: { microBatch: 3 } } },
+    });
+    expect(driver.said()).toEqual([
+      "w2 ran out of memory: the job begins again with a micro-batch of 3 instead of 6 on all workers",
+    ]);
+    // Another that finds the same out is not heard about the attempt before.
+    driver.say("w1", { ...failed, attempt: 1 });
+    expect(driver.record().plan.settings.microBatch).toBe(3);
+    for (const id of ["w1", "w2"]) driver.released(id);
+    expect(driver.sent("w2")).toMatchObject([
+      { kind: "prepare", order: { attempt: 2, settings: { microBatch: 3 } } },
+    ]);
+    driver.say("w2", { ...failed, attempt: 2 });
+    expect(driver.record().plan.settings.microBatch).toBe(1);
+  });
+
+  test("with a micro-batch of one already, the job fails", () => {
+    const driver = FleetDriver.started(["w1"], { microBatch: 1 });
+    driver.say("w1", { ...failed, attempt: 1 });
+    expect(driver.record()).toMatchObject({
+      state: "failed",
+      reason: "w1 has too little memory even for a micro-batch of 1: OOM",
+    });
+  });
+
+  test("after the first commit, the worker waits and the others go on", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.say("w2", { ...failed, attempt: 1 });
+    expect(driver.record()).toMatchObject({ attempt: 1, state: "training", step: 1 });
+    expect(driver.record().plan.settings.microBatch).toBe(2);
+    expect(driver.said()[0]).toBe("w2 is set aside: OOM");
+    driver.released("w2");
+    expect(driver.sent("w2")).toEqual([
+      { kind: "spare", reason: "it failed once: OOM; it is asked again after 30 s" },
+    ]);
+    driver.pass(30_000, ["w1", "w2"]);
+    expect(driver.kinds("w2")).toEqual(["prepare"]);
   });
 });
 

@@ -70,6 +70,18 @@ describe("a stream that ends", () => {
   });
 });
 
+test("a child that the system kills three times at the same point had too little memory", () => {
+  const driver = new MemberDriver();
+  driver.welcomed();
+  const causes = [0, 0, 5, 5, 5].map((step) => {
+    driver.told({ kind: "prepare", order });
+    driver.load(step);
+    driver.child({ kind: "exited", code: null, signal: "SIGKILL" });
+    return driver.said().flatMap((event) => (event.kind === "failed" ? event.cause : []))[0];
+  });
+  expect(causes).toEqual(["exit", "exit", "exit", "exit", "memory"]);
+});
+
 describe("a release", () => {
   test("is confirmed when the child has ended", () => {
     const driver = MemberDriver.holding();

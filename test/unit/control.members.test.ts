@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { fleetTimes } from "../../src/control/fleetEvent.js";
 import { workerStatuses } from "../../src/control/view.js";
 import { FleetDriver, held, record } from "./fleetDriver.js";
 
@@ -53,6 +54,8 @@ test("a pause of the coordinator itself counts as one tick of everybody's lease"
   driver.nowMs += 60_000;
   driver.happens({ kind: "tick" });
   expect(stateOf(driver, "w1")).toBe("idle");
+  // Until the second tick after it everything that waited has been read.
+  expect(driver.fleet.clock.awakeMs).toBe(0);
   driver.pass(4749);
   expect(stateOf(driver, "w1")).toBe("idle");
   driver.pass(1);
@@ -62,11 +65,28 @@ test("a pause of the coordinator itself counts as one tick of everybody's lease"
 test.each([
   [500, 500],
   [501, 250],
-])("a gap of %i ms between events counts as %i ms", (gap, counted) => {
+])("a gap of %i ms between events counts as %i ms by the tick after it", (gap, counted) => {
   const driver = new FleetDriver();
   driver.nowMs += gap;
   driver.happens({ kind: "tick" });
+  driver.happens({ kind: "tick" });
   expect(driver.fleet.clock.awakeMs).toBe(counted);
+});
+
+test("a pause right before a deadline costs nobody anything that was said in time", () => {
+  const driver = new FleetDriver();
+  driver.hello("w1");
+  driver.pass(4999);
+  driver.nowMs += 60_000;
+  // A timer may come before what is waiting in the sockets.
+  driver.happens({ kind: "tick" });
+  driver.beat("w1", 0);
+  driver.pass(4749);
+  expect(stateOf(driver, "w1")).toBe("idle");
+});
+
+test("a silent worker is lost within five seconds of falling silent", () => {
+  expect(fleetTimes.leaseMs + fleetTimes.tickMs).toBeLessThan(5000);
 });
 
 test("a new process of the same name takes the place of the old one, which is no longer heard", () => {

@@ -209,11 +209,14 @@ describe("when all members are lost at once", () => {
 
   test("who was given up as stuck is not taken back with the state", () => {
     const driver = FleetDriver.started(["w1", "w2"]);
-    driver.hello("w3", { numerics: "toy" });
     driver.report("w1", upTo(4));
     driver.report("w2", upTo(8, 4));
-    driver.say("w1", { kind: "leave", reason: "asked" });
-    driver.pass(3 * 30_200, ["w2", "w3"]);
+    driver.report("w1", upTo(4));
+    driver.pass(5_250, ["w1", "w2"]);
+    expect(driver.said()).toContain("w2 is lost: for 5 s it finished no shard");
+    driver.disconnect("w1");
+    driver.pass(1_000);
+    expect(driver.record()).toMatchObject({ state: "waiting", attempt: 1 });
     driver.hello("w2", { held: held(1) });
     expect(driver.kinds("w2")).toContain("release");
   });

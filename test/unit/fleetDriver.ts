@@ -51,6 +51,7 @@ export class FleetDriver {
   constructor(records: readonly JobRecord[] = [], term = 1) {
     const options = {
       ...fleetTimes,
+      leaseMs: 5_000,
       ...{ term, nats: { url: "nats", token: "" }, store: "/store", joinLine: "join me" },
     };
     this.fleet = emptyFleet(options, records, this.nowMs);

@@ -257,7 +257,7 @@ export class ChildSim {
   #tellExchanging(): void {
     const moment = { attempt: this.#order.attempt, step: this.#step };
     const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
-    const natsAgeMs = this.#place.frames.isCut(this.#place.address) ? 60_000 : 1;
+    const natsAgeMs = this.#place.frames.ageMs(this.#place.address);
     this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1 });
   }
 

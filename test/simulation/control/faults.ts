@@ -43,14 +43,13 @@ export const faults = {
   },
   "child crashed": (scene) =>
     onWorker(scene, "loses its child", (worker) => {
-      // More than that and it is set aside, and with bad luck so are all.
-      if (worker.child === undefined || worker.crashes >= 3) return false;
+      if (worker.child === undefined || !mayFail(scene, worker)) return false;
       worker.crashChild();
       return true;
     }),
   "child stuck": (scene) =>
     onWorker(scene, "computes no more", (worker) => {
-      if (worker.child === undefined) return false;
+      if (worker.child === undefined || !mayFail(scene, worker)) return false;
       worker.child.isStuck = true;
       return true;
     }),
@@ -169,6 +168,14 @@ function onStream(scene: Scene, what: string, act: (worker: WorkerSim) => void):
   if (worker === undefined) return false;
   scene.world.tell(`${worker.incarnation} ${what}`);
   act(worker);
+  return true;
+}
+
+/** With bad luck all are set aside at once, and the job fails. */
+function mayFail({ failures }: Scene, { kind: { workerId } }: WorkerSim): boolean {
+  const count = (failures.get(workerId) ?? 0) + 1;
+  if (count > 3) return false;
+  failures.set(workerId, count);
   return true;
 }
 

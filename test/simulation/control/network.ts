@@ -101,6 +101,7 @@ export class Frames {
     string,
     { readonly process: Process; readonly take: (frame: Frame) => void }
   >();
+  readonly #cutMs = new Map<string, number>();
   readonly #cutUntilMs = new Map<string, number>();
 
   constructor(world: World) {
@@ -112,11 +113,17 @@ export class Frames {
   }
 
   cut(address: string, forMs: number): void {
+    if (!this.isCut(address)) this.#cutMs.set(address, this.#world.nowMs);
     this.#cutUntilMs.set(address, this.#world.nowMs + forMs);
   }
 
   isCut(address: string): boolean {
     return (this.#cutUntilMs.get(address) ?? 0) > this.#world.nowMs;
+  }
+
+  /** Since the last answer from NATS. */
+  ageMs(address: string): number {
+    return this.isCut(address) ? this.#world.nowMs - (this.#cutMs.get(address) ?? 0) : 1;
   }
 
   heal(): void {

@@ -21,6 +21,8 @@ export class Scene {
   /** One that was replaced and does not know it yet. */
   replaced: CoordinatorSim | undefined;
   readonly lives: CoordinatorSim[] = [];
+  /** By worker id: how often its child was made to fail. More than three, and it is set aside. */
+  readonly failures = new Map<string, number>();
   #workerLives = 0;
 
   constructor(seed: number) {

@@ -106,6 +106,8 @@ function heal(scene: Scene): void {
   const { world } = scene;
   world.tell("no more faults");
   scene.frames.heal();
+  // Who is waited for is told; somebody ends it where a deadline may not.
+  for (const worker of scene.alive()) if (worker.child?.isStuck === true) worker.crashChild();
   for (const kind of scene.kinds.slice(0, 3)) {
     if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
   }

@@ -36,7 +36,6 @@ export class WorkerSim {
   readonly incarnation: string;
   readonly process: Process;
   child: ChildSim | undefined;
-  crashes = 0;
   readonly #place: WorkerPlace;
   #member: Member;
   #stream: Stream | undefined;
@@ -79,9 +78,7 @@ export class WorkerSim {
 
   crashChild(): void {
     const { child } = this;
-    if (child === undefined) return;
-    this.crashes += 1;
-    this.#endChild(child, null, "SIGKILL", 5);
+    if (child !== undefined) this.#endChild(child, null, "SIGKILL", 5);
   }
 
   /** Something on its way from a coordinator that has been replaced. */
