@@ -1,5 +1,6 @@
 import { fork, type ChildProcess as NodeProcess } from "node:child_process";
 import { createInterface } from "node:readline";
+import { removeScratch } from "./scratch.js";
 
 /** How a process ended. */
 export interface Exit {
@@ -41,6 +42,7 @@ export class ChildProcess<Command, Event> {
     this.#process.on("close", (code, signal) => {
       if (this.#ended) return;
       this.#ended = true;
+      if (this.#process.pid !== undefined) removeScratch(this.#process.pid);
       options.onExit({ code, signal, lastWords: this.#lastWords });
     });
   }

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { rate } from "../src/bit/recipe.js";
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
@@ -20,6 +17,7 @@ import { Faults } from "./faults.js";
 import type { LoaderCalls } from "./loaderThread.js";
 import { probe } from "./probe.js";
 import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
+import { scratchFolder } from "./scratch.js";
 import { ShardWork } from "./shardWork.js";
 import { stateFrom, untrained } from "./state.js";
 import { sharedFloats, Thread } from "./thread.js";
@@ -52,7 +50,6 @@ export class JobChild {
   readonly #faults: Faults | undefined;
   readonly #buffers: Buffers = new BufferPool(sharedFloats);
   #parts: Parts | undefined;
-  #scratch: string | undefined;
   #attempt = 0;
   /** Updates applied, or about to be by calls already made. */
   #step = 0;
@@ -95,10 +92,9 @@ export class JobChild {
     }
   }
 
-  /** Leaves nothing behind on disk or on the network. The threads end with the process. */
+  /** Leaves nothing behind on the network. The threads end with the process. */
   async close(): Promise<void> {
     await this.#parts?.exchange.close();
-    if (this.#scratch !== undefined) await rm(this.#scratch, { recursive: true, force: true });
   }
 
   async #prepare({ order, term, nats, store: folder, address }: Command<"prepare">): Promise<void> {
@@ -107,14 +103,13 @@ export class JobChild {
     const index = await readIndex(store, order.indexDigest);
     await confirmIndex(index);
     await this.#loader.call("open", index);
-    this.#scratch = await mkdtemp(join(tmpdir(), "bitfleet-"));
     const { parameterCount } = await this.#compute.call("build", {
       model: settings.model,
       classes,
       side: settings.crop,
       microBatch: settings.microBatch,
       mixup: settings.mixup > 0,
-      scratch: this.#scratch,
+      scratch: scratchFolder(),
     });
     const shardSize = settings.batch / settings.shards;
     const shapes = { parameterCount, side: settings.crop, shardSize, classes };

@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { architecture, tensors } from "../src/bit/architecture.js";
 import type { Task } from "../src/control/message.js";
 import { decodePicture } from "../src/data/picture.js";
@@ -11,6 +9,7 @@ import { loadTensorFlow } from "../src/engine/tensorflow.js";
 import type { FolderStore } from "../src/store/folderStore.js";
 import { readWhole } from "../src/store/readWhole.js";
 import { readNpz } from "../src/store/readNpz.js";
+import { scratchFolder } from "./scratch.js";
 
 type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 
@@ -24,13 +23,8 @@ export async function predict(task: PredictTask, store: FolderStore): Promise<st
     const picture = await decodePicture(await readWhole(store, name), basename(name));
     images.push(squash(picture, crop, crop).pixels);
   }
-  const scratch = await mkdtemp(join(tmpdir(), "bitfleet-"));
-  try {
-    const engine = await trainedEngine(task, store, scratch);
-    return JSON.stringify(probabilities(engine, images, classes));
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  const engine = await trainedEngine(task, store, scratchFolder());
+  return JSON.stringify(probabilities(engine, images, classes));
 }
 
 async function trainedEngine(
