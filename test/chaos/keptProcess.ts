@@ -1,0 +1,97 @@
+/** A process that faults are done to, and that is started again whenever it ends, as Kubernetes would. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface KeptProcessOptions {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Gets what it writes, of all its lives. */
+  readonly logFile: string;
+  /** Told of every end that nobody here asked for. */
+  readonly onEnd: (how: string) => void;
+}
+
+const restartMs = 500;
+const graceMs = 20_000;
+
+export class KeptProcess {
+  readonly #options: KeptProcessOptions;
+  #child: ChildProcess | undefined;
+  #isWanted = false;
+  #isClosed = false;
+
+  constructor(options: KeptProcessOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Undefined while it is down. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(): void {
+    if (this.#child !== undefined || this.#isClosed) return;
+    this.#isWanted = true;
+    const { command, args, environment, logFile, onEnd } = this.#options;
+    const log = openSync(logFile, "a");
+    // A group of its own: Ctrl-C reaches only us, who end the parts in order.
+    const child = spawn(command, [...args], {
+      env: { ...environment },
+      stdio: ["ignore", log, log],
+      detached: true,
+    });
+    closeSync(log);
+    this.#child = child;
+    child.once("error", (error) => onEnd(error.message));
+    child.once("exit", (code, signal) => {
+      this.#child = undefined;
+      if (!this.#isWanted) return;
+      onEnd(signal ?? `code ${code ?? 0}`);
+      setTimeout(() => {
+        if (this.#isWanted) this.start();
+      }, restartMs).unref();
+    });
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  /** SIGKILL; resolves when it is gone. It stays down until it is started. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** SIGTERM, and SIGKILL where that does not help. Returns the exit code, undefined for a signal. */
+  async stop(): Promise<number | undefined> {
+    return this.#end("SIGTERM");
+  }
+
+  /** Ends it for good: what would start it again later no longer does. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.stop();
+  }
+
+  async #end(how: NodeJS.Signals): Promise<number | undefined> {
+    this.#isWanted = false;
+    const child = this.#child;
+    if (child === undefined) return undefined;
+    const gone = once(child, "exit");
+    child.kill(how);
+    // One that is stopped would not hear of it.
+    child.kill("SIGCONT");
+    const late = sleep(graceMs, undefined, { ref: false }).then(() => child.kill("SIGKILL"));
+    await Promise.race([gone, late]);
+    await gone;
+    return child.exitCode ?? undefined;
+  }
+}

@@ -1,0 +1,88 @@
+/** What the faults cost, from when they came and when steps were committed. */
+import type { Commit } from "./ledger.js";
+import type { FaultKind } from "./schedule.js";
+
+/** A fault that was done, by the clock of the machine. */
+export interface Done {
+  readonly kind: FaultKind;
+  readonly worker: number;
+  readonly hit: boolean;
+  readonly startMs: number;
+  /** When what it took away was back; undefined: not before the end. */
+  readonly endMs: number | undefined;
+}
+
+export interface Cost {
+  readonly kind: FaultKind;
+  readonly count: number;
+  /** Faults that came when their victim was not there. */
+  readonly missed: number;
+  /** From the fault to the next commit, and from its end. */
+  readonly nextMs: Spread;
+  readonly afterMs: Spread;
+  /** The longest time between two commits that a fault of the kind fell into, or that began within its course. */
+  readonly pauseMs: number;
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly p95: number;
+  readonly worst: number;
+}
+
+export function costs(faults: readonly Done[], commits: readonly Commit[]): readonly Cost[] {
+  const times = commits.map(({ atMs }) => atMs).toSorted((a, b) => a - b);
+  return [...new Set(faults.map(({ kind }) => kind))].map((kind) => {
+    const own = faults.filter((fault) => fault.kind === kind);
+    const hits = own.filter(({ hit }) => hit);
+    const next = hits.flatMap(({ startMs }) => timeToCommit(times, startMs) ?? []);
+    const after = hits.flatMap(({ endMs }) =>
+      endMs === undefined ? [] : (timeToCommit(times, endMs) ?? []),
+    );
+    const pauses = hits.map(({ startMs, endMs }) => pause(times, startMs, endMs ?? startMs));
+    return {
+      kind,
+      count: hits.length,
+      missed: own.length - hits.length,
+      nextMs: spread(next),
+      afterMs: spread(after),
+      pauseMs: Math.max(0, ...pauses),
+    };
+  });
+}
+
+/** Undefined where no commit came. `times` in order. */
+export function timeToCommit(times: readonly number[], fromMs: number): number | undefined {
+  const next = times.find((atMs) => atMs > fromMs);
+  return next === undefined ? undefined : next - fromMs;
+}
+
+/** Examples committed per second from the first commit in the window to the last. */
+export function examplesPerSecond(
+  commits: readonly Commit[],
+  batch: number,
+  window: { readonly fromMs: number; readonly toMs: number },
+): number {
+  const inside = commits.filter(({ atMs }) => atMs >= window.fromMs && atMs <= window.toMs);
+  return (1000 * batch * inside.length) / (window.toMs - window.fromMs);
+}
+
+/** A joiner is dealt in some seconds after its start, and that may cost a pause too. */
+const aftermathMs = 8000;
+
+function pause(times: readonly number[], startMs: number, endMs: number): number {
+  let longest = 0;
+  for (const [i, atMs] of times.entries()) {
+    const before = times[i - 1];
+    if (before === undefined || atMs < startMs || before > endMs + aftermathMs) continue;
+    longest = Math.max(longest, atMs - before);
+  }
+  return longest;
+}
+
+export function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (part: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
+  return { median: at(0.5), p95: at(0.95), worst: at(1) };
+}
