@@ -40,6 +40,7 @@ export class Loop {
   readonly #happenings: FleetHappening[] = [];
   #fleet: Fleet;
   #handling = false;
+  #isOver = false;
   #raising = false;
   #ticking: NodeJS.Timeout;
 
@@ -90,6 +91,7 @@ export class Loop {
     clearInterval(this.#ticking);
     this.#happenings.length = 0;
     this.#handling = true;
+    this.#isOver = true;
   }
 
   handle(happening: FleetHappening): void {
@@ -157,6 +159,10 @@ export class Loop {
     if (event.kind === "hello" && event.term > this.#fleet.options.term) {
       void this.#raise(event.term);
       return;
+    }
+    // Past the outbox: what waits for a record must not make a worker believe that it is alone.
+    if (event.kind === "beat" && !this.#isOver) {
+      this.#sessions.send(this.#fleet.options.term, incarnation, { kind: "heard" });
     }
     this.handle({ kind: "worker", workerId, incarnation, event });
   }

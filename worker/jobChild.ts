@@ -67,6 +67,7 @@ export class JobChild {
   ) {
     this.#send = send;
     this.#fail = fail;
+    setInterval(() => this.#tellExchanging(), exchangingMs);
     if (failpoints.length === 0) return;
     this.#faults = new Faults(failpoints, this.#compute, (message) =>
       send({ kind: "log", level: "warn", message, fields: {} }),
@@ -130,7 +131,6 @@ export class JobChild {
       faults: this.#faults,
     });
     this.#parts = { order, term, store, exchange, work, parameterCount };
-    setInterval(() => this.#tellExchanging(), exchangingMs);
     this.#send({ kind: "prepared", probe: digest });
   }
 
@@ -286,12 +286,13 @@ export class JobChild {
   }
 
   #tellExchanging(): void {
-    const { exchange } = this.#prepared();
+    const exchange = this.#parts?.exchange;
     const moment = { attempt: this.#attempt, step: this.#step };
-    const natsAgeMs = exchange.roundTripAgeMs();
+    const natsAgeMs = exchange?.roundTripAgeMs() ?? -1;
     const residentBytes = process.memoryUsage.rss();
-    const waitingFor = exchange.waitingFor(moment);
-    this.#send({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes });
+    const waitingFor = exchange?.waitingFor(moment) ?? [];
+    const unitMs = this.#compute.busyMs();
+    this.#send({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes, unitMs });
   }
 
   #prepared(): Parts {

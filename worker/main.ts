@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { ConfigError } from "../src/job/problem.js";
+import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
 import { readEnvironment, readTokenFile } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
@@ -40,12 +40,21 @@ run(
         gpu: toolchain.gpu,
       }),
       environment: process.env,
+      keepStateMs: environment.keepStateSeconds * 1000,
       logger,
     });
-    const { refused, reason } = await supervisor.run(signal);
+    const { how, reason } = await supervisor.run(signal);
     logger.info({ reason }, "left the fleet");
-    if (refused) throw new ConfigError(`the coordinator refused this worker: ${reason}`);
-    return 0;
+    switch (how) {
+      case "left":
+        return 0;
+      case "refused":
+        throw new ConfigError(`the coordinator refused this worker: ${reason}`);
+      case "orphaned":
+        throw new FailureError(
+          `${reason} at ${hostPort(join)}: the device is free again; see --keep-state`,
+        );
+    }
   },
   { debug: process.env["LOG_LEVEL"] === "debug" },
 );

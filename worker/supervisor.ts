@@ -1,7 +1,8 @@
-import { advanceMember, emptyMember, type Member } from "../src/control/member.js";
+import { advanceMember, emptyMember, memberTimes, type Member } from "../src/control/member.js";
 import type {
   ChildCommand,
   ChildEvent,
+  Leaving,
   MemberAction,
   MemberHappening,
 } from "../src/control/memberEvent.js";
@@ -14,6 +15,7 @@ import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
 import { lastingFailpoints } from "./failpoint.js";
 import type { Numerics } from "./numerics.js";
+import { reconnectDelayMs } from "./reconnecting.js";
 import { Tasks } from "./tasks.js";
 
 export interface SupervisorOptions {
@@ -29,12 +31,12 @@ export interface SupervisorOptions {
   readonly store: string | undefined;
   readonly numerics: Numerics;
   readonly environment: NodeJS.ProcessEnv;
+  /** How long it keeps a job's state without a coordinator. */
+  readonly keepStateMs: number;
   readonly logger: Logger;
 }
 
 const tickMs = 100;
-/** Doubles from the first to the last while the coordinator cannot be reached. */
-const reconnectDelaysMs = [100, 200, 400, 800, 1600, 3000];
 
 /**
  * The worker's process for life: JavaScript only, never blocked. It feeds what happens to the
@@ -51,29 +53,24 @@ export class Supervisor {
   #term = 0;
   #nats: NatsAccess = { url: "", token: "" };
   #failedConnections = 0;
+  #aloneSinceMs: number | undefined;
   #reconnectTimer: NodeJS.Timeout | undefined;
-  #quit: ((outcome: { readonly refused: boolean; readonly reason: string }) => void) | undefined;
+  #quit: ((outcome: Leaving) => void) | undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
     const { workerId, incarnation, host, numerics } = options;
-    this.#member = emptyMember({
-      workerId,
-      incarnation,
-      host,
-      pid: process.pid,
-      device: numerics.device,
-      gpu: numerics.gpu,
-      numerics: numerics.text,
-    });
+    const identity = {
+      ...{ workerId, incarnation, host, pid: process.pid },
+      ...{ device: numerics.device, gpu: numerics.gpu, numerics: numerics.text },
+    };
+    this.#member = emptyMember(identity, { ...memberTimes, orphanMs: options.keepStateMs });
     this.#tasks = new Tasks(options.environment, (event) => this.#handle({ kind: "task", event }));
   }
 
-  /** Runs until the coordinator refuses this worker or the signal asks it to leave. */
-  async run(signal: AbortSignal): Promise<{ readonly refused: boolean; readonly reason: string }> {
-    const outcome = new Promise<{ readonly refused: boolean; readonly reason: string }>(
-      (resolve) => (this.#quit = resolve),
-    );
+  /** Runs until the coordinator refuses this worker, is away too long, or the signal asks it to leave. */
+  async run(signal: AbortSignal): Promise<Leaving> {
+    const outcome = new Promise<Leaving>((resolve) => (this.#quit = resolve));
     const ticking = setInterval(() => this.#handle({ kind: "tick" }), tickMs);
     const leave = (): void => this.#handle({ kind: "leave", reason: "it was asked to stop" });
     signal.addEventListener("abort", leave, { once: true });
@@ -113,7 +110,7 @@ export class Supervisor {
         return this.#session?.send(action.event);
       case "reconnect":
         logger.warn({ reason: action.reason }, "connecting again");
-        return this.#session?.close();
+        return this.#session?.cut(action.reason);
       case "start-task":
         return this.#tasks.start(action.taskId, action.task, this.#store);
       case "stop-task":
@@ -133,6 +130,7 @@ export class Supervisor {
       onCommand: (term, command) => {
         if (command.kind === "welcome") {
           this.#failedConnections = 0;
+          this.#aloneSinceMs = undefined;
           this.#store = this.#options.store ?? command.store;
           const { url, token: natsToken } = command.nats;
           this.#nats = { url: reachableUrl(url, joinHost), token: natsToken };
@@ -144,7 +142,7 @@ export class Supervisor {
       onClosed: (reason, refused) => {
         if (this.#session === session) this.#session = undefined;
         this.#handle({ kind: "disconnected" });
-        if (refused) this.#quit?.({ refused, reason });
+        if (refused) this.#quit?.({ how: "refused", reason });
         else this.#connectLater(reason);
       },
     });
@@ -154,14 +152,14 @@ export class Supervisor {
 
   #connectLater(reason: string): void {
     if (this.#quit === undefined) return;
-    const delay =
-      reconnectDelaysMs[Math.min(this.#failedConnections, reconnectDelaysMs.length - 1)];
+    this.#aloneSinceMs ??= performance.now();
+    const delayMs = reconnectDelayMs(performance.now() - this.#aloneSinceMs, Math.random());
     // The first failure and every tenth are said; the others are the same again.
     if (this.#failedConnections % 10 === 0) {
       this.#options.logger.warn({ reason }, "no coordinator; trying again");
     }
     this.#failedConnections += 1;
-    this.#reconnectTimer = setTimeout(() => this.#connect(), delay);
+    this.#reconnectTimer = setTimeout(() => this.#connect(), delayMs);
   }
 
   /** A failpoint without a * is for the first child alone. */

@@ -31,6 +31,8 @@ export class Thread<Offer extends Calls> {
   >();
   #nextId = 0;
   #broken: Error | undefined;
+  /** Since when it carries out the oldest call that is not answered. */
+  #sinceMs = 0;
 
   constructor(file: URL) {
     this.#worker = new Worker(file);
@@ -47,9 +49,15 @@ export class Thread<Offer extends Calls> {
     if (broken !== undefined) return Promise.reject(broken);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
+      if (this.#waiting.size === 0) this.#sinceMs = performance.now();
       this.#waiting.set(id, { resolve, reject });
       this.#worker.postMessage({ id, name, argument } satisfies Request);
     });
+  }
+
+  /** How long it has been at its present call; -1 when it has none. */
+  busyMs(): number {
+    return this.#waiting.size === 0 ? -1 : performance.now() - this.#sinceMs;
   }
 
   async close(): Promise<void> {
@@ -60,6 +68,7 @@ export class Thread<Offer extends Calls> {
     const waiting = this.#waiting.get(reply.id);
     assert(waiting !== undefined, `a reply to call ${reply.id}, which nobody waits for`);
     this.#waiting.delete(reply.id);
+    this.#sinceMs = performance.now();
     if (reply.error === undefined) {
       // The value's type is what `serve` of the same Calls returned; messages carry no types.
       waiting.resolve(reply.value as never);

@@ -13,6 +13,7 @@ export interface PartFlags {
   readonly nats?: string;
   readonly join?: string;
   readonly id?: string;
+  readonly keepState?: string;
 }
 
 /** The values are checked by the process that reads them. Paths are made absolute from here. */
@@ -27,6 +28,7 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
     NATS_URL: flags.nats,
     BITFLEET_JOIN: flags.join,
     BITFLEET_WORKER_ID: flags.id,
+    BITFLEET_KEEP_STATE: flags.keepState,
   };
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   return { ...variables, ...Object.fromEntries(set) };

@@ -1,6 +1,7 @@
 /** `bitfleet worker --join HOST:PORT`: one worker, in the foreground. */
 import type { Command } from "commander";
 import type { Context } from "./context.js";
+import { defaultKeepStateSeconds } from "../process/environment.js";
 import { partEnvironment, type PartFlags } from "./partFlags.js";
 import { runPart } from "./runPart.js";
 
@@ -12,6 +13,10 @@ export function addWorker(program: Command, context: Context): void {
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
     .option("--id <NAME>", "name of this worker in the fleet (BITFLEET_WORKER_ID)")
     .option("--store <FOLDER>", "the fleet's store as this machine sees it (BITFLEET_STORE)")
+    .option(
+      "--keep-state <SECONDS>",
+      `without a coordinator a job's state is kept for so long, then the worker ends; ${defaultKeepStateSeconds} by default (BITFLEET_KEEP_STATE)`,
+    )
     .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
     .action((flags: PartFlags) =>
       runPart("worker", partEnvironment(context.variables, flags), context),

@@ -1,11 +1,10 @@
 import { endChild, takeChildEvent } from "./memberChild.js";
 import type { MemberAction, MemberEvent } from "./memberEvent.js";
-import type { TaskEvent } from "./message.js";
 import { sayPrepared, takeJobCommand, takePrepare, takeRelease } from "./memberJob.js";
-import { dealtRanges } from "./memberRound.js";
+import { disconnect, greet, takeHeard, tick } from "./memberLink.js";
 import { act, say, set } from "./memberState.js";
-import type { Child, Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
-import type { HeldState, Task, WorkerCommand } from "./message.js";
+import type { Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
+import type { Task, TaskEvent, WorkerCommand } from "./message.js";
 
 export type { Member } from "./memberState.js";
 
@@ -15,7 +14,14 @@ export type { Member } from "./memberState.js";
  * the next hello says what it holds.
  */
 
-const memberTimes: MemberTimes = { closeMs: 5_000, orphanMs: 60_000, welcomeMs: 10_000 };
+/** The unanswered times are well within the coordinator's lease, so that the worker is back before it ends. */
+export const memberTimes: MemberTimes = {
+  closeMs: 5_000,
+  orphanMs: 600_000,
+  welcomeMs: 3_000,
+  unansweredMs: 3_000,
+  childSilentMs: 5_000,
+};
 
 /** Ends of tasks that are kept, to be said again after a cut. */
 const tasksKept = 16;
@@ -31,6 +37,7 @@ export function emptyMember(identity: Identity, times: MemberTimes = memberTimes
     tasks: new Map(),
     kills: undefined,
     leaving: undefined,
+    tickedMs: undefined,
   };
 }
 
@@ -46,7 +53,7 @@ function take(t: MemberTransition, event: MemberEvent): MemberTransition {
     case "connected":
       return greet(t);
     case "disconnected":
-      return set(t, { link: { kind: "down", sinceMs: lonelySince(t.member) ?? t.nowMs } });
+      return disconnect(t);
     case "command":
       return obey(t, event.term, event.command);
     case "child":
@@ -56,19 +63,8 @@ function take(t: MemberTransition, event: MemberEvent): MemberTransition {
     case "leave":
       return leave(t, event.reason);
     case "tick":
-      return beat(greetAgain(killStuck(endOrphan(t))));
+      return tick(t);
   }
-}
-
-function greet(t: MemberTransition): MemberTransition {
-  const { identity, term, child, leaving } = t.member;
-  if (leaving !== undefined) return t;
-  const sinceMs = lonelySince(t.member) ?? t.nowMs;
-  const link = { kind: "greeting", sinceMs, helloMs: t.nowMs } as const;
-  return act(set(t, { link }), {
-    kind: "to-coordinator",
-    event: { kind: "hello", ...identity, term, held: heldState(child, identity.incarnation) },
-  });
 }
 
 /** A coordinator of a lower term than one obeyed has been replaced: nothing that it says is done. */
@@ -82,8 +78,10 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
   switch (command.kind) {
     case "welcome":
       return welcome(so, command.beatMs);
+    case "heard":
+      return takeHeard(so);
     case "refuse":
-      return act(so, { kind: "quit", refused: true, reason: command.reason });
+      return act(so, { kind: "quit", how: "refused", reason: command.reason });
     case "spare":
       return act(so, { kind: "note", level: "info", message: `spare: ${command.reason}` });
     case "prepare":
@@ -105,7 +103,7 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
 
 /** A child that holds no state is not in the hello: its probe tells of it. */
 function welcome(t: MemberTransition, beatMs: number): MemberTransition {
-  const up = set(t, { link: { kind: "up", beatMs, beatenMs: t.nowMs } });
+  const up = set(t, { link: { kind: "up", beatMs, beatenMs: t.nowMs, answeredMs: t.nowMs } });
   const { child } = up.member;
   return child.kind === "working" && child.held === undefined && child.load === undefined
     ? sayPrepared(up, child)
@@ -138,81 +136,7 @@ function cancelTask(t: MemberTransition, taskId: string): MemberTransition {
 }
 
 function leave(t: MemberTransition, reason: string): MemberTransition {
-  const told = endChild(set(say(t, { kind: "leave", reason }), { leaving: reason }));
-  return told.member.child.kind === "none"
-    ? act(told, { kind: "quit", refused: false, reason })
-    : told;
-}
-
-function endOrphan(t: MemberTransition): MemberTransition {
-  const { link, times } = t.member;
-  if (link.kind === "up") return t;
-  if (link.sinceMs === undefined) return set(t, { link: { ...link, sinceMs: t.nowMs } });
-  return t.nowMs - link.sinceMs >= times.orphanMs ? endChild(t) : t;
-}
-
-/** A coordinator may accept a stream and stand still, or be gone without a word. */
-function greetAgain(t: MemberTransition): MemberTransition {
-  const { link, times } = t.member;
-  if (link.kind !== "greeting" || t.nowMs - link.helloMs < times.welcomeMs) return t;
-  return act(set(t, { link: { ...link, helloMs: t.nowMs } }), {
-    kind: "reconnect",
-    reason: `no answer to the hello in ${times.welcomeMs} ms`,
-  });
-}
-
-function killStuck(t: MemberTransition): MemberTransition {
-  const { child, times } = t.member;
-  if (child.kind !== "closing" || t.nowMs - child.sinceMs < times.closeMs) return t;
-  // Once more later, should even that not have ended it.
-  return act(set(t, { child: { ...child, sinceMs: t.nowMs } }), {
-    kind: "kill-child",
-    reason: `it was told to end ${times.closeMs} ms ago`,
-  });
-}
-
-function beat(t: MemberTransition): MemberTransition {
-  const { link, child } = t.member;
-  if (link.kind !== "up" || t.nowMs - link.beatenMs < link.beatMs) return t;
-  return say(set(t, { link: { ...link, beatenMs: t.nowMs } }), {
-    kind: "beat",
-    phase: phaseOf(child),
-    waitingFor: waitingFor(child).join(", "),
-    natsAgeMs: child.kind === "working" ? child.natsAgeMs : -1,
-    shardsDone: child.kind === "working" ? (child.round?.computed.size ?? 0) : 0,
-    residentBytes: child.kind === "working" ? child.residentBytes : 0,
-  });
-}
-
-/** For people: what the worker is at. */
-function phaseOf(child: Child): string {
-  if (child.kind === "none") return "idle";
-  if (child.kind === "closing") return "ending";
-  const { probe, held, round, step } = child;
-  if (probe === undefined) return "preparing";
-  if (held === undefined) return child.load === undefined ? "ready" : "loading";
-  if (held.step < step) return "applying";
-  if (round === undefined) return "waiting";
-  if (round.round === "evaluation") return "evaluating";
-  return round.computed.size < round.dealt.length ? "computing" : "exchanging";
-}
-
-/** The exchange knows addresses; people and the coordinator know ids. */
-function waitingFor(child: Child): readonly string[] {
-  if (child.kind !== "working") return [];
-  const { members } = child.round ?? { members: [] };
-  return members
-    .filter(({ address }) => child.waitingFor.includes(address))
-    .map(({ workerId }) => workerId);
-}
-
-function heldState(child: Child, address: string): HeldState | undefined {
-  if (child.kind !== "working" || child.held === undefined) return undefined;
-  const { job, attempt } = child.order;
-  return { job, attempt, ...child.held, ranges: dealtRanges(child, address) };
-}
-
-/** Since when there is no coordinator; a stream that came and went without a welcome was none. */
-function lonelySince({ link }: Member): number | undefined {
-  return link.kind === "up" ? undefined : link.sinceMs;
+  const leaving = { how: "left", reason } as const;
+  const told = endChild(set(say(t, { kind: "leave", reason }), { leaving }));
+  return told.member.child.kind === "none" ? act(told, { kind: "quit", ...leaving }) : told;
 }

@@ -9,11 +9,17 @@ import type { MemberTransition, Working } from "./memberState.js";
 /** Killed so often at the same point, it had too little memory. */
 const killsMax = 3;
 
+type ChildWord = Exclude<ChildEvent, { readonly kind: "exited" }>;
+
 export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTransition {
   if (event.kind === "exited") return takeExit(t, event.code, event.signal);
-  const { child } = t.member;
   // What a child says after it was told to end is of no use.
-  if (child.kind !== "working") return t;
+  if (t.member.child.kind !== "working") return t;
+  const child: Working = { ...t.member.child, heardMs: t.nowMs, isSilent: false };
+  return takeWord(set(t, { child }), child, event);
+}
+
+function takeWord(t: MemberTransition, child: Working, event: ChildWord): MemberTransition {
   const { job, attempt } = child.order;
   switch (event.kind) {
     case "ready":
@@ -47,8 +53,8 @@ export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTr
     case "save-failed":
       return say(t, { ...event, job, attempt });
     case "exchanging": {
-      const { waitingFor, natsAgeMs, residentBytes } = event;
-      return setChild(t, child, { waitingFor, natsAgeMs, residentBytes });
+      const { waitingFor, natsAgeMs, residentBytes, unitMs } = event;
+      return setChild(t, child, { waitingFor, natsAgeMs, residentBytes, unitMs });
     }
     case "failed":
       return failChild(t, child, event.cause, event.message);
@@ -57,7 +63,7 @@ export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTr
   }
 }
 
-/** Ends the child of a worker that has no coordinator, or is to end itself. */
+/** Ends the child of a worker that is to end itself. */
 export function endChild(t: MemberTransition): MemberTransition {
   const { child } = t.member;
   return child.kind === "working" ? closeChild(set(t, { next: undefined }), child, false) : t;
@@ -86,7 +92,7 @@ function takeExit(
       : child.kind === "closing" && child.answer
         ? say(gone, { kind: "released", job: child.job })
         : gone;
-  if (leaving !== undefined) return act(told, { kind: "quit", refused: false, reason: leaving });
+  if (leaving !== undefined) return act(told, { kind: "quit", ...leaving });
   return next === undefined ? told : startChild(told, next);
 }
 

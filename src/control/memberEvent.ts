@@ -71,12 +71,16 @@ export type ChildEvent =
       readonly step: number;
       readonly message: string;
     }
-  /** How it stands: addresses that the exchange waits for, age of the last round trip to NATS or -1, memory. */
+  /**
+   * How it stands, every 500 ms: addresses that the exchange waits for, age of the last round trip
+   * to NATS or -1, memory, and how long the device has been at what it does now, or -1.
+   */
   | {
       readonly kind: "exchanging";
       readonly waitingFor: readonly string[];
       readonly natsAgeMs: number;
       readonly residentBytes: number;
+      readonly unitMs: number;
     }
   | { readonly kind: "failed"; readonly cause: FailureCause; readonly message: string }
   | {
@@ -138,5 +142,11 @@ export type MemberAction =
   | { readonly kind: "stop-task"; readonly taskId: string }
   /** Something for the worker's own log. */
   | { readonly kind: "note"; readonly level: LogLevel; readonly message: string }
-  /** End the process: the coordinator refused this worker, or it was asked to leave and is done. */
-  | { readonly kind: "quit"; readonly refused: boolean; readonly reason: string };
+  /** End the process. */
+  | ({ readonly kind: "quit" } & Leaving);
+
+/** Why a worker ends: it was asked to, the coordinator refused it, or there was none for too long. */
+export interface Leaving {
+  readonly how: "left" | "refused" | "orphaned";
+  readonly reason: string;
+}

@@ -69,6 +69,9 @@ export function startChild(t: MemberTransition, order: JobOrder): MemberTransiti
     waitingFor: [],
     natsAgeMs: -1,
     residentBytes: 0,
+    unitMs: -1,
+    heardMs: t.nowMs,
+    isSilent: false,
   };
   return act(set(t, { child, next: undefined }), { kind: "start-child", order });
 }

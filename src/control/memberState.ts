@@ -1,4 +1,4 @@
-import type { ChildCommand, MemberAction } from "./memberEvent.js";
+import type { ChildCommand, Leaving, MemberAction } from "./memberEvent.js";
 import type {
   JobOrder,
   RoundKind,
@@ -24,7 +24,8 @@ export interface Member {
   /** How often in a row the system killed a child at the same point. */
   readonly kills: Kills | undefined;
   /** Why the process is to end, once its child has. */
-  readonly leaving: string | undefined;
+  readonly leaving: Leaving | undefined;
+  readonly tickedMs: number | undefined;
 }
 
 export interface Kills {
@@ -42,10 +43,14 @@ export type Identity = Omit<
 export interface MemberTimes {
   /** A child that was told to end is killed after this long. */
   readonly closeMs: number;
-  /** After this long without a coordinator the child is ended. */
+  /** After this long without a coordinator the worker ends, and its child with it. */
   readonly orphanMs: number;
   /** A coordinator that has not answered the hello by then is tried again. */
   readonly welcomeMs: number;
+  /** One that has answered no beat for this long, too. */
+  readonly unansweredMs: number;
+  /** A child that says nothing for this long is told of. */
+  readonly childSilentMs: number;
 }
 
 export type Link =
@@ -57,7 +62,13 @@ export type Link =
       readonly sinceMs: number | undefined;
       readonly helloMs: number;
     }
-  | { readonly kind: "up"; readonly beatMs: number; readonly beatenMs: number };
+  | {
+      readonly kind: "up";
+      readonly beatMs: number;
+      readonly beatenMs: number;
+      /** When the last answer to a beat came. */
+      readonly answeredMs: number;
+    };
 
 export type Child =
   | { readonly kind: "none" }
@@ -88,6 +99,10 @@ export interface Working {
   readonly waitingFor: readonly string[];
   readonly natsAgeMs: number;
   readonly residentBytes: number;
+  readonly unitMs: number;
+  /** When it last said something, and whether its silence has been told of. */
+  readonly heardMs: number;
+  readonly isSilent: boolean;
 }
 
 /** The round under way, as this worker sees it. */

@@ -106,6 +106,17 @@ export type WorkerEvent =
       /** Shards finished in the round under way. */
       readonly shardsDone: number;
       readonly residentBytes: number;
+      /**
+       * How long the worker has heard nothing from its child, which says every 500 ms how it stands;
+       * -1 without a child. A child that is stopped or blocked is silent while its worker beats.
+       */
+      readonly childSilentMs: number;
+      /**
+       * How long the child's device has been at the one thing that it does now: a shard, an update, a
+       * read or write of the state, the making of the engine; -1 when it does nothing. The device may
+       * hang while the child talks. Does not grow while the child is silent.
+       */
+      readonly unitMs: number;
     }
   | {
       readonly kind: "prepared";
@@ -219,6 +230,8 @@ export type WorkerCommand =
       /** The store folder as the coordinator sees it; a worker's own setting wins. */
       readonly store: string;
     }
+  /** Answer to a beat, by which a worker knows that it is heard. */
+  | { readonly kind: "heard" }
   | { readonly kind: "refuse"; readonly reason: string }
   | { readonly kind: "spare"; readonly reason: string }
   /** Start a child for the job: index, engine, probe. Answered by `prepared`. */

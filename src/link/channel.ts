@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import {
   Client,
-  credentials,
   logVerbosity,
   Metadata,
   setLogVerbosity,
@@ -14,6 +13,7 @@ import {
 import { hostPort, parseAddress } from "../process/address.js";
 import { messageBytesMax, type Codec } from "../wire/codec.js";
 import { buffer } from "./bytes.js";
+import { KeptSockets } from "./keptSockets.js";
 import { asBytes, type Method } from "./methods.js";
 import { fromStatus, problem } from "./status.js";
 
@@ -37,6 +37,7 @@ const channelOptions = {
 export class Channel {
   readonly address: string;
   readonly #client: Client;
+  readonly #sockets = new KeptSockets();
   readonly #metadata = new Metadata();
 
   /** ConfigError: `address` is not HOST:PORT. An empty token is none. */
@@ -44,12 +45,17 @@ export class Channel {
     const target = hostPort(parseAddress(address, "the coordinator's address"));
     setLogVerbosity(logVerbosity.NONE);
     this.address = address;
-    this.#client = new Client(target, credentials.createInsecure(), channelOptions);
+    this.#client = new Client(target, this.#sockets, channelOptions);
     if (token !== "") this.#metadata.set("authorization", `Bearer ${token}`);
   }
 
   close(): void {
     this.#client.close();
+  }
+
+  /** Breaks the connection without a word to the other side, which may not hear it. */
+  cut(): void {
+    this.#sockets.destroy();
   }
 
   unary<Request, Response>(

@@ -9,7 +9,11 @@ import { sessionPath } from "./methods.js";
 import type { SessionClient, SessionOptions } from "./service.js";
 import { fromStatus, isRefusal } from "./status.js";
 
-const closed: SessionClient = { send: () => undefined, close: () => undefined };
+const closed: SessionClient = {
+  send: () => undefined,
+  close: () => undefined,
+  cut: () => undefined,
+};
 
 /**
  * Opens the worker's stream. Returns at once; what is sent before the connection stands is kept. Never throws: an address
@@ -64,5 +68,9 @@ function run(
       if (!ended) call.write(buffer(workerEvent.encode(event)));
     },
     close: () => call.end(),
+    cut: (reason) => {
+      end(reason, false);
+      channel.cut();
+    },
   };
 }

@@ -91,4 +91,6 @@ export interface SessionClient {
   send(event: WorkerEvent): void;
   /** Half-closes after what is queued; `onClosed` follows. */
   close(): void;
+  /** Ends stream and connection at once, as where the other side is not heard; `onClosed` follows. */
+  cut(reason: string): void;
 }

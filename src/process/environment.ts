@@ -25,11 +25,14 @@ export interface Environment {
   /** The coordinator that a worker joins. */
   readonly join: Address | undefined;
   readonly workerId: string | undefined;
+  /** How long a worker keeps a job's state without a coordinator. */
+  readonly keepStateSeconds: number;
   readonly logLevel: LoggerLevel;
 }
 
 export const defaultPort = 7450;
 export const defaultHttpPort = 7451;
+export const defaultKeepStateSeconds = 600;
 
 /** Throws a ConfigError that names the variable, the value and the bound. An empty variable counts as not set. */
 export function readEnvironment(variables: Variables): Environment {
@@ -44,6 +47,7 @@ export function readEnvironment(variables: Variables): Environment {
     nats: natsAccess(variables, "NATS_URL"),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
+    keepStateSeconds: seconds(variables, "BITFLEET_KEEP_STATE") ?? defaultKeepStateSeconds,
     logLevel: logLevel(variables, "LOG_LEVEL"),
   };
 }
@@ -106,6 +110,15 @@ function port(variables: Variables, name: string): number | undefined {
   const number = Number(value);
   if (!/^\d{1,5}$/.test(value) || number > 65_535)
     throw new ConfigError(`${name} is "${value}", but must be a port of 0 to 65535`);
+  return number;
+}
+
+function seconds(variables: Variables, name: string): number | undefined {
+  const value = text(variables, name);
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (!/^\d{1,6}$/.test(value) || number < 1)
+    throw new ConfigError(`${name} is "${value}", but must be whole seconds from 1 to 999999`);
   return number;
 }
 

@@ -55,6 +55,8 @@ function commandMessage(command: WorkerCommand): Properties {
       const { leaseMs, beatMs, nats, store } = command;
       return { welcome: { leaseMs, beatMs, natsUrl: nats.url, natsToken: nats.token, store } };
     }
+    case "heard":
+      return { heard: {} };
     case "refuse":
       return { refuse: { reason: cut(command.reason) } };
     case "spare":
@@ -114,7 +116,7 @@ function taskMessage(task: Task): bitfleet.v1.RunTask.$Properties {
 }
 
 function fromMessage(message: Omit<Message, "term">): WorkerCommand {
-  const { welcome, refuse, spare, prepare, load, round, release } = message;
+  const { welcome, heard, refuse, spare, prepare, load, round, release } = message;
   if (round) {
     return {
       kind: "round",
@@ -138,6 +140,7 @@ function fromMessage(message: Omit<Message, "term">): WorkerCommand {
       store: text(welcome.store, "store", 4096),
     };
   }
+  if (heard) return { kind: "heard" };
   if (refuse) return { kind: "refuse", reason: text(refuse.reason, "reason") };
   if (spare) return { kind: "spare", reason: text(spare.reason, "reason") };
   if (prepare) return { kind: "prepare", order: order(prepare) };

@@ -157,6 +157,8 @@ function beat(message: bitfleet.v1.Beat.$Properties): WorkerEvent {
     natsAgeMs: amount(message.natsAgeMs, "NATS age", -1),
     shardsDone: count(message.shardsDone, "shards done", shardsMax),
     residentBytes: amount(message.residentBytes, "resident bytes"),
+    childSilentMs: amount(message.childSilentMs, "silence of the child", -1),
+    unitMs: amount(message.unitMs, "time of a unit", -1),
   };
 }
 

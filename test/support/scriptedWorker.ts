@@ -127,7 +127,7 @@ export class ScriptedWorker {
         this.#session?.send(action.event);
         return;
       case "reconnect":
-        this.#session?.close();
+        this.#session?.cut(action.reason);
         return;
       case "start-task":
         void this.#runTask(action.taskId, action.task);

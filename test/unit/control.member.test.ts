@@ -40,8 +40,8 @@ describe("a stream that ends", () => {
   });
 
   test.each([
-    [59_999, []],
-    [60_000, ["close"]],
+    [599_999, []],
+    [600_000, ["close"]],
   ])("for %i ms: %j", (ms, kinds) => {
     const driver = MemberDriver.holding();
     driver.happens({ kind: "disconnected" });
@@ -49,19 +49,36 @@ describe("a stream that ends", () => {
     expect(driver.kinds()).toEqual(kinds);
   });
 
+  test("for so long ends the worker once its child has ended, however often it is greeted then", () => {
+    const driver = MemberDriver.holding();
+    driver.happens({ kind: "disconnected" });
+    driver.pass(600_000);
+    driver.happens({ kind: "connected" });
+    expect(driver.actions).toEqual([]);
+    driver.child({ kind: "exited", code: 0, signal: null });
+    const reason = "no coordinator for 600 s";
+    expect(driver.actions).toEqual([{ kind: "quit", how: "orphaned", reason }]);
+  });
+
+  test("for so long ends a worker without a child at once", () => {
+    const driver = new MemberDriver();
+    driver.pass(600_000);
+    expect(driver.kinds()).toEqual(["quit"]);
+  });
+
   test("and streams that are never welcomed do not put that off", () => {
     const driver = MemberDriver.holding();
     driver.happens({ kind: "disconnected" });
-    driver.nowMs += 40_000;
+    driver.nowMs += 400_000;
     driver.happens({ kind: "connected" });
     driver.happens({ kind: "disconnected" });
-    driver.pass(20_000);
+    driver.pass(200_000);
     expect(driver.kinds()).toContain("close");
   });
 
   test.each([
-    [9_999, []],
-    [10_000, ["reconnect"]],
+    [2_999, []],
+    [3_000, ["reconnect"]],
   ])("is made to when a hello is not answered for %i ms: %j", (ms, kinds) => {
     const driver = new MemberDriver();
     driver.happens({ kind: "connected" });
@@ -221,7 +238,7 @@ describe("a worker asked to leave", () => {
     driver.happens({ kind: "leave", reason: "asked" });
     expect(driver.kinds()).toEqual(["leave", "close"]);
     driver.child({ kind: "exited", code: 0, signal: null });
-    expect(driver.actions).toEqual([{ kind: "quit", refused: false, reason: "asked" }]);
+    expect(driver.actions).toEqual([{ kind: "quit", how: "left", reason: "asked" }]);
   });
 
   test("ends at once where it has no child", () => {
@@ -235,7 +252,74 @@ test("a refused worker ends", () => {
   const driver = new MemberDriver();
   driver.happens({ kind: "connected" });
   driver.told({ kind: "refuse", reason: "no" });
-  expect(driver.actions).toEqual([{ kind: "quit", refused: true, reason: "no" }]);
+  expect(driver.actions).toEqual([{ kind: "quit", how: "refused", reason: "no" }]);
+});
+
+describe("a stream on which no beat is answered", () => {
+  test.each([
+    [2_900, 0],
+    [3_000, 1],
+  ])("for %i ms is given up %i times", (ms, times) => {
+    const driver = MemberDriver.holding();
+    driver.wait(500);
+    driver.wait(ms, { answered: false });
+    expect(driver.kinds().filter((kind) => kind === "reconnect")).toHaveLength(times);
+  });
+
+  test("is given up although other commands come: they do not show that the worker is heard", () => {
+    const driver = MemberDriver.holding();
+    driver.wait(2_900, { answered: false });
+    driver.round(three);
+    driver.wait(200, { answered: false });
+    expect(driver.kinds()).toContain("reconnect");
+  });
+
+  test("is kept while answers come, and while the worker itself stood still", () => {
+    const driver = MemberDriver.holding();
+    driver.wait(60_000);
+    expect(driver.kinds()).not.toContain("reconnect");
+    driver.pass(20_000);
+    expect(driver.kinds()).not.toContain("reconnect");
+    driver.wait(2_900, { answered: false });
+    expect(driver.kinds()).not.toContain("reconnect");
+    driver.wait(200, { answered: false });
+    expect(driver.kinds()).toContain("reconnect");
+  });
+});
+
+describe("a child that says nothing", () => {
+  test("is told of once, to the coordinator and in the worker's log, and the beat says for how long", () => {
+    const driver = MemberDriver.holding();
+    driver.wait(1_000);
+    driver.wait(4_900, { childTalks: false });
+    expect(new Set(driver.kinds())).toEqual(new Set(["beat"]));
+    driver.wait(200, { childTalks: false });
+    const message = "its process has said nothing for 5 s: it is stopped or blocked";
+    expect(driver.actions).toContainEqual({
+      kind: "to-coordinator",
+      event: { kind: "log", job: "job", level: "warn", message, fields: {} },
+    });
+    expect(driver.kinds()).toContain("note");
+    driver.wait(3_000, { childTalks: false });
+    expect(driver.kinds()).not.toContain("note");
+    expect(driver.said().at(-1)).toMatchObject({ kind: "beat", childSilentMs: 8_000 });
+  });
+
+  test("because the worker stood still is not told of", () => {
+    const driver = MemberDriver.holding();
+    driver.wait(1_000);
+    driver.pass(30_000);
+    expect(driver.kinds()).not.toContain("note");
+  });
+
+  test("and then talks again is told of a second time only after another silence", () => {
+    const driver = MemberDriver.holding();
+    driver.wait(6_000, { childTalks: false });
+    driver.wait(1_000);
+    expect(driver.said().at(-1)).toMatchObject({ childSilentMs: 100, unitMs: 40 });
+    driver.wait(6_000, { childTalks: false });
+    expect(driver.kinds().filter((kind) => kind === "note")).toHaveLength(1);
+  });
 });
 
 describe("a beat", () => {
@@ -253,12 +337,14 @@ describe("a beat", () => {
     const driver = MemberDriver.holding();
     driver.round([{ first: 0, end: 1 }]);
     driver.shard(0);
-    driver.child({ kind: "exchanging", waitingFor: ["w2.1"], natsAgeMs: 3, residentBytes: 9 });
+    driver.child({
+      ...{ kind: "exchanging", waitingFor: ["w2.1"], natsAgeMs: 3, residentBytes: 9, unitMs: 40 },
+    });
     driver.pass(500);
     expect(driver.said()).toEqual([
       {
         ...{ kind: "beat", phase: "exchanging", waitingFor: "w2", natsAgeMs: 3 },
-        ...{ shardsDone: 1, residentBytes: 9 },
+        ...{ shardsDone: 1, residentBytes: 9, childSilentMs: 500, unitMs: 40 },
       },
     ]);
   });

@@ -51,6 +51,7 @@ const hello = (workerId: string, incarnation: string): WorkerEvent => ({
 });
 const beat: WorkerEvent = {
   ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: -1, shardsDone: 0, residentBytes: 0 },
+  ...{ childSilentMs: -1, unitMs: -1 },
 };
 const released: WorkerEvent = { kind: "released", job: "j" };
 

@@ -106,7 +106,7 @@ export class FleetDriver {
   beat(workerId: string, shardsDone: number, waitingFor = "", natsAgeMs = 1): void {
     this.say(workerId, {
       ...{ kind: "beat", phase: "computing", waitingFor, natsAgeMs, shardsDone },
-      residentBytes: 1,
+      ...{ residentBytes: 1, childSilentMs: 0, unitMs: 0 },
     });
   }
 

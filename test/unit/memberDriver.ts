@@ -15,6 +15,10 @@ export const order: JobOrder = {
   ...{ trainingExamples: 100, validationExamples: 0, indexDigest: "index" },
 };
 
+const talk: ChildEvent = {
+  ...{ kind: "exchanging", waitingFor: [], natsAgeMs: 3, residentBytes: 9, unitMs: 40 },
+};
+
 /** One worker's machine, driven by hand. */
 export class MemberDriver {
   member: Member = emptyMember({
@@ -39,9 +43,24 @@ export class MemberDriver {
     this.happens({ kind: "child", event });
   }
 
+  /** Time passes between two ticks, as for a worker that stands still. */
   pass(ms: number): void {
+    this.happens({ kind: "tick" });
     this.nowMs += ms;
     this.happens({ kind: "tick" });
+  }
+
+  /** Time passes tick by tick, while each beat is answered and the child talks; all actions of it. */
+  wait(ms: number, { answered = true, childTalks = true } = {}): void {
+    const all: MemberAction[] = [];
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs;) {
+      this.nowMs = Math.min(endMs, this.nowMs + 100);
+      this.happens({ kind: "tick" });
+      all.push(...this.actions);
+      if (answered && this.kinds().includes("beat")) this.told({ kind: "heard" });
+      if (childTalks) this.child(talk);
+    }
+    this.actions = all;
   }
 
   welcomed(term = 1): void {

@@ -42,6 +42,7 @@ test("every variable is read", () => {
       NATS_URL: "nats://s%40cret@nats:4333",
       BITFLEET_JOIN: "[::1]:7450",
       BITFLEET_WORKER_ID: "gpu-3",
+      BITFLEET_KEEP_STATE: "90",
       LOG_LEVEL: "debug",
     }),
   ).toEqual({
@@ -54,6 +55,7 @@ test("every variable is read", () => {
     nats: { url: "nats://nats:4333", token: "s@cret" },
     join: { host: "::1", port: 7450 },
     workerId: "gpu-3",
+    keepStateSeconds: 90,
     logLevel: "debug",
   });
 });
@@ -67,6 +69,8 @@ test.each([
   ["BITFLEET_JOIN", "host:0"],
   ["BITFLEET_JOIN", "::1:7450"],
   ["BITFLEET_WORKER_ID", "-a"],
+  ["BITFLEET_KEEP_STATE", "0"],
+  ["BITFLEET_KEEP_STATE", "1.5"],
   ["BITFLEET_WORKER_ID", "A"],
   ["BITFLEET_WORKER_ID", "a".repeat(64)],
   ["LOG_LEVEL", "verbose"],

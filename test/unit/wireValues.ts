@@ -31,6 +31,8 @@ export const events: readonly WorkerEvent[] = [
     natsAgeMs: -1,
     shardsDone: 3,
     residentBytes: 5_000_000_000,
+    childSilentMs: 12.5,
+    unitMs: -1,
   },
   { kind: "prepared", job: "digits", attempt: 1, probe: "ab12cd" },
   { kind: "loaded", job: "digits", attempt: 1, step: 20, parameterChecksum: 0x80000001 },
@@ -93,6 +95,7 @@ export const commands: readonly WorkerCommand[] = [
     nats: { url: "nats://10.0.0.1:4222", token: "secret" },
     store: "/srv/bitfleet/store",
   },
+  { kind: "heard" },
   { kind: "refuse", reason: "another version" },
   { kind: "spare", reason: "another CPU" },
   {

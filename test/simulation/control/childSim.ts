@@ -40,6 +40,8 @@ export class ChildSim {
   readonly process: Process;
   /** Computes nothing any more, and looks alive. */
   isStuck = false;
+  /** Since when the device has been at what it does now. */
+  #busySinceMs: number | undefined;
   readonly #place: ChildPlace;
   readonly #order: JobOrder;
   readonly #toy: Toy;
@@ -258,7 +260,9 @@ export class ChildSim {
     const moment = { attempt: this.#order.attempt, step: this.#step };
     const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
     const natsAgeMs = this.#place.frames.ageMs(this.#place.address);
-    this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1 });
+    const { nowMs } = this.#place.world;
+    const unitMs = this.#busySinceMs === undefined ? -1 : nowMs - this.#busySinceMs;
+    this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1, unitMs });
   }
 
   #fail(message: string): void {
@@ -278,11 +282,14 @@ export class ChildSim {
 
   #next(): void {
     const [work] = this.#device;
-    if (this.#isBusy || this.isStuck || work === undefined) return;
+    if (this.#isBusy || work === undefined) return;
+    this.#busySinceMs ??= this.#place.world.nowMs;
+    if (this.isStuck) return;
     this.#isBusy = true;
     this.#device = this.#device.slice(1);
     this.process.after(work.ms, () => {
       this.#isBusy = false;
+      this.#busySinceMs = undefined;
       // Work that was dropped meanwhile is done in vain, as on a device.
       work.run();
       this.#next();

@@ -96,6 +96,7 @@ export class CoordinatorSim {
       this.#streams.set(incarnation, stream);
     }
     if (this.#streams.get(incarnation) !== stream) return;
+    if (event.kind === "beat" && !this.#isOver()) stream.command(this.term, { kind: "heard" });
     this.handle({ kind: "worker", workerId, incarnation, event });
   }
 
