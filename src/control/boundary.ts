@@ -2,13 +2,14 @@ import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
 import { giveUp } from "./members.js";
-import { connectedMembers, memberIds, participantsIn, setAside } from "./participation.js";
+import { connectedMembers, memberIds, participantsIn, release, setAside } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
 import { beginSaving } from "./saving.js";
 import { beginLoad, releaseLate } from "./starting.js";
 import {
   changeParticipant,
+  changeRun,
   describe,
   enter,
   forEach,
@@ -18,6 +19,7 @@ import {
   runOf,
   send,
 } from "./transition.js";
+import { lacking } from "./need.js";
 import { hasTraining, hasUnsaved, nextWork, workersMin } from "./work.js";
 
 /**
@@ -29,6 +31,7 @@ export function decideBoundary(t: Transition): Transition {
   const record = recordOf(t);
   const members = memberIds(run);
   if (members.length === 0) return beginRecovery(t);
+  if (run.yields.size > 0 && !run.cancelled) return handOver(t);
   if (run.cancelled) {
     return hasUnsaved(record)
       ? beginSaving(t, "checkpoint")
@@ -44,6 +47,27 @@ export function decideBoundary(t: Transition): Transition {
     return describe(t, "waiting", `${members.length} of ${needed} workers hold the state`);
   }
   return beginRound(t, work.round);
+}
+
+/** Lets go of the workers that another job needs, as far as this one can still do without them. */
+function handOver(t: Transition): Transition {
+  const { yields } = runOf(t);
+  const released = forEach(changeRun(t, { yields: new Map() }), yields, (so, [workerId, job]) => {
+    const left = memberIds(runOf(so));
+    const canGo = left.includes(workerId) && left.length > workersMin(recordOf(so));
+    if (!canGo || lacking(so.fleet, job) === 0) return so;
+    return log(
+      release(so, workerId, `${job} needs it`),
+      "info",
+      `gives ${workerId} up for ${job}`,
+      {
+        worker: workerId,
+        workers: left.length - 1,
+      },
+    );
+  });
+  const { generation } = recordOf(released);
+  return note(released, { generation: generation + 1 });
 }
 
 /** All who are ready share one snapshot: the donor keeps a copy and goes on as soon as all are in. */

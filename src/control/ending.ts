@@ -1,6 +1,6 @@
 import type { Outcome, Transition } from "./fleetState.js";
 import { releaseAll } from "./participation.js";
-import { change, enter, log, note, recordOf, runOf } from "./transition.js";
+import { endRun, enter, log, note, recordOf, runOf } from "./transition.js";
 
 /**
  * How a job ends. It has ended only when no worker is at work on it any more: each has confirmed
@@ -28,12 +28,19 @@ export function decideReleasing(t: Transition, { state, reason }: Outcome): Tran
     ({ link, closing }) => link.kind !== "lost" && closing?.job === job,
   );
   if (busy) return t;
-  if (state === "failed") return change(t, { run: undefined });
+  if (state === "failed") return endRun(t);
+  if (state === "cancelled" && runOf(t).suspended) return backToQueue(t);
   const { weights, step, checkpoint } = recordOf(t);
   const message =
     state === "done"
       ? `done${weights === undefined ? "" : `: weights in ${weights.name}`}`
       : `cancelled at step ${step}; ${checkpoint === undefined ? "no checkpoint" : `checkpoint of step ${checkpoint.step}`}`;
   const ended = log(note(t, { state, reason, endedMs: t.fleet.clock.wallMs }), "info", message);
-  return change(ended, { run: undefined });
+  return endRun(ended);
+}
+
+/** Others needed its workers more: it goes on from its checkpoint when its turn comes again. */
+function backToQueue(t: Transition): Transition {
+  const queued = note(t, { state: "queued", reason: "" });
+  return endRun(log(queued, "info", `waits in the queue at step ${recordOf(t).step}`));
 }

@@ -8,18 +8,17 @@ import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
 import { keepRecords } from "./keeping.js";
 import { disconnected, expire, heard, lose, present, register } from "./members.js";
 import type { WorkerEvent } from "./message.js";
-import { invite } from "./participation.js";
 import { natsChanged } from "./nats.js";
 import { beaten } from "./progress.js";
-import { activeJob, cancel, resume, startNext, submit } from "./queue.js";
-import type { JobRecord } from "./record.js";
+import { cancel, resume, submit } from "./queue.js";
+import { isActive, type JobRecord } from "./record.js";
 import { decideRecovering, recoveredRun } from "./recovery.js";
 import { decideRound } from "./round.js";
 import { decideSaving } from "./saving.js";
+import { schedule } from "./schedule.js";
 import { decideGathering, decideLoading } from "./starting.js";
 import { assignTasks, cancelTask, repeatTasks, submitTask, takeTaskEvent } from "./tasks.js";
-import { emit, recordOf } from "./transition.js";
-import { nextWork } from "./work.js";
+import { emit, focus, forEach, runOf, runWith } from "./transition.js";
 
 /**
  * The control plane: members and leases, the queue, and the run of a job, as one function of an
@@ -36,18 +35,21 @@ export function emptyFleet(
   records: readonly JobRecord[],
   nowMs: number,
 ): Fleet {
-  const active = activeJob(records);
   return {
     options,
     clock: { awakeMs: 0, owedMs: 0, lastMs: nowMs, wallMs: 0 },
     members: new Map(),
-    records: new Map(records.map((record) => [record.name, afterStart(record, active)])),
+    records: new Map(records.map((record) => [record.name, afterStart(record)])),
     kept: new Map(records.map((record) => [record.name, { record, atMs: 0 }])),
     nats: { isUp: true, awayMs: -Infinity },
-    run:
-      active === undefined
-        ? undefined
-        : recoveredRun(active.name, active.state === "cancelling", options.leaseMs),
+    runs: new Map(
+      records
+        .filter(({ state }) => isActive(state))
+        .map(({ name, state }) => [
+          name,
+          recoveredRun(name, state === "cancelling", options.leaseMs),
+        ]),
+    ),
     tasks: new Map(),
   };
 }
@@ -57,7 +59,10 @@ export function advance(
   event: FleetEvent,
 ): { readonly fleet: Fleet; readonly commands: readonly FleetCommand[] } {
   const clock = awaken(fleet.clock, event, fleet.options.tickMs);
-  return keepRecords(settle(take({ fleet: { ...fleet, clock }, commands: [] }, event)), event);
+  return keepRecords(
+    settle(take({ fleet: { ...fleet, clock }, commands: [], job: "" }, event)),
+    event,
+  );
 }
 
 function take(t: Transition, event: FleetEvent): Transition {
@@ -110,7 +115,7 @@ function takeWorkerEvent(
   const so = heard(t, member.workerId, event);
   switch (event.kind) {
     case "beat":
-      return beaten(so, member.workerId, event.shardsDone);
+      return takeBeat(so, member.workerId, event.shardsDone);
     case "prepared":
     case "loaded":
     case "report":
@@ -135,6 +140,11 @@ function takeWorkerEvent(
   }
 }
 
+function takeBeat(t: Transition, workerId: string, shardsDone: number): Transition {
+  const run = runWith(t.fleet, workerId);
+  return run === undefined ? t : focus(t, run.job, (so) => beaten(so, workerId, shardsDone));
+}
+
 function settle(t: Transition): Transition {
   let settled = expire(t);
   for (let count = 0; count < decisionsMax; count += 1) {
@@ -142,38 +152,22 @@ function settle(t: Transition): Transition {
     if (next.fleet === settled.fleet) return next;
     settled = next;
   }
-  assert(false, `no end of decisions in phase ${t.fleet.run?.phase.kind ?? "none"}`);
+  const phases = [...t.fleet.runs].map(([job, { phase }]) => `${job} ${phase.kind}`);
+  assert(false, `no end of decisions: ${phases.join(", ")}`);
 }
 
 function decide(t: Transition): Transition {
-  const decided = assignTasks(decidePhase(startNext(t)));
-  // Workers are asked last: the job may just have come to its end, or to a new attempt.
-  return decided.fleet === t.fleet && hasRoom(t) ? invite(t) : decided;
+  const decided = assignTasks(forEach(t, t.fleet.runs.keys(), decideJob));
+  // Workers are given out last: a job may just have come to its end, or to a new attempt.
+  return decided.fleet === t.fleet ? schedule(t) : decided;
 }
 
-/** Whether another worker would be of use to the job under way. */
-function hasRoom(t: Transition): boolean {
-  const { run } = t.fleet;
-  if (run === undefined || run.cancelled) return false;
-  switch (run.phase.kind) {
-    case "gathering":
-    case "loading":
-      return true;
-    case "boundary":
-    case "joining":
-    case "round":
-      return nextWork(recordOf(t)).kind === "round";
-    case "saving":
-    case "releasing":
-    case "recovering":
-      return false;
-  }
+function decideJob(t: Transition, job: string): Transition {
+  return focus(t, job, decidePhase);
 }
 
 function decidePhase(t: Transition): Transition {
-  const { run } = t.fleet;
-  if (run === undefined) return t;
-  const { phase } = run;
+  const { phase } = runOf(t);
   switch (phase.kind) {
     case "gathering":
       return decideGathering(t, phase);
@@ -195,7 +189,7 @@ function decidePhase(t: Transition): Transition {
 }
 
 /** What was under way waits for its workers. */
-function afterStart(record: JobRecord, active: JobRecord | undefined): JobRecord {
-  if (record.name !== active?.name || record.state === "cancelling") return record;
+function afterStart(record: JobRecord): JobRecord {
+  if (!isActive(record.state) || record.state === "cancelling") return record;
   return { ...record, state: "waiting", reason: "the coordinator has started again" };
 }

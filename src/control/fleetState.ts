@@ -21,8 +21,8 @@ export interface Fleet {
   readonly kept: ReadonlyMap<string, { readonly record: JobRecord; readonly atMs: number }>;
   /** The coordinator's own connection to NATS, and when it was last known to be away. */
   readonly nats: { readonly isUp: boolean; readonly awayMs: number };
-  /** The one job that is under way. */
-  readonly run: Run | undefined;
+  /** By name: the jobs under way. A worker is at work on one of them at most. */
+  readonly runs: ReadonlyMap<string, Run>;
   readonly tasks: ReadonlyMap<string, TaskState>;
 }
 
@@ -60,12 +60,16 @@ export interface Member {
   readonly spare: string;
 }
 
-/** The job under way. How far it has come is in its record. */
+/** A job under way. How far it has come is in its record. */
 export interface Run {
   readonly job: string;
   readonly phase: Phase;
   /** Cancelled: nothing more is committed. */
   readonly cancelled: boolean;
+  /** It is to go back to the queue where it would be cancelled: others need its workers more. */
+  readonly suspended: boolean;
+  /** By worker id: the job that it is given up for at the next boundary. */
+  readonly yields: ReadonlyMap<string, string>;
   /** Workers with a child for this attempt. */
   readonly participants: ReadonlyMap<string, Participant>;
   /** By incarnation: why it may not take part in this attempt, for good or for a while. */
@@ -136,7 +140,7 @@ export type Phase =
   | RecoveringPhase;
 
 export interface Outcome {
-  readonly state: "done" | "failed" | "cancelled";
+  readonly state: "done" | "failed" | "cancelled" | "queued";
   readonly reason: string;
 }
 
@@ -209,4 +213,6 @@ export interface TaskState {
 export interface Transition {
   readonly fleet: Fleet;
   readonly commands: readonly FleetCommand[];
+  /** The job that the rules are about; empty for none. */
+  readonly job: string;
 }

@@ -13,8 +13,10 @@ import {
   changeMember,
   changeParticipant,
   changeRun,
+  focus,
   recordOf,
   runOf,
+  runWith,
   send,
   withEntry,
 } from "./transition.js";
@@ -30,17 +32,27 @@ export type JobEvent = Extract<
 >;
 
 export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Transition {
-  const { run } = t.fleet;
-  const participant = run?.job === event.job ? run.participants.get(member.workerId) : undefined;
-  if (participant === undefined) {
-    if (run?.phase.kind === "recovering" && event.kind === "prepared") {
-      return takeReady(t, member, event);
-    }
-    // It has a child that nobody needs; unless it is gone or going already, it is to end.
-    return event.kind === "failed" || member.closing !== undefined
-      ? t
-      : close(t, member.workerId, event.job, `${event.job} goes on without this worker`);
+  const run = t.fleet.runs.get(event.job);
+  const participant = run?.participants.get(member.workerId);
+  if (run !== undefined && participant !== undefined) {
+    return focus(t, run.job, (so) => takeFrom(so, member, participant, event));
   }
+  if (run?.phase.kind === "recovering" && event.kind === "prepared") {
+    return focus(t, run.job, (so) => takeReady(so, member, event));
+  }
+  // It has a child that nobody needs; unless it is gone or going already, it is to end.
+  const isGone = event.kind === "failed" || member.closing !== undefined;
+  return isGone || runWith(t.fleet, member.workerId) !== undefined
+    ? t
+    : close(t, member.workerId, event.job, `${event.job} goes on without this worker`);
+}
+
+function takeFrom(
+  t: Transition,
+  member: Member,
+  participant: Participant,
+  event: JobEvent,
+): Transition {
   if (event.attempt !== recordOf(t).attempt) return t;
   switch (event.kind) {
     case "prepared":
@@ -69,10 +81,10 @@ function takeReady(
   const { workerId, closing } = member;
   const run = runOf(t);
   if (closing !== undefined) return t;
-  if (run.job !== job || recordOf(t).attempt !== attempt) {
+  if (recordOf(t).attempt !== attempt) {
     return close(t, workerId, job, `attempt ${attempt} of ${job} is over`);
   }
-  const reason = unfit(t.fleet, member);
+  const reason = unfit(t.fleet, job, member);
   if (reason !== undefined) return close(t, workerId, job, reason);
   const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.prepareMs;
   const participant = { workerId, stage: { kind: "preparing", deadlineMs }, probe: "" } as const;
@@ -94,11 +106,17 @@ export function synchronise(t: Transition, member: Member): Transition {
   if (closing !== undefined) {
     return send(t, workerId, { kind: "release", job: closing.job, reason: closing.reason });
   }
-  const participant = t.fleet.run?.participants.get(workerId);
-  if (participant === undefined) {
+  const run = runWith(t.fleet, workerId);
+  const participant = run?.participants.get(workerId);
+  if (run === undefined || participant === undefined) {
     return hello.held === undefined ? t : takeHeld(t, member, hello.held);
   }
-  switch (participant.stage.kind) {
+  return focus(t, run.job, (so) => repeat(so, member, participant));
+}
+
+function repeat(t: Transition, member: Member, { stage }: Participant): Transition {
+  const { workerId, hello } = member;
+  switch (stage.kind) {
     case "preparing":
       return sendPrepare(t, workerId);
     case "loading":

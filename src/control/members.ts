@@ -7,8 +7,10 @@ import {
   changeMember,
   changeRun,
   emit,
+  focus,
   forEach,
   runOf,
+  runWith,
   send,
   withEntry,
   withoutKey,
@@ -84,7 +86,9 @@ export function lose(
 ): Transition {
   const member = t.fleet.members.get(workerId);
   if (member === undefined || member.link.kind === "lost") return t;
-  const dropped = drop(t, workerId, reason, mayReturn);
+  const run = runWith(t.fleet, workerId);
+  const dropped =
+    run === undefined ? t : focus(t, run.job, (so) => drop(so, workerId, reason, mayReturn));
   const closed =
     member.link.kind === "connected"
       ? emit(dropped, { kind: "close", workerId, incarnation: member.incarnation, reason })

@@ -9,6 +9,7 @@ import {
   recordNamed,
   recordOf,
   runOf,
+  runWith,
   send,
   withEntry,
   withoutKey,
@@ -16,8 +17,8 @@ import {
 import { workersMax } from "./work.js";
 
 /**
- * Who takes part in the job under way: workers of its arithmetic, no more than it has shards. All
- * others wait as spares and are told why.
+ * Who may take part in a job: workers of its arithmetic, no more than it has shards. All others
+ * wait as spares and are told why. Who is asked to is decided in schedule.ts.
  */
 
 /** How often a worker whose child failed is asked again at once in one run. */
@@ -28,35 +29,26 @@ const lastBackoffMs = 600_000;
 /** A failure so long ago does not count any more. */
 const strikeKeptMs = 600_000;
 
-/** Asks every idle worker that may take part, and tells the others what they wait for. */
-export function invite(t: Transition): Transition {
-  return forEach(t, t.fleet.members.values(), (so, member) => {
-    if (!isIdle(so.fleet, member)) return so;
-    const reason = unfit(so.fleet, member);
-    return reason === undefined ? prepare(so, member) : tellSpare(so, member, reason);
-  });
-}
-
-/** Connected, and with no child of this job or of the one before. */
+/** Connected, and with no child of any job. */
 export function isIdle(fleet: Fleet, { workerId, link, closing }: Member): boolean {
   return (
-    link.kind === "connected" &&
-    closing === undefined &&
-    fleet.run?.participants.has(workerId) !== true
+    link.kind === "connected" && closing === undefined && runWith(fleet, workerId) === undefined
   );
 }
 
-/** Why the worker may not take part in the job under way; undefined if it may. */
-export function unfit(fleet: Fleet, member: Member): string | undefined {
-  const { run } = fleet;
-  if (run === undefined) return undefined;
-  const record = recordNamed(fleet, run.job);
-  const reason =
-    hasStruckOut(fleet, run, member) ?? whySetAside(fleet, run, member) ?? foreign(record, member);
+/** Why the worker may not take part in the job; undefined if it may. */
+export function unfit(fleet: Fleet, job: string, member: Member): string | undefined {
+  const record = recordNamed(fleet, job);
+  const run = fleet.runs.get(job);
+  const own =
+    run === undefined
+      ? undefined
+      : (hasStruckOut(fleet, run, member) ?? whySetAside(fleet, run, member));
+  const reason = own ?? foreign(record, member);
   if (reason !== undefined) return reason;
   const most = workersMax(record);
-  return run.participants.size >= most
-    ? `${run.job} has ${most} shards, one for each of as many workers`
+  return run !== undefined && run.participants.size >= most
+    ? `${job} has ${most} shards, one for each of as many workers`
     : undefined;
 }
 
@@ -117,7 +109,10 @@ export function sendPrepare(t: Transition, workerId: string): Transition {
 export function release(t: Transition, workerId: string, reason: string): Transition {
   const run = runOf(t);
   return close(
-    changeRun(t, { participants: withoutKey(run.participants, workerId) }),
+    changeRun(t, {
+      participants: withoutKey(run.participants, workerId),
+      yields: withoutKey(run.yields, workerId),
+    }),
     workerId,
     run.job,
     reason,
@@ -169,11 +164,12 @@ export function drop(
   reason: string,
   mayReturn: boolean,
 ): Transition {
-  const { run } = t.fleet;
-  const participant = run?.participants.get(workerId);
-  if (run === undefined || participant === undefined) return t;
+  const run = runOf(t);
+  const participant = run.participants.get(workerId);
+  if (participant === undefined) return t;
   const dropped = changeRun(t, {
     participants: withoutKey(run.participants, workerId),
+    yields: withoutKey(run.yields, workerId),
     absent:
       mayReturn && participant.stage.kind === "member"
         ? new Set([...run.absent, workerId])
@@ -229,7 +225,8 @@ export function participantsIn(
     .toSorted();
 }
 
-function prepare(t: Transition, { workerId, incarnation }: Member): Transition {
+/** Asks an idle worker to get ready. */
+export function prepare(t: Transition, { workerId, incarnation }: Member): Transition {
   const { clock, options } = t.fleet;
   const givenUp = new Set(runOf(t).givenUp);
   givenUp.delete(incarnation);
@@ -244,7 +241,7 @@ function prepare(t: Transition, { workerId, incarnation }: Member): Transition {
   return sendPrepare(changeMember(asked, workerId, { spare: "" }), workerId);
 }
 
-function tellSpare(t: Transition, { workerId, spare }: Member, reason: string): Transition {
+export function tellSpare(t: Transition, { workerId, spare }: Member, reason: string): Transition {
   if (spare === reason) return t;
   return send(changeMember(t, workerId, { spare: reason }), workerId, { kind: "spare", reason });
 }

@@ -36,8 +36,8 @@ export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
 
 /** Takes a beat: another number of shards is progress. */
 export function beaten(t: Transition, workerId: string, done: number): Transition {
-  const phase = t.fleet.run?.phase;
-  if (phase?.kind !== "round" || phase.progress.get(workerId)?.done === done) return t;
+  const { phase } = runOf(t);
+  if (phase.kind !== "round" || phase.progress.get(workerId)?.done === done) return t;
   if (!phase.dealt.has(workerId)) return t;
   const progress = new Map(phase.progress).set(workerId, {
     done,

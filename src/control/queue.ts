@@ -1,10 +1,18 @@
 import type { Fleet, Transition } from "./fleetState.js";
-import { hasEnded, isActive, type JobRecord } from "./record.js";
-import { newRun, recoveredRun } from "./recovery.js";
-import { beginAttempt } from "./starting.js";
-import { change, changeRecord, changeRun, emit, log, recordOf, withEntry } from "./transition.js";
+import { hasEnded, type JobRecord } from "./record.js";
+import {
+  change,
+  changeRecord,
+  changeRun,
+  emit,
+  focus,
+  log,
+  note,
+  recordOf,
+  withEntry,
+} from "./transition.js";
 
-/** Jobs in the order they came; one is under way at a time. */
+/** The jobs that there are: they come, are cancelled and resumed. Who starts when: schedule.ts. */
 
 /** Whether the name is taken, by whatever has become of that job. */
 export function hasJob(fleet: Fleet, name: string): boolean {
@@ -39,16 +47,19 @@ export function submit(t: Transition, record: JobRecord): Transition {
 export function cancel(t: Transition, job: string): Transition {
   const record = t.fleet.records.get(job);
   if (record === undefined || !canCancel(record)) return t;
-  const { run } = t.fleet;
-  if (run?.job !== job) {
+  const run = t.fleet.runs.get(job);
+  if (run === undefined) {
     return changeRecord(t, job, { state: "cancelled", reason: "", endedMs: t.fleet.clock.wallMs });
   }
-  if (run.cancelled || run.phase.kind === "releasing") return t;
-  const cancelled = changeRecord(changeRun(t, { cancelled: true }), job, {
-    state: "cancelling",
-    reason: "",
+  const isCancelled = run.cancelled && !run.suspended;
+  if (isCancelled || (run.phase.kind === "releasing" && !run.suspended)) return t;
+  return focus(t, job, (so) => {
+    const cancelled = note(changeRun(so, { cancelled: true, suspended: false }), {
+      state: "cancelling",
+      reason: "",
+    });
+    return log(cancelled, "info", "is being cancelled", { step: recordOf(so).step });
   });
-  return log(cancelled, "info", "is being cancelled", { step: recordOf(t).step });
 }
 
 /** Puts a job that was cancelled or failed at the end of the queue. */
@@ -61,29 +72,6 @@ export function resume(t: Transition, job: string): Transition {
     order: lastOrder(t.fleet) + 1,
     endedMs: 0,
   });
-}
-
-/**
- * Starts the first job of the queue when none is under way. An earlier coordinator may have ended
- * between the record of one job's end and that of the next one's start: then two were under way.
- */
-export function startNext(t: Transition): Transition {
-  if (t.fleet.run !== undefined) return t;
-  const left = activeJob([...t.fleet.records.values()]);
-  if (left !== undefined) {
-    const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.leaseMs;
-    return change(t, { run: recoveredRun(left.name, left.state === "cancelling", deadlineMs) });
-  }
-  const queued = [...t.fleet.records.values()].filter(({ state }) => state === "queued");
-  const [next] = queued.toSorted((a, b) => a.order - b.order);
-  if (next === undefined) return t;
-  const starting = changeRecord(t, next.name, { state: "starting", reason: "" });
-  return beginAttempt(change(starting, { run: newRun(next.name, false) }));
-}
-
-/** The job that was under way when the records were last written. */
-export function activeJob(records: readonly JobRecord[]): JobRecord | undefined {
-  return records.find(({ state }) => isActive(state));
 }
 
 function lastOrder({ records }: Fleet): number {

@@ -10,8 +10,10 @@ import {
   changeRun,
   describe,
   enter,
+  focus,
   log,
   note,
+  recordNamed,
   recordOf,
   runOf,
   send,
@@ -38,6 +40,8 @@ export function newRun(job: string, cancelled: boolean): Run {
     job,
     phase: { kind: "gathering", enoughSinceMs: undefined },
     cancelled,
+    suspended: false,
+    yields: new Map(),
     participants: new Map(),
     setAside: new Map(),
     strikes: new Map(),
@@ -69,22 +73,25 @@ export function takeHeld(
   { workerId, incarnation }: Member,
   held: HeldState,
 ): Transition {
-  const { run } = t.fleet;
+  const { job, step } = held;
+  const run = t.fleet.runs.get(job);
   if (
     run?.phase.kind !== "recovering" ||
-    held.job !== run.job ||
-    held.attempt !== recordOf(t).attempt ||
+    held.attempt !== recordNamed(t.fleet, job).attempt ||
     run.givenUp.has(incarnation)
   ) {
-    return close(t, workerId, held.job, `step ${held.step} of ${held.job} is not needed any more`);
+    return close(t, workerId, job, `step ${step} of ${job} is not needed any more`);
   }
   const { phase, participants } = run;
-  const probe = recordOf(t).pin?.probe ?? "";
-  const holders = withEntry(phase.holders, workerId, held);
-  const back = changeRun(enter(t, { ...phase, holders }), {
-    participants: withEntry(participants, workerId, { workerId, stage: { kind: "ready" }, probe }),
+  return focus(t, job, (so) => {
+    const probe = recordOf(so).pin?.probe ?? "";
+    const holders = withEntry(phase.holders, workerId, held);
+    const ready = { workerId, stage: { kind: "ready" }, probe } as const;
+    const back = changeRun(enter(so, { ...phase, holders }), {
+      participants: withEntry(participants, workerId, ready),
+    });
+    return log(back, "info", `${workerId} is back with step ${step}`, { worker: workerId });
   });
-  return log(back, "info", `${workerId} is back with step ${held.step}`, { worker: workerId });
 }
 
 /** Goes on once all who may come back have, or the time is over. */

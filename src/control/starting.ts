@@ -205,7 +205,7 @@ function describeShortage(t: Transition, have: number): Transition {
   const run = runOf(t);
   const connected = [...t.fleet.members.values()].filter(({ link }) => link.kind === "connected");
   const reasons = connected.flatMap((member) =>
-    isIdle(t.fleet, member) ? (unfit(t.fleet, member) ?? []) : [],
+    isIdle(t.fleet, member) ? (unfit(t.fleet, run.job, member) ?? []) : [],
   );
   const allFailed =
     connected.length > 0 && connected.every((member) => isBeyondBudget(t.fleet, run, member));

@@ -20,14 +20,32 @@ export function changeMember(t: Transition, workerId: string, part: Partial<Memb
   return change(t, { members: withEntry(t.fleet.members, workerId, { ...member, ...part }) });
 }
 
-/** The run; only called where there is one. */
+/** Takes a step that is about that job. */
+export function focus(t: Transition, job: string, step: (t: Transition) => Transition): Transition {
+  const done = step(t.job === job ? t : { ...t, job });
+  return done.job === t.job ? done : { ...done, job: t.job };
+}
+
+/** The run of the job in focus; only called where there is one. */
 export function runOf(t: Transition): Run {
-  assert(t.fleet.run !== undefined, "no job is under way");
-  return t.fleet.run;
+  const run = t.fleet.runs.get(t.job);
+  assert(run !== undefined, `no job "${t.job}" is under way`);
+  return run;
 }
 
 export function changeRun(t: Transition, part: Partial<Run>): Transition {
-  return change(t, { run: { ...runOf(t), ...part } });
+  return change(t, { runs: withEntry(t.fleet.runs, t.job, { ...runOf(t), ...part }) });
+}
+
+/** The job in focus is not under way any more. */
+export function endRun(t: Transition): Transition {
+  return change(t, { runs: withoutKey(t.fleet.runs, t.job) });
+}
+
+/** The run that the worker takes part in. */
+export function runWith(fleet: Fleet, workerId: string): Run | undefined {
+  for (const run of fleet.runs.values()) if (run.participants.has(workerId)) return run;
+  return undefined;
 }
 
 export function enter(t: Transition, phase: Phase): Transition {
@@ -47,7 +65,7 @@ export function changeParticipant(
   });
 }
 
-/** The record of the job under way. */
+/** The record of the job in focus. */
 export function recordOf(t: Transition): JobRecord {
   return recordNamed(t.fleet, runOf(t).job);
 }
@@ -63,7 +81,7 @@ export function changeRecord(t: Transition, job: string, part: Partial<JobRecord
   return change(t, { records: withEntry(t.fleet.records, job, record) });
 }
 
-/** Changes the record of the job under way. */
+/** Changes the record of the job in focus. */
 export function note(t: Transition, part: Partial<JobRecord>): Transition {
   return changeRecord(t, runOf(t).job, part);
 }
@@ -71,7 +89,8 @@ export function note(t: Transition, part: Partial<JobRecord>): Transition {
 /** Says in the record what the job is doing and why; one that is being cancelled stays so. */
 export function describe(t: Transition, state: JobRecord["state"], reason = ""): Transition {
   const record = recordOf(t);
-  const shown = runOf(t).cancelled ? "cancelling" : state;
+  const { cancelled, suspended } = runOf(t);
+  const shown = cancelled && !suspended ? "cancelling" : state;
   if (record.state === shown && record.reason === reason) return t;
   return note(t, { state: shown, reason });
 }
@@ -83,7 +102,7 @@ export function send(t: Transition, workerId: string, command: WorkerCommand): T
   return emit(t, { kind: "send", workerId, incarnation: member.incarnation, command });
 }
 
-/** A line of the log of the job under way. */
+/** A line of the log of the job in focus. */
 export function log(
   t: Transition,
   level: LogLevel,

@@ -1,11 +1,11 @@
 import { rate } from "../bit/recipe.js";
 import type { JobSettings } from "../job/settings.js";
 import type { Fleet, Member, Run } from "./fleetState.js";
-import { unfit } from "./participation.js";
 import { holdUp } from "./progress.js";
+import { whySpare } from "./schedule.js";
 import type { EvaluationResult, JobRecord, JobState } from "./record.js";
-import { recordNamed } from "./transition.js";
-import { epochOf } from "./work.js";
+import { recordNamed, runWith } from "./transition.js";
+import { epochOf, workersMin } from "./work.js";
 
 /** What people and clients see of the fleet: the fields of JobStatus and WorkerStatus in proto/. */
 export interface JobStatus {
@@ -64,7 +64,7 @@ export interface WorkerStatus {
 export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs): JobStatus {
   const record = recordNamed(fleet, name);
   const { plan, step, weights } = record;
-  const run = fleet.run?.job === name ? fleet.run : undefined;
+  const run = fleet.runs.get(name);
   const stepMs = run?.pace.stepMs;
   const { batch } = plan.settings;
   const { steps } = plan.schedule;
@@ -118,27 +118,28 @@ function activity(
 ): { readonly state: WorkerState; readonly reason: string; readonly job: string } {
   const { link, closing, workerId } = member;
   if (link.kind === "lost") return { state: "lost", reason: link.reason, job: "" };
-  const stage = fleet.run?.participants.get(workerId)?.stage.kind;
-  if (fleet.run !== undefined && stage !== undefined) {
-    const state = stage === "member" ? "working" : "preparing";
-    return { state, reason: "", job: fleet.run.job };
+  const run = runWith(fleet, workerId);
+  if (run !== undefined) {
+    const isMember = run.participants.get(workerId)?.stage.kind === "member";
+    return { state: isMember ? "working" : "preparing", reason: "", job: run.job };
   }
   if (closing !== undefined) return { state: "working", reason: "ending", job: closing.job };
-  const reason = unfit(fleet, member);
+  const reason = whySpare(fleet, member);
   return reason === undefined
     ? { state: "idle", reason: "", job: "" }
     : { state: "spare", reason, job: "" };
 }
 
-function imagesPerSecond({ run, records }: Fleet, { workerId }: Member): number {
+function imagesPerSecond(fleet: Fleet, { workerId }: Member): number {
+  const run = runWith(fleet, workerId);
   const speed = run?.pace.speeds.get(workerId);
-  const plan = run === undefined ? undefined : records.get(run.job)?.plan;
+  const plan = run === undefined ? undefined : fleet.records.get(run.job)?.plan;
   return speed === undefined || plan === undefined ? 0 : 1000 * speed * plan.shardSize;
 }
 
 function secondsLeft(fleet: Fleet, { name, state, step, plan }: JobRecord, nowMs: number): number {
   if (state === "done") return 0;
-  const run = fleet.run?.job === name ? fleet.run : undefined;
+  const run = fleet.runs.get(name);
   const stepMs = run?.pace.stepMs;
   if (run === undefined || stepMs === undefined) return -1;
   const { phase } = run;
@@ -152,8 +153,19 @@ function awakeMsAt({ clock }: Fleet, nowMs: number): number {
   return clock.awakeMs + Math.max(0, nowMs - clock.lastMs);
 }
 
-function queueReason({ run }: Fleet, { name }: JobRecord): string {
-  return run === undefined || run.job === name ? "" : `waits for ${run.job}`;
+/** What a job in the queue waits for. */
+function queueReason(fleet: Fleet, record: JobRecord): string {
+  const needed = workersMin(record);
+  const connected = [...fleet.members.values()].filter(({ link }) => link.kind === "connected");
+  if (connected.length < needed) {
+    const have =
+      connected.length === 0
+        ? "none is"
+        : `${connected.length} ${connected.length === 1 ? "is" : "are"}`;
+    return `needs ${needed} ${needed === 1 ? "worker" : "workers"}; ${have} connected`;
+  }
+  const running = [...fleet.runs.keys()];
+  return running.length === 0 ? "" : `waits for ${running.join(", ")}`;
 }
 
 function shownAsIs(

@@ -96,6 +96,7 @@ const fixed = {
   evalEvery: table.evalEvery.default,
   keepCheckpoints: table.keepCheckpoints.default,
   threads: table.threads.default,
+  priority: table.priority.default,
   mixedDevices: table.mixedDevices.default,
 };
 

@@ -197,6 +197,13 @@ export const settings = {
     default: 1,
     about: "Workers that must be there before the job starts or goes on",
   },
+  priority: {
+    kind: "whole",
+    min: -1000,
+    max: 1000,
+    default: 0,
+    about: "Jobs of higher priority start first, and get the workers that nobody lacks",
+  },
   threads: {
     kind: "whole",
     min: 1,

@@ -31,6 +31,7 @@ export const settings: JobSettings = checkSettings({
   keepCheckpoints: 3,
   minWorkers: 1,
   threads: 1,
+  priority: -3,
   mixedDevices: false,
 });
 

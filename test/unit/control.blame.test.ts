@@ -6,7 +6,7 @@ import { FleetDriver, upTo } from "./fleetDriver.js";
 type Beats = Readonly<Record<string, readonly [number, string, number]>>;
 
 function left(driver: FleetDriver): readonly string[] {
-  return [...(driver.fleet.run?.participants.keys() ?? [])].toSorted();
+  return [...(driver.run?.participants.keys() ?? [])].toSorted();
 }
 
 function reason(driver: FleetDriver): string {

@@ -72,7 +72,7 @@ describe("after a start of the coordinator", () => {
     expect(driver.record()).toMatchObject({ attempt: 2, step: 1, generation: 0 });
     driver.released("w1");
     expect(driver.records.get("job")?.attempt).toBe(2);
-    expect(driver.fleet.run?.participants.get("w1")?.stage.kind).toBe("preparing");
+    expect(driver.run?.participants.get("w1")?.stage.kind).toBe("preparing");
   });
 
   test("who kept its ranges goes on with them, and only the rest is dealt", () => {

@@ -68,10 +68,10 @@ describe("a report changes nothing", () => {
   test.each(stale)("%s", (_, how) => {
     const driver = inRound();
     driver.report("w1", upTo(4));
-    const before = driver.fleet.run;
+    const before = driver.run;
     driver.report("w2", upTo(8, 4), how);
-    if (before?.phase.kind !== "round" || driver.fleet.run?.phase.kind !== "round") throw Error();
-    expect(driver.fleet.run.phase.results).toEqual(before.phase.results);
+    if (before?.phase.kind !== "round" || driver.run?.phase.kind !== "round") throw Error();
+    expect(driver.run.phase.results).toEqual(before.phase.results);
     expect(driver.record()).toMatchObject({ step: 0, state: "training" });
   });
 

@@ -19,11 +19,15 @@ describe("the queue", () => {
     driver.happens({ kind: "submit", record: record("job") });
     driver.happens({ kind: "submit", record: record("second") });
     driver.happens({ kind: "submit", record: record("third") });
+    expect(jobStatus(driver.fleet, "job").reason).toBe("needs 1 worker; none is connected");
+    driver.hello("w1");
+    expect(driver.record("job")).toMatchObject({ state: "starting", attempt: 1 });
     expect(driver.record("second")).toMatchObject({ state: "queued", order: 2 });
     expect(jobStatus(driver.fleet, "third").reason).toBe("waits for job");
     driver.happens({ kind: "cancel", job: "job" });
+    driver.released("w1");
     expect(driver.record("job").state).toBe("cancelled");
-    expect(driver.record("second")).toMatchObject({ state: "waiting", attempt: 1 });
+    expect(driver.record("second")).toMatchObject({ state: "starting", attempt: 1 });
     expect(driver.record("third").state).toBe("queued");
   });
 
@@ -92,24 +96,37 @@ describe("a start", () => {
     driver.happens({ kind: "submit", record: record("job") });
     driver.prepared("w1");
     driver.pass(ms, ["w1", "w2"]);
-    expect(driver.fleet.run?.phase.kind === "loading").toBe(goesOn);
+    expect(driver.run?.phase.kind === "loading").toBe(goesOn);
   });
 
-  test("waits for as many as the job needs, and says so", () => {
+  test("asks nobody before there are as many as the job needs, and says so", () => {
     const driver = new FleetDriver();
     driver.hello("w1");
     driver.happens({ kind: "submit", record: record("job", { minWorkers: 2 }) });
-    driver.prepared("w1");
-    expect(driver.record()).toMatchObject({ state: "waiting", reason: "1 of 2 workers are ready" });
+    expect(driver.record()).toMatchObject({ state: "queued", attempt: 0 });
+    expect(jobStatus(driver.fleet, "job").reason).toBe("needs 2 workers; 1 is connected");
     driver.hello("w2");
-    driver.prepared("w2");
-    expect(driver.kinds("w1")).toEqual(["load"]);
+    expect(driver.kinds("w1")).toEqual(["prepare"]);
+    expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
   });
 
-  test("says when no worker is connected", () => {
+  test("waits for another worker where one is lost while it gets ready", () => {
     const driver = new FleetDriver();
-    driver.happens({ kind: "submit", record: record("job") });
-    expect(driver.record().reason).toBe("0 of 1 workers are ready; no worker is connected");
+    driver.hello("w1");
+    driver.hello("w2");
+    driver.happens({ kind: "submit", record: record("job", { minWorkers: 2 }) });
+    driver.prepared("w1");
+    driver.disconnect("w2");
+    driver.pass(1000, ["w1"]);
+    expect(driver.record()).toMatchObject({ state: "waiting", reason: "1 of 2 workers are ready" });
+    driver.disconnect("w1");
+    driver.pass(1000);
+    expect(driver.record().reason).toBe("0 of 2 workers are ready; no worker is connected");
+    driver.hello("w3");
+    driver.hello("w4");
+    driver.prepared("w3");
+    driver.prepared("w4");
+    expect(driver.kinds("w3")).toEqual(["load"]);
   });
 
   test("fails when the members load different parameters", () => {
@@ -208,7 +225,7 @@ describe("arithmetic", () => {
     driver.prepared("w2", "odd");
     driver.report("w1", upTo(8));
     driver.applied("w1", 1);
-    expect(driver.fleet.run?.participants.get("w2")?.stage.kind).toBe("loading");
+    expect(driver.run?.participants.get("w2")?.stage.kind).toBe("loading");
   });
 
   test("more workers than shards wait as spares", () => {
@@ -260,7 +277,7 @@ describe("a joiner", () => {
     driver.report("w1", upTo(8));
     driver.applied("w1", 1);
     driver.pass(ms, ["w1", "w2"]);
-    expect(driver.fleet.run?.phase.kind).toBe(phase);
+    expect(driver.run?.phase.kind).toBe(phase);
   });
 
   test("is given another donor when its own is lost", () => {

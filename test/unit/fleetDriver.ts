@@ -4,7 +4,7 @@ import {
   type FleetCommand,
   type FleetHappening,
 } from "../../src/control/fleetEvent.js";
-import type { Fleet, Hello } from "../../src/control/fleetState.js";
+import type { Fleet, Hello, Run } from "../../src/control/fleetState.js";
 import type {
   HeldState,
   ShardResult,
@@ -55,6 +55,11 @@ export class FleetDriver {
       ...{ term, nats: { url: "nats", token: "" }, store: "/store", joinLine: "join me" },
     };
     this.fleet = emptyFleet(options, records, this.nowMs);
+  }
+
+  /** The job under way that came first. */
+  get run(): Run | undefined {
+    return [...this.fleet.runs.values()][0];
   }
 
   happens(event: FleetHappening): void {

@@ -50,6 +50,7 @@ test("the least request gets everything from the hyper-rule", () => {
     keepCheckpoints: 3,
     minWorkers: 1,
     threads: 1,
+    priority: 0,
     mixedDevices: false,
   });
   expect(plan).toMatchObject({

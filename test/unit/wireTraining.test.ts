@@ -62,7 +62,11 @@ describe("settings", () => {
       number: "double",
       fractions: "double",
     };
-    const expected = settingNames.map((name) => [protoField(name), kinds[settingOf(name).kind]]);
+    const expected = settingNames.map((name) => {
+      const setting = settingOf(name);
+      const isSigned = setting.kind === "whole" && setting.min < 0;
+      return [protoField(name), isSigned ? "sint32" : kinds[setting.kind]];
+    });
     expect([...fields].toSorted()).toEqual(expected.toSorted());
   });
 

@@ -1,0 +1,251 @@
+import { describe, expect, test } from "vitest";
+import { jobStatus, workerStatuses } from "../../src/control/view.js";
+import { FleetDriver, record, result } from "./fleetDriver.js";
+import type { JobRequest } from "../../src/job/settings.js";
+import type { WorkerCommand } from "../../src/control/message.js";
+
+/** A fleet whose workers do at once what they are told, for a number of committed steps. */
+class Fleet {
+  readonly driver = new FleetDriver();
+  readonly #rounds = new Map<string, string>();
+
+  join(...workers: readonly string[]): void {
+    for (const workerId of workers) {
+      this.driver.hello(workerId);
+      this.#answer();
+    }
+  }
+
+  submit(name: string, request: Partial<JobRequest> = {}): void {
+    const long = { steps: 1000, checkpointEvery: 1000, ...request };
+    this.driver.happens({ kind: "submit", record: record(name, long) });
+    this.#answer();
+  }
+
+  cancel(job: string): void {
+    this.driver.happens({ kind: "cancel", job });
+    this.#answer();
+  }
+
+  lose(workerId: string): void {
+    this.driver.disconnect(workerId);
+    this.driver.pass(1000, this.connected());
+    this.#answer();
+  }
+
+  /** Lets every job that trains commit a step. */
+  step(times = 1): void {
+    for (let i = 0; i < times; i += 1) {
+      for (const [workerId, json] of [...this.#rounds]) {
+        this.#rounds.delete(workerId);
+        // The cast: this is what JSON makes of the command put in below.
+        this.#report(workerId, JSON.parse(json) as Extract<WorkerCommand, { kind: "round" }>);
+        this.#answer();
+      }
+    }
+  }
+
+  /** By job: who works on it. */
+  get at(): Readonly<Record<string, string>> {
+    const statuses = workerStatuses(this.driver.fleet, this.driver.nowMs);
+    const at: Record<string, string> = {};
+    for (const { id, job } of statuses) if (job !== "") at[job] = `${at[job] ?? ""} ${id}`.trim();
+    return at;
+  }
+
+  connected(): readonly string[] {
+    return [...this.driver.fleet.members.values()]
+      .filter(({ link }) => link.kind === "connected")
+      .map(({ workerId }) => workerId);
+  }
+
+  #answer(): void {
+    const open = [...this.driver.commands];
+    for (let command = open.shift(); command !== undefined; command = open.shift()) {
+      if (command.kind !== "send") continue;
+      this.#obey(command.workerId, command.command);
+      if (command.command.kind !== "round") open.push(...this.driver.commands);
+    }
+  }
+
+  #obey(workerId: string, command: WorkerCommand): void {
+    const { driver } = this;
+    driver.commands = [];
+    if (command.kind === "prepare") {
+      const { job, attempt } = command.order;
+      driver.say(workerId, { kind: "prepared", job, attempt, probe: "probe" });
+    } else if (command.kind === "load") {
+      const { job, attempt, step } = command;
+      driver.say(workerId, { kind: "loaded", job, attempt, step, parameterChecksum: 100 + step });
+    } else if (command.kind === "release") {
+      this.#rounds.delete(workerId);
+      driver.say(workerId, { kind: "released", job: command.job });
+    } else if (command.kind === "save") {
+      const { job, attempt, what } = command;
+      const { step } = driver.record(job);
+      const saved = { name: `${what}-${step}`, parameterDigest: "digest", bytes: 1 };
+      driver.say(workerId, { kind: "saved", job, attempt, step, what, ...saved });
+    } else if (command.kind === "round") {
+      this.#rounds.set(workerId, JSON.stringify(command));
+    }
+  }
+
+  #report(workerId: string, round: Extract<WorkerCommand, { kind: "round" }>): void {
+    const { job, attempt, generation, step } = round;
+    const mine = round.members.find((member) => member.workerId === workerId);
+    const shards = (mine?.ranges ?? []).flatMap(({ first, end }) =>
+      Array.from({ length: end - first }, (_, i) => result(first + i)),
+    );
+    this.driver.say(workerId, {
+      ...{ kind: "report", job, attempt, generation, step, round: "training", sumChecksum: 7 },
+      ...{ parameterChecksum: 100 + step, shards, computeMs: 10, exchangeMs: 10 },
+    });
+  }
+}
+
+describe("several jobs", () => {
+  test("a job gives up what another one needs, at a boundary and no more than that", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2", "w3", "w4");
+    fleet.submit("first", { minWorkers: 1 });
+    fleet.step(3);
+    expect(fleet.at).toEqual({ first: "w1 w2 w3 w4" });
+    fleet.submit("second", { minWorkers: 2 });
+    expect(fleet.driver.record("second").state).toBe("queued");
+    expect(jobStatus(fleet.driver.fleet, "second").reason).toBe("waits for first");
+    fleet.step();
+    expect(fleet.at).toEqual({ first: "w1 w2", second: "w3 w4" });
+    fleet.step(2);
+    expect(fleet.driver.record("second")).toMatchObject({ state: "training", step: 2 });
+    expect(fleet.driver.record("first")).toMatchObject({ attempt: 1, state: "training" });
+  });
+
+  test("nothing is given up below the minimum, and the other waits whole", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2", "w3", "w4");
+    fleet.submit("first", { minWorkers: 3 });
+    fleet.submit("second", { minWorkers: 3 });
+    fleet.step(2);
+    expect(fleet.at).toEqual({ first: "w1 w2 w3 w4" });
+    expect(fleet.driver.record("second").state).toBe("queued");
+    fleet.cancel("first");
+    fleet.step();
+    expect(fleet.driver.record("first").state).toBe("cancelled");
+    expect(fleet.at).toEqual({ second: "w1 w2 w3 w4" });
+  });
+
+  test("of two that lost workers the one behind gives its own up, goes to the queue, and goes on later", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2", "w3");
+    fleet.submit("first", { minWorkers: 3 });
+    fleet.join("w4", "w5", "w6");
+    fleet.step();
+    fleet.submit("second", { minWorkers: 3 });
+    fleet.step(3);
+    expect(fleet.at).toEqual({ first: "w1 w2 w3", second: "w4 w5 w6" });
+    fleet.lose("w6");
+    fleet.step();
+    expect(fleet.driver.record("second").state).toBe("waiting");
+    fleet.lose("w1");
+    fleet.step(2);
+    expect(fleet.at).toEqual({ first: "w2 w3 w4 w5" });
+    const stopped = fleet.driver.record("second");
+    expect(stopped).toMatchObject({ state: "queued", checkpoint: { step: stopped.step } });
+    fleet.join("w6", "w7", "w8");
+    fleet.step(2);
+    expect(fleet.driver.record("second")).toMatchObject({ attempt: 2, state: "training" });
+    expect(fleet.driver.record("second").step).toBeGreaterThan(stopped.step);
+  });
+
+  test("the higher priority starts first, and takes what a lower one has beyond its minimum", () => {
+    const fleet = new Fleet();
+    fleet.submit("low", { priority: -1 });
+    fleet.submit("high", { priority: 5 });
+    fleet.join("w1");
+    expect(fleet.at).toEqual({ high: "w1" });
+    fleet.join("w2", "w3");
+    fleet.step(2);
+    // What nobody lacks goes to the more important job; the other one has its minimum.
+    expect(fleet.at).toEqual({ high: "w1 w3", low: "w2" });
+    fleet.submit("urgent", { priority: 9 });
+    fleet.step(2);
+    expect(fleet.at).toEqual({ high: "w1", low: "w2", urgent: "w3" });
+  });
+
+  test("a job of lower priority takes nothing from a higher one", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2");
+    fleet.submit("high", { priority: 1 });
+    fleet.submit("low");
+    fleet.step(3);
+    expect(fleet.at).toEqual({ high: "w1 w2" });
+    expect(fleet.driver.record("low").state).toBe("queued");
+  });
+
+  test("a job that needs more workers than there are does not hold up those behind it", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2");
+    fleet.submit("huge", { minWorkers: 3 });
+    fleet.submit("small");
+    expect(fleet.at).toEqual({ small: "w1 w2" });
+    expect(jobStatus(fleet.driver.fleet, "huge").reason).toBe("needs 3 workers; 2 are connected");
+    fleet.join("w3");
+    fleet.step(2);
+    // All three are needed, and small keeps its one: huge waits, and holds up what comes after it.
+    fleet.submit("smaller");
+    fleet.step(2);
+    expect(fleet.at).toEqual({ small: "w1 w2 w3" });
+    fleet.cancel("small");
+    expect(fleet.at).toEqual({ huge: "w1 w2 w3" });
+  });
+
+  test("a cancel touches one job alone", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2");
+    fleet.submit("first");
+    fleet.submit("second");
+    fleet.step(3);
+    const { attempt, generation } = fleet.driver.record("first");
+    fleet.cancel("second");
+    fleet.step();
+    expect(fleet.driver.record("second").state).toBe("cancelled");
+    expect(fleet.driver.record("first")).toMatchObject({ attempt, state: "training" });
+    expect(fleet.driver.record("first").generation).toBeGreaterThanOrEqual(generation);
+    fleet.step(2);
+    expect(fleet.at).toEqual({ first: "w1 w2" });
+  });
+
+  test("one of another arithmetic that is pinned is of no use to the job that lacks workers", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2");
+    fleet.submit("first", { minWorkers: 2 });
+    fleet.step();
+    fleet.driver.hello("gpu1", { numerics: "other" });
+    fleet.submit("second");
+    fleet.step();
+    expect(fleet.driver.kinds("gpu1").includes("prepare") || fleet.at["second"] === "gpu1").toBe(
+      true,
+    );
+    expect(fleet.at["first"]).toBe("w1 w2");
+  });
+
+  test("after a start of the coordinator every job that was under way goes on", () => {
+    const fleet = new Fleet();
+    fleet.join("w1", "w2");
+    fleet.submit("first");
+    fleet.submit("second");
+    fleet.step(3);
+    const records = [...fleet.driver.fleet.records.values()];
+    const next = new FleetDriver(records, 2);
+    for (const { name, attempt, step } of records) {
+      const workerId = fleet.at[name] ?? "";
+      const held = { job: name, attempt, step, parameterChecksum: 100 + step, ranges: [] };
+      next.hello(workerId, { held, term: 1 });
+    }
+    next.pass(5000, ["w1", "w2"]);
+    expect([next.record("first").state, next.record("second").state]).toEqual([
+      "training",
+      "training",
+    ]);
+  });
+});
