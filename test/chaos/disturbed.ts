@@ -1,6 +1,8 @@
 /** Runs the job while the faults of a schedule are done to its fleet. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { JobStatus } from "../../src/client/client.js";
+import type { JobStatus, LogLine } from "../../src/client/client.js";
 import { inject } from "./faults.js";
 import type { ChaosFleet } from "./fleet.js";
 import { Follower } from "./follower.js";
@@ -74,7 +76,11 @@ class Run {
     try {
       const status = await this.#follower.ended;
       return { status, follower: this.#follower, faults: this.#courses, deaths: this.#deaths };
+    } catch (error) {
+      for (const line of this.#follower.lines.slice(-lastWords)) this.#options.say(told(line));
+      throw error;
     } finally {
+      keepStory(this.#fleet, this.#follower.lines);
       ended.abort();
       clearInterval(looking);
       await doing;
@@ -137,6 +143,17 @@ class Run {
 }
 
 const name = "disturbed";
+/** Of the job's log, should it come to no end. */
+const lastWords = 30;
+
+function told({ timeMs, message }: LogLine): string {
+  return `${new Date(timeMs).toISOString().slice(11, 23)}  ${message}`;
+}
+
+/** Beside the logs of the processes. */
+function keepStory(fleet: ChaosFleet, lines: readonly LogLine[]): void {
+  writeFileSync(join(fleet.folder, "logs", "job.log"), `${lines.map(told).join("\n")}\n`);
+}
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`;

@@ -51,6 +51,7 @@ export class ChaosFleet {
   readonly coordinatorNats: FaultProxy;
   readonly posts: readonly Post[];
   readonly #ports: Ports;
+  #stopped: Promise<void> | undefined;
 
   static async start(options: FleetOptions): Promise<ChaosFleet> {
     const { folder, workers } = options;
@@ -126,7 +127,12 @@ export class ChaosFleet {
   }
 
   /** Workers first, so that each leaves in order; then the coordinator, and last NATS. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.client.close();
     // The victims of a fault that is not over yet hear nothing.
     for (const pid of this.processes()) signal(pid, "SIGCONT");
@@ -136,12 +142,12 @@ export class ChaosFleet {
     const proxies = this.posts.flatMap(({ grpc, nats }) => [grpc, nats]);
     await Promise.all([...proxies, this.coordinatorNats].map((proxy) => proxy.close()));
   }
+}
 
-  /** For when there is no time to do it in order. */
-  destroy(): void {
-    for (const pid of this.processes()) signal(pid, "SIGKILL");
-    rmSync(this.folder, { recursive: true, force: true });
-  }
+/** For when there is no time to stop it in order, or no fleet came to be. */
+export function destroyFleet(folder: string): void {
+  for (const pid of processesWith(mark, folder)) signal(pid, "SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
 }
 
 function hostOf(worker: number): string {
