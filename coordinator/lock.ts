@@ -1,7 +1,7 @@
 /**
  * One coordinator at a time. The holder writes the lock anew every `renewMs`; whoever has watched it stay the same for `leaseMs`,
  * on his own monotonic clock and with NATS answering all the while, may replace it. Both writes name the version that they
- * replace, so one of them wins, and the other learns of it.
+ * replace, so one of them wins, and the other learns of it. A holder whose process is known to have ended is replaced at once.
  * While NATS is away nobody can take over, and the holder goes on. What makes two holders harmless is not the lease but the term:
  * one more than any before, in every command, and workers refuse a lower one.
  */
@@ -20,6 +20,12 @@ export const lockTimes: LockTimes = { leaseMs: 2000, renewMs: 500 };
 export interface LockOptions {
   /** Names this process to people: host and process id. */
   readonly holder: string;
+  /** Names it to `isGone`. */
+  readonly identity: string;
+  /** Whether the process of that identity is known to have ended: then its lease need not run out. */
+  readonly isGone: (identity: string) => boolean;
+  /** The highest term that is known from elsewhere; asked where there is no lock. */
+  readonly termElsewhere: () => Promise<number>;
   readonly times?: LockTimes;
   readonly signal: AbortSignal;
   /** Called once for every other holder that is waited for. */
@@ -32,6 +38,8 @@ export interface LockOptions {
 interface Lock {
   readonly holder: string;
   readonly term: number;
+  /** Of the holder's process, see src/process/identity.ts. */
+  readonly identity: string;
 }
 
 interface Held {
@@ -40,6 +48,7 @@ interface Held {
 }
 
 const key = "coordinator";
+const retryMs = 250;
 
 export class CoordinatorLock {
   readonly #bucket: Bucket;
@@ -84,29 +93,42 @@ export class CoordinatorLock {
     this.#stop.abort();
     await this.#renewing;
     const deadline = AbortSignal.timeout(this.#times.leaseMs);
-    const freed = { holder: "", term: this.#held.term };
+    const freed = { holder: "", term: this.#held.term, identity: "" };
     await this.#bucket.write(key, encode(freed), this.#held.revision, deadline);
   }
 
   async #renew(): Promise<void> {
     const signal = AbortSignal.any([this.#stop.signal, this.#options.signal]);
-    const { holder } = this.#options;
     try {
       for (;;) {
         await sleep(this.#times.renewMs, undefined, { signal });
-        // Not aborted half-way: `release` has to know the revision that came of it.
-        const deadline = this.#options.signal;
-        const lock = { holder, term: this.#held.term };
-        const revision = await this.#bucket.write(key, encode(lock), this.#held.revision, deadline);
-        if (revision === undefined) {
+        const term = this.#held.term;
+        if (!(await this.#write(term))) {
           this.#lose();
           return;
         }
-        this.#held = { term: this.#held.term, revision };
-        this.#written = lock.term;
+        this.#written = term;
       }
     } catch (error) {
       if (!signal.aborted) throw error;
+    }
+  }
+
+  /** False where another has written the lock. */
+  async #write(term: number): Promise<boolean> {
+    // Not aborted half-way: `release` has to know the revision that came of it.
+    const { holder, identity, signal } = this.#options;
+    const value = encode({ holder, term, identity });
+    for (;;) {
+      const written = await this.#bucket.write(key, value, this.#held.revision, signal);
+      if (written !== undefined) {
+        this.#held = { ...this.#held, revision: written };
+        return true;
+      }
+      const there = await readPatiently(this.#bucket, signal);
+      if (there !== undefined && !there.isOurs) return false;
+      // NATS has lost what it had stored: what is missing is nobody's, and so still ours.
+      this.#held = { ...this.#held, revision: there?.revision ?? 0 };
     }
   }
 
@@ -120,6 +142,7 @@ async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
   const { leaseMs, renewMs } = options.times ?? lockTimes;
   let seen: { readonly revision: number; readonly atMs: number } | undefined;
   let waitingFor = "";
+  let termSeen = 0;
   for (;;) {
     options.signal.throwIfAborted();
     const entry = await readQuietly(bucket);
@@ -130,10 +153,12 @@ async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
       const revision = entry?.revision ?? 0;
       const lock = entry && decode(entry.value);
       if (seen?.revision !== revision) seen = { revision, atMs: nowMs };
-      if (!lock || lock.holder === "" || nowMs - seen.atMs >= leaseMs) {
-        const held = await replace(bucket, options, lock, revision);
+      termSeen = Math.max(termSeen, lock?.term ?? 0);
+      const isOver = nowMs - seen.atMs >= leaseMs;
+      if (isOver || isFree(lock, waitingFor !== "", options)) {
+        const held = await replace(bucket, options, { termSeen, revision });
         if (held) return held;
-      } else if (waitingFor !== lock.holder) {
+      } else if (lock !== undefined && waitingFor !== lock.holder) {
         waitingFor = lock.holder;
         options.onWait(lock.holder, lock.term);
       }
@@ -142,16 +167,30 @@ async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
   }
 }
 
+/** A lock that was there and is missing went with NATS' storage: its holder, if it lives, writes it anew within the lease. */
+function isFree(lock: Lock | undefined, wasHeld: boolean, options: LockOptions): boolean {
+  if (lock === undefined) return !wasHeld;
+  return lock.holder === "" || (lock.identity !== "" && options.isGone(lock.identity));
+}
+
 async function replace(
   bucket: Bucket,
-  options: LockOptions,
-  lock: Lock | undefined,
-  revision: number,
+  { holder, identity, termElsewhere, signal }: LockOptions,
+  { termSeen, revision }: { readonly termSeen: number; readonly revision: number },
 ): Promise<Held | undefined> {
-  const term = (lock?.term ?? 0) + 1;
-  const value = encode({ holder: options.holder, term });
-  const written = await bucket.write(key, value, revision, options.signal);
+  const elsewhere = revision === 0 ? await termElsewhere() : 0;
+  const term = Math.max(termSeen, elsewhere) + 1;
+  const value = encode({ holder, term, identity });
+  const written = await bucket.write(key, value, revision, signal);
   return written === undefined ? undefined : { term, revision: written };
+}
+
+async function readPatiently(bucket: Bucket, signal: AbortSignal): Promise<Entry | undefined> {
+  for (;;) {
+    const entry = await readQuietly(bucket);
+    if (entry !== "unknown") return entry;
+    await sleep(retryMs, undefined, { signal });
+  }
 }
 
 async function readQuietly(bucket: Bucket): Promise<Entry | undefined | "unknown"> {
@@ -178,5 +217,6 @@ function decode(bytes: Uint8Array): Lock {
   if (!("holder" in value) || typeof value.holder !== "string") throw refusal;
   if (!("term" in value) || typeof value.term !== "number" || !Number.isInteger(value.term))
     throw refusal;
-  return { holder: value.holder, term: value.term };
+  const identity = "identity" in value && typeof value.identity === "string" ? value.identity : "";
+  return { holder: value.holder, term: value.term, identity };
 }

@@ -1,6 +1,7 @@
 /**
  * The durable log of every job: lines numbered 1, 2, 3 … within the job, by the coordinator that writes them. A line gets its
- * number when it is written, so what is dropped because NATS was away for long leaves no gap, only a line that says so.
+ * number when it is written, so what is dropped because NATS was away for long leaves no gap, only a line that says so. Where NATS
+ * has lost the lines themselves their numbers are not used again, and one line tells which they were.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -36,12 +37,23 @@ export class JobLogs {
   readonly #tails = new Map<string, Tail>();
   readonly #dropped = new Map<string, number>();
   readonly #followers = new Map<string, Set<Wakeup>>();
+  readonly #onLine: (job: string, sequence: number) => void;
+  /** By job: the numbers up to here went with lines that NATS has lost. */
+  readonly #lost = new Map<string, number>();
+  /** How often the stream was found empty: positions of before mean nothing. */
+  #emptied = 0;
   readonly #idle: (() => void)[] = [];
   #writing = false;
 
-  constructor(stream: LineStream, signal: AbortSignal) {
+  /** `onLine` hears of every line that was written. */
+  constructor(
+    stream: LineStream,
+    signal: AbortSignal,
+    onLine: (job: string, sequence: number) => void = () => undefined,
+  ) {
     this.#stream = stream;
     this.#signal = signal;
+    this.#onLine = onLine;
   }
 
   /** Queues the line and returns at once. */
@@ -51,6 +63,20 @@ export class JobLogs {
     if (this.#writing) return;
     this.#writing = true;
     void this.#drain();
+  }
+
+  /** NATS has lost the job's lines. Their numbers go up to `upTo` at most where nothing was written since the start. */
+  lose(job: string, upTo: number): void {
+    const last = this.#tails.get(job)?.sequence ?? upTo;
+    if (last === 0) return;
+    this.#lost.set(job, last);
+    const message = `lines up to ${last} of this log were lost with the storage of NATS`;
+    this.append(job, { timeMs: Date.now(), level: "warn", message, fields: {} });
+  }
+
+  /** The stream is a new one: followers start over in it, behind the last line that they have seen. */
+  startOver(): void {
+    this.#emptied += 1;
   }
 
   /** Whether every line of the job that was appended is in the stream. */
@@ -70,7 +96,7 @@ export class JobLogs {
     });
   }
 
-  /** The lines in order of their numbers. FailureError: NATS has not answered for 10 s. */
+  /** The lines in order of their numbers. FailureError: NATS has not answered for 10 s, and nobody wants to wait. */
   async *read(job: string, options: ReadOptions): AsyncGenerator<LogLine> {
     const wakeup = new Wakeup();
     const followers = this.#followers.get(job) ?? new Set<Wakeup>();
@@ -78,10 +104,13 @@ export class JobLogs {
     try {
       let sequence = options.afterSequence;
       let position = 1;
+      let emptied = this.#emptied;
       while (!options.signal.aborted) {
+        if (emptied !== this.#emptied) position = 1;
+        emptied = this.#emptied;
         // Asked before the read: a line written behind it is then not missed.
         const mayEnd = !options.follow() && this.isWritten(job);
-        const { lines, end } = await this.#batch(job, position, options.signal);
+        const { lines, end } = await this.#batch(job, position, options);
         for (const stored of lines) {
           position = stored.position + 1;
           const line = decodeLine(stored.data);
@@ -98,14 +127,15 @@ export class JobLogs {
     }
   }
 
-  async #batch(job: string, position: number, signal: AbortSignal): Promise<LineBatch> {
+  async #batch(job: string, position: number, { signal, follow }: ReadOptions): Promise<LineBatch> {
     const endsAtMs = performance.now() + readDeadlineMs;
     for (;;) {
       try {
         const batch = await this.#stream.read(job, position, batchLines);
         if (batch.end || batch.lines.length > 0 || signal.aborted) return batch;
       } catch (error) {
-        if (performance.now() > endsAtMs)
+        if (signal.aborted) return { lines: [], end: true };
+        if (performance.now() > endsAtMs && !follow())
           throw new FailureError("the logs cannot be read: NATS does not answer", { cause: error });
       }
       await sleep(followMs / 4);
@@ -144,6 +174,7 @@ export class JobLogs {
       const position = await this.#stream.append(job, line, tail.position, this.#signal);
       if (position !== undefined) {
         this.#tails.set(job, { position, sequence: tail.sequence + 1 });
+        this.#onLine(job, tail.sequence + 1);
         return;
       }
       // A coordinator before us wrote the last line, or the stream's bounds have taken it.
@@ -158,7 +189,7 @@ export class JobLogs {
         const last = await this.#stream.last(job);
         return last
           ? { position: last.position, sequence: decodeLine(last.data)?.sequence ?? 0 }
-          : { position: 0, sequence: 0 };
+          : { position: 0, sequence: this.#lost.get(job) ?? 0 };
       } catch {
         await sleep(followMs / 4, undefined, { signal: this.#signal });
       }

@@ -6,22 +6,17 @@ import type { FleetCommand, FleetHappening, FleetOptions } from "../src/control/
 import { advance, emptyFleet } from "../src/control/fleet.js";
 import type { Fleet } from "../src/control/fleetState.js";
 import type { Task, WorkerEvent } from "../src/control/message.js";
-import type { JobRecord } from "../src/control/record.js";
 import type { WorkerSession } from "../src/link/service.js";
 import type { Logger } from "../src/process/logger.js";
-import type { JobLogs } from "./logs.js";
+import type { Memory } from "./memory.js";
 import { Outbox, type Delivery } from "./outbox.js";
-import type { Records } from "./records.js";
 import { Sessions } from "./sessions.js";
 import { Tasks, type TaskOptions } from "./tasks.js";
 import type { Wakeup } from "./wakeup.js";
 
 export interface LoopOptions {
   readonly fleet: FleetOptions;
-  /** What was found in the store at the start. */
-  readonly found: readonly JobRecord[];
-  readonly records: Records;
-  readonly logs: JobLogs;
+  readonly memory: Memory;
   readonly logger: Logger;
   /** Deletes old checkpoints; returns at once. */
   readonly discard: (job: string, keep: number, upTo: number) => void;
@@ -46,15 +41,16 @@ export class Loop {
 
   constructor(options: LoopOptions) {
     this.#options = options;
-    this.#fleet = emptyFleet(options.fleet, options.found, performance.now());
+    const { memory } = options;
+    this.#fleet = emptyFleet(options.fleet, memory.found, performance.now());
     this.#sessions = new Sessions({
       onEvent: (workerId, incarnation, event) => this.#hear(workerId, incarnation, event),
       onDisconnected: (workerId, incarnation) =>
         this.handle({ kind: "disconnected", workerId, incarnation }),
     });
     this.#outbox = new Outbox({
-      store: (record) => options.records.store(record),
-      put: (record) => options.records.put(record),
+      store: (record) => memory.store(record),
+      put: (record) => memory.put(record),
       deliver: (delivery) => this.#deliver(delivery),
     });
     this.#tasks = new Tasks(
@@ -152,7 +148,8 @@ export class Loop {
 
   #log({ job, level, message, fields }: Extract<FleetCommand, { readonly kind: "log" }>): void {
     this.#options.logger[level](job === "" ? fields : { job, ...fields }, message);
-    if (job !== "") this.#options.logs.append(job, { timeMs: Date.now(), level, message, fields });
+    if (job === "") return;
+    this.#options.memory.logs.append(job, { timeMs: Date.now(), level, message, fields });
   }
 
   #hear(workerId: string, incarnation: string, event: WorkerEvent): void {

@@ -6,10 +6,11 @@ import type { NatsAccess } from "../src/control/message.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
-import { openRecords, type RecordStore } from "../src/link/jetstream.js";
+import { openRecords, type RecordStore, type RecordStoreOptions } from "../src/link/jetstream.js";
 import { findNatsServer } from "../src/link/natsServer.js";
 import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
 import { readEnvironment, readTokenFile, type Environment } from "../src/process/environment.js";
+import { hasEnded, ownIdentity } from "../src/process/identity.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
 import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
@@ -17,14 +18,12 @@ import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
 import { FolderStore } from "../src/store/folderStore.js";
 import type { Store } from "../src/store/store.js";
-import { jobRecord } from "../src/wire/jobRecord.js";
 import { claimHome } from "./homeClaim.js";
 import { serveHttp } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
-import { JobLogs } from "./logs.js";
 import { Loop, type LoopOptions } from "./loop.js";
-import { Records } from "./records.js";
+import { openMemory, termInStore } from "./memory.js";
 import { Training } from "./training.js";
 
 interface Setting {
@@ -76,12 +75,15 @@ async function serve(setting: Setting): Promise<void> {
   const shown: Shown = { term: 0, unready: "it is starting", loop: undefined };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);
+  const store = await FolderStore.open(environment.store);
+  const later: { onEmptied: RecordStoreOptions["onEmptied"] } = { onEmptied: undefined };
   const durable = await openRecords(nats.access, {
     onTrouble: (problem) => {
       if (problem === undefined) logger.info("NATS answers again");
       else logger.warn({ problem }, "NATS is away; what is to be kept waits");
     },
     onConnection: (isUp) => shown.loop?.handle({ kind: "nats", isUp }),
+    onEmptied: (what) => later.onEmptied?.(what),
   });
   // Ends after the last write, and so later than the shutdown begins.
   const life = new AbortController();
@@ -89,48 +91,44 @@ async function serve(setting: Setting): Promise<void> {
     life.abort();
     await durable.close();
   });
-  const lock = await acquire(setting, durable, { life, shown });
-  const store = await FolderStore.open(environment.store);
-  const logs = new JobLogs(durable.logs, life.signal);
-  const { records, found } = await Records.open({
-    bucket: durable.jobs,
-    codec: jobRecord,
-    signal: life.signal,
-    onConflict: (reason) => stepDown(setting, shown, reason),
-  });
+  const lock = await acquire(setting, { durable, store, life, shown });
+  const { term } = lock;
+  const onConflict = (reason: string): void => stepDown(setting, shown, reason);
+  const { signal } = life;
+  const memory = await openMemory({ durable, store, term, signal, logger, onConflict });
   const loop = new Loop({
     fleet: {
       ...fleetTimes,
-      term: lock.term,
+      term,
       nats: nats.workerAccess,
       store: environment.store,
       joinLine: joinLine(setting),
     },
-    found,
-    records,
-    logs,
+    memory,
     logger,
     discard: discarder(store, logger),
     onFatal: setting.fail,
     onHigherTerm: (term) => lock.raise(term),
   });
   shown.loop = loop;
+  later.onEmptied = (what) => memory.writeAgain(what, loop.fleet.records.values());
   shutdown.add("the job records", async () => {
     loop.stop();
-    await Promise.all([records.flush(flushMs), logs.flush(flushMs)]);
+    await memory.flush(flushMs);
   });
   const server = await startServer({
     host: environment.host,
     port: setting.port,
     token: setting.token,
-    training: new Training({ loop, logs, store, signal: life.signal }),
+    training: new Training({ loop, logs: memory.logs, store, signal }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
   shown.unready = undefined;
   const { port } = server;
-  logger.info({ host: environment.host, port, term: lock.term, jobs: found.length }, "serving");
+  const jobs = memory.found.length;
+  logger.info({ host: environment.host, port, term, jobs }, "serving");
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {
@@ -179,14 +177,26 @@ async function reachNats({ environment, logger, shutdown }: Setting): Promise<Re
 
 async function acquire(
   setting: Setting,
-  durable: RecordStore,
-  { life, shown }: { readonly life: AbortController; readonly shown: Shown },
+  {
+    durable,
+    store,
+    life,
+    shown,
+  }: {
+    readonly durable: RecordStore;
+    readonly store: Store;
+    readonly life: AbortController;
+    readonly shown: Shown;
+  },
 ): Promise<CoordinatorLock> {
   const { logger, shutdown } = setting;
   const giveUp = (): void => life.abort();
   shutdown.signal.addEventListener("abort", giveUp);
   const lock = await CoordinatorLock.acquire(durable.lock, {
     holder: `${hostname()}, process ${process.pid}`,
+    identity: ownIdentity(),
+    isGone: hasEnded,
+    termElsewhere: () => termInStore(store),
     signal: life.signal,
     onWait: (holder, term) => {
       shown.unready = `it is a standby: ${holder} is the coordinator`;

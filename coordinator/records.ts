@@ -1,10 +1,13 @@
 /**
  * The durable records of jobs. Writes go out one at a time, in the order in which their jobs first changed, and only the newest
  * value of a job: while NATS is away they wait and nothing blocks. Nobody but the holder of the lock writes here, so a record that
- * is not the one we wrote last means that another coordinator has taken over.
+ * somebody else wrote means that another coordinator has taken over. One that is not there at all means no such thing: NATS has
+ * lost its storage, and the record is written anew.
  */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { JobRecord } from "../src/control/record.js";
-import type { Bucket } from "../src/link/jetstream.js";
+import type { Bucket, Entry } from "../src/link/jetstream.js";
 import type { Codec } from "../src/wire/codec.js";
 
 export interface RecordsOptions {
@@ -15,6 +18,8 @@ export interface RecordsOptions {
   readonly onConflict: (reason: string) => void;
 }
 
+const retryMs = 250;
+
 interface Pending {
   readonly record: JobRecord;
   readonly settle: readonly (() => void)[];
@@ -23,6 +28,8 @@ interface Pending {
 export class Records {
   readonly #options: RecordsOptions;
   readonly #revisions: Map<string, number>;
+  /** The newest of every job, to be written again where NATS has lost it. */
+  readonly #newest = new Map<string, JobRecord>();
   readonly #pending = new Map<string, Pending>();
   #idle: (() => void)[] = [];
   #writing = false;
@@ -31,36 +38,41 @@ export class Records {
   static async open(
     options: RecordsOptions,
   ): Promise<{ readonly records: Records; readonly found: readonly JobRecord[] }> {
-    const revisions = new Map<string, number>();
     const found: JobRecord[] = [];
+    const revisions = new Map<string, number>();
     for (const key of await options.bucket.keys()) {
       const entry = await options.bucket.read(key);
       if (entry === undefined) continue;
       revisions.set(key, entry.revision);
       found.push(options.codec.decode(entry.value));
     }
-    return { records: new Records(options, revisions), found };
+    return { records: new Records(options, revisions, found), found };
   }
 
-  private constructor(options: RecordsOptions, revisions: Map<string, number>) {
+  private constructor(
+    options: RecordsOptions,
+    revisions: Map<string, number>,
+    found: readonly JobRecord[],
+  ) {
     this.#options = options;
     this.#revisions = revisions;
+    for (const record of found) this.#newest.set(record.name, record);
   }
 
   /** Begins to write the record, instead of an older one of the same job that still waits. */
   put(record: JobRecord): void {
-    const settle = this.#pending.get(record.name)?.settle ?? [];
-    this.#pending.set(record.name, { record, settle });
-    this.#start();
+    this.#enqueue(record, []);
   }
 
   /** As `put`; resolves once this record, or a newer one of its job, is durable. */
   async store(record: JobRecord): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const settle = this.#pending.get(record.name)?.settle ?? [];
-      this.#pending.set(record.name, { record, settle: [...settle, resolve] });
-      this.#start();
-    });
+    await new Promise<void>((resolve) => this.#enqueue(record, [resolve]));
+  }
+
+  /** NATS has lost them: all are written again. */
+  writeAll(): void {
+    this.#revisions.clear();
+    for (const record of this.#newest.values()) this.#enqueue(record, []);
   }
 
   /** Resolves when nothing waits to be written, or the deadline has passed. */
@@ -75,7 +87,10 @@ export class Records {
     });
   }
 
-  #start(): void {
+  #enqueue(record: JobRecord, settle: readonly (() => void)[]): void {
+    const earlier = this.#pending.get(record.name)?.settle ?? [];
+    this.#newest.set(record.name, record);
+    this.#pending.set(record.name, { record, settle: [...earlier, ...settle] });
     if (this.#writing) return;
     this.#writing = true;
     void this.#drain();
@@ -94,13 +109,19 @@ export class Records {
 
   async #write(name: string, record: JobRecord): Promise<boolean> {
     const { bucket, codec, signal, onConflict } = this.#options;
-    const revision = this.#revisions.get(name) ?? 0;
     let problem = `the record of job ${name} was written by another coordinator`;
     try {
-      const written = await bucket.write(name, codec.encode(record), revision, signal);
-      if (written !== undefined) {
-        this.#revisions.set(name, written);
-        return true;
+      const value = codec.encode(record);
+      for (;;) {
+        const revision = this.#revisions.get(name) ?? 0;
+        const written = await bucket.write(name, value, revision, signal);
+        if (written !== undefined) {
+          this.#revisions.set(name, written);
+          return true;
+        }
+        const there = await this.#read(name);
+        if (there !== undefined && !there.isOurs) break;
+        this.#revisions.set(name, there?.revision ?? 0);
       }
     } catch (error) {
       if (signal.aborted) return false;
@@ -108,6 +129,16 @@ export class Records {
     }
     onConflict(problem);
     return false;
+  }
+
+  async #read(name: string): Promise<Entry | undefined> {
+    for (;;) {
+      try {
+        return await this.#options.bucket.read(name);
+      } catch {
+        await sleep(retryMs, undefined, { signal: this.#options.signal });
+      }
+    }
   }
 }
 

@@ -8,29 +8,32 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   connect,
-  DiscardPolicy,
   Events,
   headers,
-  nanos,
   NatsError,
-  RetentionPolicy,
-  StorageType,
   type JetStreamClient,
   type JetStreamManager,
   type NatsConnection,
-  type StreamConfig,
 } from "nats";
 
 import type { NatsAccess } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
+import {
+  apiCode,
+  jobsStream,
+  lockStream,
+  logStream,
+  logsName,
+  streamNotFound,
+  Streams,
+} from "./jetstreamStreams.js";
 
 export type { LineBatch, StoredLine } from "./jetstreamBatch.js";
 
 const requestTimeoutMs = 2000;
 const retryMs = 250;
 const connectDeadlineMs = 4000;
-const dayMs = 24 * 3600 * 1000;
 /** Batched direct reads came with this version. */
 const serverVersionMin = "2.11.0";
 const wrongLastSequence = 10_071;
@@ -41,6 +44,8 @@ export interface Entry {
   readonly value: Uint8Array;
   /** Names this version of the value. */
   readonly revision: number;
+  /** Whether it was written through this very connection. */
+  readonly isOurs: boolean;
 }
 
 /** The revision written, or undefined where another version than the one named was there. */
@@ -71,11 +76,19 @@ export interface RecordStore {
   close(): Promise<void>;
 }
 
+/** Which part of the store was found gone. */
+export interface Emptied {
+  readonly jobs: boolean;
+  readonly logs: boolean;
+}
+
 export interface RecordStoreOptions {
   /** Told what keeps writes from getting through, and `undefined` once they do again. */
   readonly onTrouble?: (problem: string | undefined) => void;
   /** Told whenever the connection itself is lost, and when it is there again. */
   readonly onConnection?: (isUp: boolean) => void;
+  /** NATS came back without what it had stored: the buckets, or the stream of logs, were made anew and are empty. */
+  readonly onEmptied?: (what: Emptied) => void;
   readonly logBytesMax?: number;
   readonly logDays?: number;
 }
@@ -89,14 +102,13 @@ export async function openRecords(
   try {
     checkVersion(connection, access.url);
     const manager = await connection.jetstreamManager({ timeout: requestTimeoutMs });
-    await ensureStream(manager, bucketConfig("bitfleet_jobs"));
-    await ensureStream(manager, bucketConfig("bitfleet_lock"));
-    await ensureStream(manager, logConfig(options));
-    const store = new JetStreamStore(connection, manager, options);
+    const streams = new Streams(manager, [jobsStream, lockStream, logStream(options)]);
+    await streams.ensure();
+    const store = new JetStreamStore(connection, manager, streams, options);
     return {
       jobs: store.bucket("bitfleet_jobs"),
       lock: store.bucket("bitfleet_lock"),
-      logs: store.lines("bitfleet_logs", "bitfleet.logs"),
+      logs: store.lines(logsName, "bitfleet.logs"),
       close: () => connection.close(),
     };
   } catch (error) {
@@ -110,20 +122,28 @@ class JetStreamStore {
   readonly #connection: NatsConnection;
   readonly #manager: JetStreamManager;
   readonly #client: JetStreamClient;
-  readonly #onTrouble: (problem: string | undefined) => void;
-  readonly #onConnection: (isUp: boolean) => void;
+  readonly #streams: Streams;
+  readonly #options: RecordStoreOptions;
   /** Tells our writes from those of any other process. */
   readonly #writer = randomUUID();
   #writes = 0;
   #problem: string | undefined;
   #connected = true;
+  /** Whether the streams have to be looked for before the next write. */
+  #doubtful = false;
+  #inspecting: Promise<void> | undefined;
 
-  constructor(connection: NatsConnection, manager: JetStreamManager, options: RecordStoreOptions) {
+  constructor(
+    connection: NatsConnection,
+    manager: JetStreamManager,
+    streams: Streams,
+    options: RecordStoreOptions,
+  ) {
     this.#connection = connection;
     this.#manager = manager;
     this.#client = connection.jetstream({ timeout: requestTimeoutMs });
-    this.#onTrouble = options.onTrouble ?? (() => undefined);
-    this.#onConnection = options.onConnection ?? (() => undefined);
+    this.#streams = streams;
+    this.#options = options;
     void this.#followStatus();
   }
 
@@ -139,7 +159,13 @@ class JetStreamStore {
       },
       read: async (key) => {
         const last = await this.#last(stream, `${prefix}${checkToken(key)}`);
-        return last && { value: last.data, revision: last.position };
+        return (
+          last && {
+            value: last.data,
+            revision: last.position,
+            isOurs: last.writeId.startsWith(`${this.#writer}.`),
+          }
+        );
       },
       write: (key, value, revision, signal) =>
         this.#write(stream, `${prefix}${checkToken(key)}`, value, revision, signal),
@@ -192,12 +218,34 @@ class JetStreamStore {
     const expect = { lastSubjectSequence: revision };
     // The client would drop it, and let us wait for an answer that cannot come.
     if (!this.#connected) throw new FailureError("not connected");
+    await this.#inspect();
     try {
       // A fresh message id, too, makes the repeat harmless for servers that look at it first.
       const ack = await this.#client.publish(subject, data, { headers: marked, msgID: id, expect });
       return ack.seq;
     } catch (error) {
       if (apiCode(error) === wrongLastSequence) return undefined;
+      // Nobody answers for the subject: JetStream is not ready, or the stream is gone.
+      if (error instanceof NatsError && error.code === "503") this.#doubtful = true;
+      throw error;
+    }
+  }
+
+  /** Makes again what a server has lost, and says so. */
+  #inspect(): Promise<void> {
+    if (!this.#doubtful) return Promise.resolve();
+    this.#inspecting ??= this.#ensureStreams().finally(() => (this.#inspecting = undefined));
+    return this.#inspecting;
+  }
+
+  async #ensureStreams(): Promise<void> {
+    this.#doubtful = false;
+    try {
+      const emptied = await this.#streams.ensure();
+      const [jobs, logs] = [emptied.has(jobsStream.name), emptied.has(logsName)];
+      if (jobs || logs) this.#options.onEmptied?.({ jobs, logs });
+    } catch (error) {
+      this.#doubtful = true;
       throw error;
     }
   }
@@ -212,12 +260,14 @@ class JetStreamStore {
     stream: string,
     subject: string,
   ): Promise<(StoredLine & { readonly writeId: string }) | undefined> {
+    await this.#inspect();
     try {
       const message = await this.#manager.streams.getMessage(stream, { last_by_subj: subject });
       const writeId = message.header.get(writeHeader);
       return { position: message.seq, data: message.data, writeId };
     } catch (error) {
       if (apiCode(error) === noMessageFound) return undefined;
+      if (apiCode(error) === streamNotFound) this.#doubtful = true;
       throw error;
     }
   }
@@ -226,13 +276,14 @@ class JetStreamStore {
     for await (const { type } of this.#connection.status()) {
       if (type === Events.Disconnect) {
         this.#connected = false;
-        this.#onConnection(false);
+        this.#options.onConnection?.(false);
         this.#report("the connection to NATS is lost");
       }
       // That the trouble is over is told by the first write that gets through.
       if (type === Events.Reconnect) {
         this.#connected = true;
-        this.#onConnection(true);
+        this.#options.onConnection?.(true);
+        this.#doubtful = true;
       }
     }
   }
@@ -241,7 +292,7 @@ class JetStreamStore {
     // One trouble, one line: what follows from a lost connection says nothing new.
     if ((problem === undefined) === (this.#problem === undefined)) return;
     this.#problem = problem;
-    this.#onTrouble(problem);
+    this.#options.onTrouble?.(problem);
   }
 }
 
@@ -280,57 +331,11 @@ function checkVersion(connection: NatsConnection, url: string): void {
     );
 }
 
-async function ensureStream(manager: JetStreamManager, config: StreamSettings): Promise<void> {
-  try {
-    // What an operator has set on a stream that is there (replicas, limits) stays as it is.
-    const { config: found } = await manager.streams.info(config.name);
-    if (found.allow_direct !== config.allow_direct)
-      await manager.streams.update(config.name, { ...found, allow_direct: config.allow_direct });
-  } catch (error) {
-    if (apiCode(error) !== 10_059) throw error;
-    await manager.streams.add(config);
-  }
-}
-
-type StreamSettings = Partial<StreamConfig> & { readonly name: string; allow_direct: boolean };
-
-/** The layout of a NATS key-value bucket, so that NATS' own tools show it. */
-function bucketConfig(bucket: string): StreamSettings {
-  return {
-    name: `KV_${bucket}`,
-    subjects: [`$KV.${bucket}.>`],
-    storage: StorageType.File,
-    retention: RetentionPolicy.Limits,
-    discard: DiscardPolicy.New,
-    max_msgs_per_subject: 1,
-    allow_rollup_hdrs: true,
-    deny_delete: true,
-    allow_direct: false,
-  };
-}
-
-function logConfig(options: RecordStoreOptions): StreamSettings {
-  return {
-    name: "bitfleet_logs",
-    subjects: ["bitfleet.logs.*"],
-    storage: StorageType.File,
-    retention: RetentionPolicy.Limits,
-    discard: DiscardPolicy.Old,
-    max_bytes: options.logBytesMax ?? 2 ** 30,
-    max_age: nanos((options.logDays ?? 30) * dayMs),
-    allow_direct: true,
-  };
-}
-
 /** One token of a subject: what is more would reach other subjects. */
 function checkToken(token: string): string {
   if (!/^[A-Za-z0-9-]{1,63}$/.test(token))
     throw new FailureError(`"${token}" cannot name a record: letters, digits and hyphens only`);
   return token;
-}
-
-function apiCode(error: unknown): number | undefined {
-  return error instanceof NatsError ? error.api_error?.err_code : undefined;
 }
 
 function sentence(error: unknown): string {

@@ -102,6 +102,17 @@ export async function newestCheckpoint(
   return { manifest: undefined, skipped };
 }
 
+/** The highest term that any job's manifest has; 0 where there is none. */
+export async function highestManifestTerm(store: Store): Promise<number> {
+  let highest = 0;
+  for (const name of await store.list("jobs/")) {
+    const [, job = "", step = ""] = /^jobs\/([^/]+)\/checkpoint-(\d+)\.json$/.exec(name) ?? [];
+    const manifest = job === "" ? "no manifest" : await findManifest(store, job, Number(step));
+    if (typeof manifest !== "string") highest = Math.max(highest, manifest.term);
+  }
+  return highest;
+}
+
 /** Throws CheckpointError when the data is not what the manifest says, or the model is laid out otherwise. */
 export async function loadCheckpoint(
   store: Store,

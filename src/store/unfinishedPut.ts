@@ -1,6 +1,6 @@
-import { readFileSync, readlinkSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { processNamespace } from "../process/identity.js";
 
 /**
  * Names of files that are being written. They tell whether their writer still lives: by its process
@@ -12,7 +12,7 @@ const silentMsMax = 60 * 60 * 1000;
 
 const pattern = /^\.put-([0-9a-z]+)-(\d+)-[0-9a-f-]+$/;
 const unknown = "0";
-const here = processNamespace();
+const here = processNamespace === "" ? unknown : processNamespace;
 
 export function putName(unique: string): string {
   return `.put-${here}-${process.pid}-${unique}`;
@@ -37,16 +37,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}
-
-/** Where a process id means one process: a boot of a machine and a container on it. */
-function processNamespace(): string {
-  try {
-    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
-    const namespace = readlinkSync("/proc/self/ns/pid");
-    return `${boot}${namespace}`.replace(/[^0-9a-z]/g, "");
-  } catch {
-    return unknown;
   }
 }

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach } from "vitest";
 
-import { openRecords, type RecordStore } from "../../src/link/jetstream.js";
+import {
+  openRecords,
+  type RecordStore,
+  type RecordStoreOptions,
+} from "../../src/link/jetstream.js";
 import { NatsProcess } from "./natsProcess.js";
 
 /** A nats-server of a test's own, and the record stores that were opened on it. */
@@ -14,8 +18,9 @@ export class RecordStores {
     this.server = server;
   }
 
-  async open(): Promise<RecordStore> {
-    const store = await openRecords({ url: this.server.url, token: "" });
+  async open(onEmptied?: RecordStoreOptions["onEmptied"]): Promise<RecordStore> {
+    const options = onEmptied === undefined ? {} : { onEmptied };
+    const store = await openRecords({ url: this.server.url, token: "" }, options);
     this.#opened.push(store);
     return store;
   }

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { Records } from "../../coordinator/records.js";
-import { queuedRecord, type JobRecord } from "../../src/control/record.js";
-import { planJob } from "../../src/job/plan.js";
+import type { JobRecord } from "../../src/control/record.js";
 import type { Bucket } from "../../src/link/jetstream.js";
 import { jobRecord } from "../../src/wire/jobRecord.js";
+import { jobRecordOf } from "./jobRecordOf.js";
 import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 
 let stores: RecordStores;
@@ -41,43 +41,33 @@ async function open(): Promise<Opened> {
   return { records, found, conflicts, written };
 }
 
-function record(name: string, step = 0): JobRecord {
-  const data = {
-    ...{ classes: ["a", "b"], trainingCounts: [9, 9], validationCounts: [1, 1] },
-    ...{ medianWidth: 32, medianHeight: 32, digest: "ab" },
-  };
-  const plan = planJob({ name, model: "R50x1", data: "/data", steps: 100 }, data);
-  const job = { name, requestId: "r", order: 1, plan, indexDigest: "ab", createdMs: 5 };
-  return { ...queuedRecord(job), step };
-}
-
 test("what was stored is found again, whole, by the next coordinator", async () => {
   const first = await open();
   expect(first.found).toEqual([]);
-  await first.records.store(record("a", 3));
-  await first.records.store(record("b", 4));
-  await first.records.store(record("a", 5));
+  await first.records.store(jobRecordOf("a", 3));
+  await first.records.store(jobRecordOf("b", 4));
+  await first.records.store(jobRecordOf("a", 5));
   const next = await open();
   expect(next.found.toSorted((x, y) => (x.name < y.name ? -1 : 1))).toEqual([
-    record("a", 5),
-    record("b", 4),
+    jobRecordOf("a", 5),
+    jobRecordOf("b", 4),
   ]);
-  await next.records.store(record("a", 6));
-  expect((await open()).found).toContainEqual(record("a", 6));
+  await next.records.store(jobRecordOf("a", 6));
+  expect((await open()).found).toContainEqual(jobRecordOf("a", 6));
   expect([...first.conflicts, ...next.conflicts]).toEqual([]);
 });
 
 test("while NATS is away records wait, only the newest of each job is written, and nothing blocks", async () => {
   const { records, written } = await open();
-  await records.store(record("a", 1));
+  await records.store(jobRecordOf("a", 1));
   await stores.server.kill();
   const begunMs = performance.now();
   for (let step = 2; step <= 50; step++) {
-    records.put(record("a", step));
-    records.put(record("b", step));
+    records.put(jobRecordOf("a", step));
+    records.put(jobRecordOf("b", step));
   }
   expect(performance.now() - begunMs).toBeLessThan(1000);
-  const stored = records.store(record("a", 51));
+  const stored = records.store(jobRecordOf("a", 51));
   expect(await Promise.race([stored.then(() => "stored"), sleep(500, "waiting")])).toBe("waiting");
   await stores.server.resume();
   await stored;
@@ -92,20 +82,20 @@ test("while NATS is away records wait, only the newest of each job is written, a
 
 test("a record that another coordinator has written is never written over, and that is told once", async () => {
   const former = await open();
-  await former.records.store(record("a", 1));
+  await former.records.store(jobRecordOf("a", 1));
   const next = await open();
-  await next.records.store(record("a", 9));
-  former.records.put(record("a", 2));
-  former.records.put(record("b", 2));
+  await next.records.store(jobRecordOf("a", 9));
+  former.records.put(jobRecordOf("a", 2));
+  former.records.put(jobRecordOf("b", 2));
   await sleep(500);
   expect(former.conflicts).toEqual(["the record of job a was written by another coordinator"]);
-  expect((await open()).found).toEqual([record("a", 9)]);
+  expect((await open()).found).toEqual([jobRecordOf("a", 9)]);
 });
 
 test("a job that two coordinators create at once belongs to one of them", async () => {
   const [one, two] = [await open(), await open()];
-  one.records.put(record("a", 1));
-  two.records.put(record("a", 2));
+  one.records.put(jobRecordOf("a", 1));
+  two.records.put(jobRecordOf("a", 2));
   await sleep(500);
   expect([...one.conflicts, ...two.conflicts]).toHaveLength(1);
 });

@@ -25,6 +25,9 @@ async function contend(holder: string): Promise<Contender> {
   const losses: string[] = [];
   const lock = CoordinatorLock.acquire(store.lock, {
     holder,
+    identity: "",
+    isGone: () => false,
+    termElsewhere: () => Promise.resolve(0),
     times,
     signal: AbortSignal.any([stores.stop.signal, crash.signal]),
     onWait: (other, term) => waits.push(`${other} in term ${term}`),

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { CoordinatorLock } from "../../coordinator/lock.js";
+import { CoordinatorLock, type LockOptions } from "../../coordinator/lock.js";
 import type { Bucket, Entry } from "../../src/link/jetstream.js";
 
 const times = { leaseMs: 200, renewMs: 40 };
@@ -35,24 +35,32 @@ class FakeBucket implements Bucket {
   async write(_key: string, value: Uint8Array, revision: number): Promise<number | undefined> {
     if ((this.entry?.revision ?? 0) !== revision) return undefined;
     this.written.push(JSON.parse(new TextDecoder().decode(value)));
-    this.entry = { value, revision: revision + 1 };
+    this.entry = { value, revision: revision + 1, isOurs: true };
     return revision + 1;
   }
 }
 
-function acquire(bucket: Bucket, losses: string[] = []): Promise<CoordinatorLock> {
+function acquire(
+  bucket: Bucket,
+  losses: string[] = [],
+  more: Partial<LockOptions> = {},
+): Promise<CoordinatorLock> {
   return CoordinatorLock.acquire(bucket, {
     holder: "me",
+    identity: "my process",
+    isGone: () => false,
+    termElsewhere: () => Promise.resolve(0),
     times,
     signal: stop.signal,
     onWait: () => undefined,
     onLost: (reason) => losses.push(reason),
+    ...more,
   });
 }
 
 test("the time in which NATS did not answer does not count against the holder", async () => {
   const bucket = new FakeBucket();
-  bucket.entry = { value: encode({ holder: "other", term: 4 }), revision: 7 };
+  bucket.entry = { value: encode({ holder: "other", term: 4 }), revision: 7, isOurs: false };
   const lock = acquire(bucket);
   await sleep(times.leaseMs / 2);
   bucket.away = true;
@@ -61,7 +69,7 @@ test("the time in which NATS did not answer does not count against the holder", 
   await sleep(times.leaseMs / 2);
   expect(bucket.written).toEqual([]);
   expect((await lock).term).toBe(5);
-  expect(bucket.written).toEqual([{ holder: "me", term: 5 }]);
+  expect(bucket.written).toEqual([{ holder: "me", term: 5, identity: "my process" }]);
 });
 
 test("a holder renews under one term, raises it when asked, and gives it back at the end", async () => {
@@ -70,10 +78,13 @@ test("a holder renews under one term, raises it when asked, and gives it back at
   await sleep(3 * times.renewMs);
   expect(bucket.written.length).toBeGreaterThan(1);
   expect(await lock.raise(9)).toBe(10);
-  expect([lock.term, bucket.written.at(-1)]).toEqual([10, { holder: "me", term: 10 }]);
+  expect([lock.term, bucket.written.at(-1)]).toEqual([
+    10,
+    { holder: "me", term: 10, identity: "my process" },
+  ]);
   expect(await lock.raise(3)).toBe(10);
   await lock.release();
-  expect(bucket.written.at(-1)).toEqual({ holder: "", term: 10 });
+  expect(bucket.written.at(-1)).toEqual({ holder: "", term: 10, identity: "" });
   const count = bucket.written.length;
   await sleep(3 * times.renewMs);
   expect(bucket.written).toHaveLength(count);
@@ -83,7 +94,7 @@ test("a holder that was replaced is told once and writes no more, not even when 
   const bucket = new FakeBucket();
   const losses: string[] = [];
   const lock = await acquire(bucket, losses);
-  bucket.entry = { value: encode({ holder: "other", term: 2 }), revision: 99 };
+  bucket.entry = { value: encode({ holder: "other", term: 2 }), revision: 99, isOurs: false };
   await sleep(4 * times.renewMs);
   const count = bucket.written.length;
   await lock.release();
@@ -94,7 +105,51 @@ test("a holder that was replaced is told once and writes no more, not even when 
 test("a lock that is not ours to read stops the start", async () => {
   const bucket = new FakeBucket();
   for (const value of ["{", "null", '{"holder":1,"term":1}', '{"holder":"a","term":1.5}']) {
-    bucket.entry = { value: new TextEncoder().encode(value), revision: 1 };
+    bucket.entry = { value: new TextEncoder().encode(value), revision: 1, isOurs: false };
     await expect(acquire(bucket)).rejects.toThrow("holds no lock of Bitfleet's");
   }
+});
+
+test("a holder whose process has ended is replaced at once, one that only stands still after the lease", async () => {
+  const bucket = new FakeBucket();
+  const other = { holder: "other", term: 4, identity: "theirs" };
+  for (const [gone, least, most] of [
+    ["theirs", 0, times.leaseMs / 2],
+    ["mine", times.leaseMs, 10 * times.leaseMs],
+  ] as const) {
+    bucket.entry = { value: encode(other), revision: 7, isOurs: false };
+    const begunMs = performance.now();
+    const lock = await acquire(bucket, [], { isGone: (identity) => identity === gone });
+    expect(lock.term).toBe(5);
+    expect(performance.now() - begunMs).toBeGreaterThanOrEqual(least);
+    expect(performance.now() - begunMs).toBeLessThan(most);
+  }
+});
+
+test("a first lock is one above what is known from elsewhere", async () => {
+  const termElsewhere = (): Promise<number> => Promise.resolve(41);
+  expect((await acquire(new FakeBucket(), [], { termElsewhere })).term).toBe(42);
+});
+
+test("a lock that is missing is written again by its holder, under its term, and costs nobody the office", async () => {
+  const bucket = new FakeBucket();
+  bucket.entry = { value: encode({ holder: "", term: 6 }), revision: 9, isOurs: false };
+  const losses: string[] = [];
+  const lock = await acquire(bucket, losses);
+  bucket.entry = undefined;
+  await sleep(4 * times.renewMs);
+  expect(bucket.written.at(-1)).toEqual({ holder: "me", term: 7, identity: "my process" });
+  await lock.release();
+  expect(losses).toEqual([]);
+});
+
+test("a standby leaves a lock that has gone missing to its holder for the length of the lease", async () => {
+  const bucket = new FakeBucket();
+  bucket.entry = { value: encode({ holder: "other", term: 4 }), revision: 7, isOurs: false };
+  const lock = acquire(bucket);
+  await sleep(times.leaseMs / 2);
+  bucket.entry = undefined;
+  await sleep(times.leaseMs / 2);
+  expect(bucket.written).toEqual([]);
+  expect((await lock).term).toBe(5);
 });

@@ -1,0 +1,102 @@
+/**
+ * What a coordinator knows of the jobs of its predecessors, and how it is kept: in NATS, where only its holder of the lock may
+ * write, and once more in the store. A record that NATS has lost is taken from the store.
+ */
+import { isActive, type JobRecord } from "../src/control/record.js";
+import type { Emptied, RecordStore } from "../src/link/jetstream.js";
+import type { Logger } from "../src/process/logger.js";
+import { highestManifestTerm } from "../src/store/checkpoint.js";
+import type { Store } from "../src/store/store.js";
+import { jobRecord } from "../src/wire/jobRecord.js";
+import { JobLogs } from "./logs.js";
+import { Mirror, readMirror, type Mirrored } from "./mirror.js";
+import { Records } from "./records.js";
+
+export interface MemoryOptions {
+  readonly durable: RecordStore;
+  readonly store: Store;
+  readonly term: number;
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  /** Called once: act no more. */
+  readonly onConflict: (reason: string) => void;
+}
+
+export interface Memory {
+  readonly found: readonly JobRecord[];
+  readonly logs: JobLogs;
+  /** Resolves once the record is durable in NATS. */
+  store(record: JobRecord): Promise<void>;
+  /** Writes the record some time. */
+  put(record: JobRecord): void;
+  /** NATS has lost what it held. */
+  writeAgain(what: Emptied, records: Iterable<JobRecord>): void;
+  flush(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * Workers refuse what is of a generation before one that they have seen. The copy may be older than they are, by a few
+ * generations at most.
+ */
+const generationsAhead = 1000;
+
+/** The highest term that the store tells of. */
+export async function termInStore(store: Store): Promise<number> {
+  const { found } = await readMirror(store, jobRecord);
+  const terms = found.map(({ term }) => term);
+  return Math.max(0, await highestManifestTerm(store), ...terms);
+}
+
+export async function openMemory(options: MemoryOptions): Promise<Memory> {
+  const { durable, store, term, signal, logger, onConflict } = options;
+  const opened = { bucket: durable.jobs, codec: jobRecord, signal, onConflict };
+  const { records, found } = await Records.open(opened);
+  const copies = await readMirror(store, jobRecord);
+  for (const reason of copies.damaged) logger.warn({ reason }, "the copy of a record is of no use");
+  const mirror = new Mirror(
+    {
+      ...{ store, codec: jobRecord, signal },
+      onTrouble: (problem) => {
+        if (problem === undefined) logger.info("records are copied to the store again");
+        else logger.warn({ problem }, "records cannot be copied to the store");
+      },
+    },
+    term,
+    copies.found,
+  );
+  const logs = new JobLogs(durable.logs, signal, (job, line) => mirror.noteLine(job, line));
+  const known = new Set(found.map(({ name }) => name));
+  const lost = copies.found.filter(({ record }) => !known.has(record.name)).map(revived);
+  for (const { record, lines } of lost) {
+    await records.store(record);
+    logs.lose(record.name, lines);
+    logger.warn({ job: record.name, step: record.step }, "NATS has lost a job; it is in the store");
+  }
+  const all = [...found, ...lost.map(({ record }) => record)];
+  for (const record of all) mirror.keep(record);
+  return {
+    found: all,
+    logs,
+    store: async (record) => {
+      await records.store(record);
+      mirror.keep(record);
+    },
+    put: (record) => records.put(record),
+    writeAgain: (what, present) => {
+      logger.warn("NATS has lost what it had stored; writing it again");
+      if (what.jobs) records.writeAll();
+      if (!what.logs) return;
+      logs.startOver();
+      for (const { name } of present) logs.lose(name, mirror.linesOf(name));
+    },
+    flush: async (deadlineMs) => {
+      await Promise.all([records.flush(deadlineMs), logs.flush(deadlineMs)]);
+      await mirror.flush(deadlineMs);
+    },
+  };
+}
+
+function revived({ record, term, lines }: Mirrored): Mirrored {
+  const ahead = isActive(record.state) ? generationsAhead : 0;
+  return { record: { ...record, generation: record.generation + ahead }, term, lines };
+}

@@ -1,0 +1,44 @@
+/** Which process this is, so that another one on the same machine can tell for certain that it has ended. */
+import { readFileSync, readlinkSync } from "node:fs";
+
+const unknown = "";
+
+/** Where a process id means one process: a boot of a machine and a container on it; empty where that cannot be told. */
+export const processNamespace: string = readNamespace();
+
+/** This process, and no later one with the same id; empty where that cannot be told. */
+export function ownIdentity(): string {
+  const startedAt = startOf(process.pid);
+  if (processNamespace === unknown || startedAt === undefined) return unknown;
+  return `${processNamespace}/${process.pid}/${startedAt}`;
+}
+
+/** Whether the process with this identity was one of this machine and has ended. False where that cannot be told. */
+export function hasEnded(identity: string): boolean {
+  const [namespace, pid, startedAt] = identity.split("/");
+  if (namespace === undefined || namespace === unknown || namespace !== processNamespace)
+    return false;
+  return /^\d+$/.test(pid ?? "") && startOf(Number(pid)) !== startedAt;
+}
+
+/** When the process began, in the kernel's ticks; undefined where there is none, or only its exit code is left. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // Behind the name, which may hold anything: the state is the first field and the start the twentieth.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}
+
+function readNamespace(): string {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
+    const namespace = readlinkSync("/proc/self/ns/pid");
+    return `${boot}${namespace}`.replace(/[^0-9a-z]/g, "");
+  } catch {
+    return unknown;
+  }
+}
