@@ -16,6 +16,13 @@ beforeAll(async () => {
 
 afterAll(() => fleet.stop());
 
+function jobRequest() {
+  return {
+    ...{ model: "1-1-1-1x0.5", data: join(fleet.folder, "pictures"), crop: 32, resize: 36 },
+    ...{ batch: 32, shards: 4, rate: 0.003 },
+  };
+}
+
 const tiny = ["--model", "1-1-1-1x0.5", "--batch", "32", "--shards", "4"];
 const small = [...tiny, "--resize", "36", "--crop", "32", "--no-flip"];
 
@@ -53,12 +60,9 @@ test("the command line takes a job from dry run to prediction", async () => {
   expect(predicted.code).toBe(0);
 }, 120_000);
 
-test("two jobs run one after the other, and a cancelled one leaves the queue", async () => {
-  const request = {
-    ...{ model: "1-1-1-1x0.5", data: join(fleet.folder, "pictures"), crop: 32, resize: 36 },
-    ...{ batch: 32, shards: 4, rate: 0.003 },
-  };
-  await fleet.client.submit({ ...request, name: "long", steps: 5000 });
+test("a job that needs all workers keeps the others in the queue, and a cancelled one leaves it", async () => {
+  const request = jobRequest();
+  await fleet.client.submit({ ...request, name: "long", steps: 5000, minWorkers: 2 });
   await fleet.client.submit({ ...request, name: "next", steps: 2 });
   await fleet.client.submit({ ...request, name: "unwanted", steps: 2 });
   await until("training", async () => (await fleet.client.job("long")).step > 0);
@@ -70,6 +74,27 @@ test("two jobs run one after the other, and a cancelled one leaves the queue", a
   expect((await fleet.client.job("long")).checkpointStep).toBeGreaterThan(0);
   await until("next done", async () => (await fleet.client.job("next")).state === "done");
 }, 120_000);
+
+test("two jobs share the workers, and a cancel touches one alone", async () => {
+  const request = jobRequest();
+  await fleet.client.submit({ ...request, name: "kept", steps: 12, seed: 3 });
+  await fleet.client.submit({ ...request, name: "stopped", steps: 5000 });
+  await until("both train", async () => {
+    const jobs = [await fleet.client.job("kept"), await fleet.client.job("stopped")];
+    return jobs.every(({ step, workers }) => step > 0 && workers === 1);
+  });
+  const { attempt } = await fleet.client.job("kept");
+  await fleet.client.cancel("stopped");
+  await until("stopped cancelled", async () => {
+    return (await fleet.client.job("stopped")).state === "cancelled";
+  });
+  await until("kept done", async () => (await fleet.client.job("kept")).state === "done");
+  const shared = await fleet.client.job("kept");
+  expect(shared.attempt).toBe(attempt);
+  await fleet.client.submit({ ...request, name: "alone", steps: 12, seed: 3 });
+  await until("alone done", async () => (await fleet.client.job("alone")).state === "done");
+  expect((await fleet.client.job("alone")).parameterDigest).toBe(shared.parameterDigest);
+}, 180_000);
 
 test("logs are read and followed after the workers are gone", async () => {
   for (const id of ["first", "second"]) await fleet.removeWorker(id);
