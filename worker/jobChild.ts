@@ -7,6 +7,7 @@ import { confirmIndex } from "../src/data/buildIndex.js";
 import { BufferPool, type Buffers } from "../src/exchange/bufferPool.js";
 import { bytesOf } from "../src/exchange/content.js";
 import type { ExchangeEvent } from "../src/exchange/exchange.js";
+import { OpenSteps, type Update } from "../src/exchange/openSteps.js";
 import { assert, FailureError } from "../src/job/problem.js";
 import { ExchangePump } from "../src/link/exchangePump.js";
 import { connectFrames } from "../src/link/nats.js";
@@ -19,7 +20,7 @@ import { probe } from "./probe.js";
 import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
 import { scratchFolder } from "./scratch.js";
 import { ShardWork } from "./shardWork.js";
-import { stateFrom, untrained } from "./state.js";
+import { stateFrom, untrained, type State } from "./state.js";
 import { sharedFloats, Thread } from "./thread.js";
 
 type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
@@ -51,14 +52,15 @@ export class JobChild {
   readonly #buffers: Buffers = new BufferPool(sharedFloats);
   #parts: Parts | undefined;
   #attempt = 0;
-  /** Updates applied, or about to be by calls already made. */
-  #step = 0;
   #dealtAtMs = 0;
-  /** Steps whose exchange is open: the current one, and the one before until its sum is applied. */
-  readonly #begun = new Set<number>();
-  #sum: { readonly step: number; readonly values: Float32Array } | undefined;
+  readonly #steps = new OpenSteps();
+  /** Shards of a state that is not held yet. */
+  #work: Command<"compute">[] = [];
   #offered: number | undefined;
-  #collecting: ((state: Float32Array) => void) | undefined;
+  /** Loads begun: an earlier one that is still under way comes to nothing. */
+  #loads = 0;
+  #collecting:
+    { readonly step: number; readonly resolve: (state: Float32Array) => void } | undefined;
 
   constructor(
     send: (event: ChildEvent) => void,
@@ -83,11 +85,15 @@ export class JobChild {
       case "offer":
         return this.#settle(this.#offer(command));
       case "compute":
-        return this.#prepared().work.append(command);
+        this.#work.push(command);
+        return this.#update();
       case "deal":
         return this.#deal(command);
       case "apply":
-        return this.#settle(this.#apply(command));
+        this.#prepared().work.clear();
+        this.#work = [];
+        this.#steps.owe(command.step, command.save);
+        return this.#update();
       case "save":
         return this.#settle(this.#save(command.what));
     }
@@ -156,36 +162,48 @@ export class JobChild {
 
   async #load({ step, source }: Command<"load">): Promise<void> {
     const { order, store, work, exchange, parameterCount } = this.#prepared();
-    work.clear();
-    for (const begun of this.#begun) this.#endRound(begun);
+    const load = (this.#loads += 1);
     const attempt = (this.#attempt = order.attempt);
-    this.#step = step;
+    work.clear();
+    this.#work = [];
+    this.#endCollection();
+    this.#endRounds(this.#steps.load(step));
     if (source.kind === "peer") {
       const state = await new Promise<Float32Array>((resolve) => {
-        this.#collecting = resolve;
+        this.#collecting = { step, resolve };
         exchange.collectState({ attempt, step }, 2 * parameterCount, [source.address]);
       });
-      await this.#hold(step, state.subarray(0, parameterCount), state.subarray(parameterCount));
-      exchange.endCollection({ attempt, step });
+      const parameters = state.subarray(0, parameterCount);
+      await this.#hold(load, { parameters, momentum: state.subarray(parameterCount) });
+      if (load === this.#loads) this.#endCollection();
       return;
     }
-    const { parameters, momentum } = await stateFrom(source, order, store);
-    await this.#hold(step, parameters, momentum);
+    await this.#hold(load, await stateFrom(source, order, store));
   }
 
-  async #hold(
-    step: number,
-    parameters: Float32Array,
-    momentum: Float32Array | undefined,
-  ): Promise<void> {
-    const parameterChecksum = await this.#compute.call("write", { parameters, momentum });
-    this.#send({ kind: "loaded", step, parameterChecksum });
+  /** Updates that were asked for meanwhile follow on the device. */
+  async #hold(load: number, state: State): Promise<void> {
+    if (load !== this.#loads) return;
+    const step = this.#steps.at;
+    const written = this.#compute.call("write", state);
+    this.#steps.loaded();
+    this.#update();
+    const parameterChecksum = await written;
+    if (load === this.#loads) this.#send({ kind: "loaded", step, parameterChecksum });
+  }
+
+  #endCollection(): void {
+    if (this.#collecting === undefined) return;
+    const { step } = this.#collecting;
+    this.#prepared().exchange.endCollection({ attempt: this.#attempt, step });
+    this.#collecting = undefined;
   }
 
   /** Serves the state of `step` to joiners. The read comes after every update asked for before. */
   async #offer({ step }: Command<"offer">): Promise<void> {
     const { exchange, parameterCount } = this.#prepared();
-    assert(step === this.#step, `an offer of state ${step} at state ${this.#step}`);
+    assert(step === this.#steps.at, `an offer of state ${step} at state ${this.#steps.at}`);
+    if (this.#offered === step) return;
     this.#endOffer();
     const state = sharedFloats(2 * parameterCount);
     this.#offered = step;
@@ -193,7 +211,8 @@ export class JobChild {
       parameters: state.subarray(0, parameterCount),
       momentum: state.subarray(parameterCount),
     });
-    exchange.offerState({ attempt: this.#attempt, step }, state);
+    // Another one may have been asked for meanwhile, or it may be over.
+    if (this.#offered === step) exchange.offerState({ attempt: this.#attempt, step }, state);
   }
 
   #endOffer(): void {
@@ -202,55 +221,60 @@ export class JobChild {
     this.#offered = undefined;
   }
 
-  #deal({ attempt, generation, step, shardCount, members }: Command<"deal">): void {
+  #deal({ attempt, generation, step, shardCount, members, followers }: Command<"deal">): void {
     const { exchange, parameterCount } = this.#prepared();
-    if (!this.#begun.has(step)) {
-      this.#begun.add(step);
+    if (this.#steps.deal(step, followers.length > 0)) {
       this.#dealtAtMs = performance.now();
       exchange.begin({ attempt, step, elements: parameterCount, shardCount });
     }
     // The exchange knows ranks by their address: it is unique for a worker's life.
     const ranks = members.map((member) => ({ ...member, workerId: member.address }));
-    exchange.deal({ attempt, step }, generation, ranks);
+    exchange.deal({ attempt, step }, generation, ranks, followers);
   }
 
   #exchanged(event: ExchangeEvent): void {
     if (event.kind === "state-collected") {
-      this.#collecting?.(event.state);
-      this.#collecting = undefined;
-      return;
+      return this.#collecting?.resolve(event.state);
     }
     const { attempt, step, sum } = event;
-    this.#sum = { step, values: sum };
+    this.#steps.summed(step, sum);
     const exchangeMs = performance.now() - this.#dealtAtMs;
     this.#send({ kind: "summed", attempt, step, sumChecksum: crc32(bytesOf(sum)), exchangeMs });
+    this.#update();
   }
 
-  async #apply({ step, save }: Command<"apply">): Promise<void> {
-    const { order, work, parameterCount } = this.#prepared();
-    const sum = this.#sum;
-    assert(
-      sum?.step === step,
-      `told to apply step ${step}, holding the sum of ${sum?.step ?? "none"}`,
-    );
-    work.clear();
-    if (this.#offered !== undefined && this.#offered < step) this.#endOffer();
+  /** Makes the updates whose turn has come, and begins the work on the state that is reached. */
+  #update(): void {
+    for (let next = this.#steps.next(); next !== undefined; next = this.#steps.next()) {
+      this.#settle(this.#apply(next));
+    }
+    for (const work of this.#work) {
+      if (this.#steps.isAt(work.step)) this.#prepared().work.append(work);
+    }
+    this.#work = this.#work.filter(({ step }) => !this.#steps.isAt(step));
+  }
+
+  async #apply({ step, save, sum }: Update): Promise<void> {
+    const { order, parameterCount } = this.#prepared();
+    const isServed = this.#steps.isFollowed(step);
+    if (this.#offered !== undefined && this.#offered < step && !isServed) this.#endOffer();
     const { batch, momentum, weightDecay } = order.settings;
     const update = { count: batch, rate: rate(order.schedule, step), momentum, weightDecay };
-    const applied = this.#compute.call("apply", { sum: sum.values, ...update });
-    this.#step = step + 1;
+    const load = this.#loads;
+    const applied = this.#compute.call("apply", { sum, ...update });
     // Asked for in the same breath as the update, so that nothing comes between the two.
-    const snapshot = save ? this.#read() : undefined;
+    const snapshot = save ? this.#read(step + 1) : undefined;
     const checksum = await applied;
     const parameterChecksum =
       (await this.#faults?.afterApply(step, parameterCount, checksum)) ?? checksum;
-    this.#endRound(step);
+    if (load !== this.#loads) return;
+    this.#endRounds(this.#steps.applied(step));
     this.#send({ kind: "applied", step: step + 1, parameterChecksum });
     if (snapshot !== undefined) await this.#write("checkpoint", await snapshot);
   }
 
   async #save(what: "checkpoint" | "weights"): Promise<void> {
-    await this.#write(what, await this.#read());
+    await this.#write(what, await this.#read(this.#steps.at));
   }
 
   /** A store that takes nothing, as when its disk is full, does not end the job: the coordinator decides. */
@@ -269,25 +293,23 @@ export class JobChild {
     }
   }
 
-  async #read(): Promise<Snapshot> {
+  async #read(step: number): Promise<Snapshot> {
     const { parameterCount } = this.#prepared();
     const parameters = sharedFloats(parameterCount);
     const momentum = sharedFloats(parameterCount);
-    const snapshot = { attempt: this.#attempt, step: this.#step, parameters, momentum };
+    const snapshot = { attempt: this.#attempt, step, parameters, momentum };
     await this.#compute.call("read", { parameters, momentum });
     return snapshot;
   }
 
-  /** Gives back what the exchange keeps for a step, its sum included. */
-  #endRound(step: number): void {
-    this.#prepared().exchange.end({ attempt: this.#attempt, step });
-    this.#begun.delete(step);
-    if (this.#sum?.step === step) this.#sum = undefined;
+  /** Gives back what the exchange keeps for these steps, their sums included. */
+  #endRounds(steps: readonly number[]): void {
+    for (const step of steps) this.#prepared().exchange.end({ attempt: this.#attempt, step });
   }
 
   #tellExchanging(): void {
     const exchange = this.#parts?.exchange;
-    const moment = { attempt: this.#attempt, step: this.#step };
+    const moment = { attempt: this.#attempt, step: this.#steps.at };
     const natsAgeMs = exchange?.roundTripAgeMs() ?? -1;
     const residentBytes = process.memoryUsage.rss();
     const waitingFor = exchange?.waitingFor(moment) ?? [];

@@ -1,12 +1,14 @@
 import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
+import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
+import { joinFailed } from "./joining.js";
 import { giveUp } from "./members.js";
 import { connectedMembers, memberIds, participantsIn, release, setAside } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
 import { beginSaving } from "./saving.js";
-import { beginLoad, releaseLate } from "./starting.js";
+import { beginLoad } from "./starting.js";
 import {
   changeParticipant,
   changeRun,
@@ -17,20 +19,23 @@ import {
   note,
   recordOf,
   runOf,
-  send,
 } from "./transition.js";
 import { lacking } from "./need.js";
 import { hasTraining, hasUnsaved, nextWork, workersMin } from "./work.js";
+
+/** A joiner that failed this often and fails again may blame its donor. */
+const failuresOfDonor = 2;
 
 /**
  * Between two rounds nothing is under way, and all members hold, or are about to hold, the same
  * state: the only place where a job is cancelled, joined, evaluated or ended.
  */
-export function decideBoundary(t: Transition): Transition {
+export function decideBoundary(before: Transition): Transition {
+  const t = admitLevel(before);
   const run = runOf(t);
   const record = recordOf(t);
   const members = memberIds(run);
-  if (members.length === 0) return beginRecovery(t);
+  if (members.length === 0) return beginRecovery(restartFollowers(t, true));
   if (run.yields.size > 0 && !run.cancelled) return handOver(t);
   if (run.cancelled) {
     return hasUnsaved(record)
@@ -41,12 +46,14 @@ export function decideBoundary(t: Transition): Transition {
   if (work.kind === "end") {
     return hasTraining(record) ? beginSaving(t, "weights") : end(t, { state: "done", reason: "" });
   }
-  if (participantsIn(run, "ready").length > 0) return beginJoining(t);
   const needed = workersMin(record);
-  if (members.length < needed) {
-    return describe(t, "waiting", `${members.length} of ${needed} workers hold the state`);
+  if (members.length >= needed) {
+    return beginRound(beginFollowing(restartFollowers(t, false)), work.round);
   }
-  return beginRound(t, work.round);
+  const waiting = restartFollowers(t, true);
+  return participantsIn(runOf(waiting), "ready").length > 0
+    ? beginJoining(waiting)
+    : describe(waiting, "waiting", `${members.length} of ${needed} workers hold the state`);
 }
 
 /** Lets go of the workers that another job needs, as far as this one can still do without them. */
@@ -70,9 +77,15 @@ function handOver(t: Transition): Transition {
   return note(released, { generation: generation + 1 });
 }
 
-/** All who are ready share one snapshot: the donor keeps a copy and goes on as soon as all are in. */
+/**
+ * Too few hold the state to go on, so nobody minds waiting: all who are ready take it from one
+ * donor, and the job goes on as soon as all are in.
+ */
 function beginJoining(t: Transition): Transition {
-  const [donor = ""] = connectedMembers(t);
+  const donors = connectedMembers(t);
+  // After a failure another one, in case it lay in the donor.
+  const turn = [...runOf(t).joins.values()].reduce((sum, { failures }) => sum + failures, 0);
+  const donor = donors[turn % Math.max(1, donors.length)] ?? "";
   if (donor === "") return t;
   const offered = sendOffer(enter(t, { kind: "joining", donor, joined: [] }), donor);
   const address = offered.fleet.members.get(donor)?.incarnation ?? "";
@@ -90,7 +103,14 @@ export function decideJoining(
     const reason = "nobody could take its state, and too few hold it to go on without";
     return giveUp(t, phase.donor, reason);
   }
-  const admitted = admit(releaseLate(t, "loading"), phase);
+  const { awakeMs } = t.fleet.clock;
+  const late = [...runOf(t).participants.values()].filter(
+    ({ stage }) => stage.kind === "loading" && awakeMs >= stage.deadlineMs,
+  );
+  const rid = forEach(t, late, (so, { workerId }) =>
+    joinFailed(so, workerId, "loading took too long"),
+  );
+  const admitted = admit(rid, phase);
   const run = runOf(admitted);
   const waiting = [...run.participants.values()].filter(
     ({ stage }) => stage.kind === "loading" || stage.kind === "loaded",
@@ -108,15 +128,23 @@ export function decideJoining(
     : leave(admitted);
 }
 
-/** Where the job cannot go on without joiners, and none gets the state, it is given up with its donor. */
+/**
+ * Where the job cannot go on without joiners, and one does not get the state time after time, with
+ * a fresh child of its own, the state is given up with its donor.
+ */
 function isDonorToBlame(
   t: Transition,
   { donor, joined }: Extract<Phase, { readonly kind: "joining" }>,
 ): boolean {
-  const { participants } = runOf(t);
-  const isLate = [...participants.values()].some(
-    ({ stage }) => stage.kind === "loading" && t.fleet.clock.awakeMs >= stage.deadlineMs,
-  );
+  const { participants, joins } = runOf(t);
+  const isLate = [...participants.values()].some(({ workerId, stage }) => {
+    const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+    return (
+      stage.kind === "loading" &&
+      t.fleet.clock.awakeMs >= stage.deadlineMs &&
+      (joins.get(incarnation)?.failures ?? 0) >= failuresOfDonor
+    );
+  });
   const members = memberIds(runOf(t));
   return (
     isLate &&
@@ -124,12 +152,6 @@ function isDonorToBlame(
     members.length < workersMin(recordOf(t)) &&
     members.includes(donor)
   );
-}
-
-/** Sends (or repeats) to the donor that it is to serve the present state. */
-export function sendOffer(t: Transition, donor: string): Transition {
-  const { name, attempt, step } = recordOf(t);
-  return send(t, donor, { kind: "offer", job: name, attempt, step });
 }
 
 function admit(t: Transition, phase: Extract<Phase, { readonly kind: "joining" }>): Transition {

@@ -2,6 +2,7 @@ import { rate } from "../bit/recipe.js";
 import { TreeFold } from "../plan/fold.js";
 import { noChecksums } from "./checksum.js";
 import { fail } from "./ending.js";
+import { admitFollowers, followersOf } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import type { ShardResult } from "./message.js";
 import { smoothed } from "./pace.js";
@@ -19,11 +20,21 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   if (count !== plan.settings.batch) {
     return fail(t, `the shards of step ${step} hold ${count} examples of ${plan.settings.batch}`);
   }
-  const members = memberIds(runOf(t));
+  const before = memberIds(runOf(t)).length;
+  const admitted = admitFollowers(t, phase);
+  const run = runOf(admitted);
+  const members = memberIds(run);
   const saver = checkpointDue(recordOf(t), step + 1) ? connectedMembers(t)[0] : undefined;
   const loss = treeSum(results) / count;
-  const committed = note(t, { step: step + 1, loss });
-  const told = forEach(committed, members, (so, workerId) =>
+  const { generation } = recordOf(t);
+  const committed = note(admitted, {
+    step: step + 1,
+    loss,
+    // Whoever joined makes a new generation.
+    generation: members.length > before ? generation + 1 : generation,
+  });
+  const all = [...members, ...followersOf(run).map(({ workerId }) => workerId)];
+  const told = forEach(committed, all, (so, workerId) =>
     send(so, workerId, { kind: "commit", job: name, attempt, step, save: workerId === saver }),
   );
   const { pace } = runOf(told);

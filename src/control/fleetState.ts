@@ -74,6 +74,8 @@ export interface Run {
   readonly participants: ReadonlyMap<string, Participant>;
   /** By incarnation: why it may not take part in this attempt, for good or for a while. */
   readonly setAside: ReadonlyMap<string, SetAside>;
+  /** By incarnation: how often it failed to join in this attempt, and the step from which it may try again. */
+  readonly joins: ReadonlyMap<string, { readonly failures: number; readonly notBefore: number }>;
   /** By worker id: how often its child failed in this run, and how last. */
   readonly strikes: ReadonlyMap<string, Strikes>;
   /** Incarnations that got nowhere: the state that they hold is of no use to the attempt. */
@@ -121,6 +123,18 @@ export type Stage =
       readonly deadlineMs: number;
     }
   | { readonly kind: "loaded"; readonly parameterChecksum: number; readonly deadlineMs: number }
+  /** Takes state `step` from `donor` and follows the rounds from there on. */
+  | {
+      readonly kind: "following";
+      readonly step: number;
+      readonly donor: string;
+      /** The generation in which it began: what it says of an earlier one it says as what it was then. */
+      readonly generation: number;
+      /** The state that it has last said to hold. */
+      readonly held: { readonly step: number; readonly parameterChecksum: number } | undefined;
+      /** Checksum of the sum of that state's round, once it has that as well. */
+      readonly sum: number | undefined;
+    }
   /** Holds the state of `record.step`, or has been told to apply the step before. */
   | { readonly kind: "member" };
 
@@ -149,6 +163,8 @@ export interface RoundPhase {
   readonly round: RoundKind;
   readonly shardCount: number;
   readonly startedMs: number;
+  /** Since when all members have reported and only followers are waited for. */
+  readonly completeSinceMs: number | undefined;
   /** By rank: the ranges dealt in the present generation. */
   readonly dealt: ReadonlyMap<string, readonly Range[]>;
   /** By shard: the one result that counts, and who gave it first. */

@@ -1,6 +1,6 @@
-import { sendOffer } from "./boundary.js";
 import { checkState } from "./checksum.js";
 import { fail } from "./ending.js";
+import { repeatOffer, sendOffer, takeFollowed } from "./following.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { outOfMemory } from "./outOfMemory.js";
@@ -60,7 +60,7 @@ function takeFrom(
     case "loaded":
       return takeLoaded(t, participant, event);
     case "report":
-      return participant.stage.kind === "member" ? takeReport(t, member.workerId, event) : t;
+      return takeReported(t, participant, event);
     case "applied":
       return takeApplied(t, participant, event);
     case "saved":
@@ -70,6 +70,17 @@ function takeFrom(
     case "failed":
       return takeFailed(t, member, event);
   }
+}
+
+function takeReported(
+  t: Transition,
+  { workerId, stage }: Participant,
+  report: Extract<JobEvent, { readonly kind: "report" }>,
+): Transition {
+  if (stage.kind === "member") return takeReport(t, workerId, report);
+  return stage.kind === "following" && report.generation >= stage.generation
+    ? takeFollowed(t, workerId, stage, report, report.sumChecksum)
+    : t;
 }
 
 /** It got ready for a coordinator that has ended, and may be of use to this one. */
@@ -124,6 +135,9 @@ function repeat(t: Transition, member: Member, { stage }: Participant): Transiti
     case "ready":
     case "loaded":
       return t;
+    case "following":
+      // It has missed something, and starts over at the next boundary.
+      return changeParticipant(t, workerId, { stage: { kind: "ready" } });
     case "member":
       return synchroniseMember(t, member, hello);
   }
@@ -146,7 +160,7 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
       ? send(known, workerId, { kind: "commit", job: name, attempt, step: step - 1, save: false })
       : known;
   const { phase } = runOf(applied);
-  if (phase.kind === "round") return sendRound(applied, workerId);
+  if (phase.kind === "round") return sendRound(repeatOffer(applied, workerId), workerId);
   if (phase.kind === "saving") return sendSave(applied, workerId);
   return phase.kind === "joining" && phase.donor === workerId
     ? sendOffer(applied, workerId)
@@ -166,6 +180,9 @@ function takeLoaded(
   { workerId, stage }: Participant,
   { step, parameterChecksum }: Extract<JobEvent, { readonly kind: "loaded" }>,
 ): Transition {
+  if (stage.kind === "following" && step === stage.step) {
+    return takeFollowed(t, workerId, stage, { step, parameterChecksum }, undefined);
+  }
   if (stage.kind !== "loading" || stage.step !== step) return t;
   const { deadlineMs } = stage;
   return changeParticipant(t, workerId, {
@@ -178,6 +195,9 @@ function takeApplied(
   { workerId, stage }: Participant,
   { step, parameterChecksum }: Extract<JobEvent, { readonly kind: "applied" }>,
 ): Transition {
+  if (stage.kind === "following" && step > stage.step) {
+    return takeFollowed(t, workerId, stage, { step, parameterChecksum }, undefined);
+  }
   if (stage.kind !== "member" || step !== recordOf(t).step) return t;
   const checked = checkState(t, workerId, parameterChecksum);
   return checked.problem === undefined ? checked.t : fail(checked.t, checked.problem);
@@ -198,7 +218,7 @@ function takeFailed(
     case "checkpoint":
       return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "numbers":
-      return fail(t, message);
+      return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "memory":
       return outOfMemory(t, member, message);
     case "exit":
@@ -207,9 +227,9 @@ function takeFailed(
   }
 }
 
-/** Whether the worker only gets ready for a job that others have under way. */
+/** Whether the worker is about to join a job that others have under way. */
 function isNewcomer(t: Transition, { workerId }: Member): boolean {
   const { participants } = runOf(t);
   const stages = [...participants.values()].map(({ stage }) => stage.kind);
-  return participants.get(workerId)?.stage.kind === "preparing" && stages.includes("member");
+  return participants.get(workerId)?.stage.kind !== "member" && stages.includes("member");
 }

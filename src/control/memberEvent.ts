@@ -123,8 +123,9 @@ export type ChildCommand =
       readonly step: number;
       readonly shardCount: number;
       readonly members: readonly RoundMember[];
+      readonly followers: readonly string[];
     }
-  /** Drops what is left of the work list and applies the finished sum of `step`. */
+  /** Drops what is left of the work list and applies the finished sum of `step`, for a follower as soon as state and sum are there. */
   | { readonly kind: "apply"; readonly step: number; readonly save: boolean }
   | { readonly kind: "save"; readonly what: "checkpoint" | "weights" }
   | { readonly kind: "close" };

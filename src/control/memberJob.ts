@@ -115,9 +115,10 @@ function takeLoad(
   step: number,
   source: StateSource,
 ): MemberTransition {
-  if (child.load?.step === step && isSameSource(child.load.source, source)) {
-    const isDone = child.held?.step === step && child.step === step;
-    return isDone ? sayLoaded(t, child) : t;
+  const { load } = child;
+  // Whoever was told to follow from that state and has moved on takes it anew.
+  if (load?.step === step && child.step === step && isSameSource(load.source, source)) {
+    return child.held?.step === step ? sayLoaded(t, child) : t;
   }
   const loading = setChild(t, child, {
     load: { step, source },
@@ -138,10 +139,13 @@ function takeCommit(
   if (step < child.step) return t;
   const { round } = child;
   const hasSum = round?.step === step && round.sum !== undefined;
-  if (step > child.step || !hasSum) {
+  const follows = round?.step === step && round.follows;
+  if (step > child.step || (!hasSum && !follows)) {
     return failChild(t, child, "error", `it was told to apply step ${step} without having its sum`);
   }
-  return toChild(setChild(t, child, { step: step + 1, round: undefined }), {
+  // A follower may have to wait for the sum, and holds nothing of use to anyone until then.
+  const held = hasSum ? child.held : undefined;
+  return toChild(setChild(t, child, { step: step + 1, round: undefined, held }), {
     kind: "apply",
     step,
     save,

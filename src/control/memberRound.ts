@@ -20,17 +20,19 @@ export function takeRound(
   if (command.step !== child.step) return t;
   const { identity } = t.member;
   const mine = command.members.find(({ address }) => address === identity.incarnation);
-  if (mine === undefined) return t;
+  const follows = mine === undefined && command.followers.includes(identity.incarnation);
+  if (mine === undefined && !follows) return t;
   const { round } = child;
   const before = round?.step === command.step && round.round === command.round ? round : undefined;
   if (before !== undefined && command.generation < before.generation) return t;
   const known = new Set(before?.dealt);
-  const added = shardsOf(mine.ranges).filter((shard) => !known.has(shard));
+  const added = shardsOf(mine?.ranges ?? []).filter((shard) => !known.has(shard));
   const next: MemberRound = {
     round: command.round,
     step: command.step,
     generation: command.generation,
     members: command.members,
+    follows,
     dealt: [...(before?.dealt ?? []), ...added],
     computed: before?.computed ?? new Map(),
     computeMs: before?.computeMs ?? 0,
@@ -106,7 +108,7 @@ function isFinished({ dealt, computed, round, sum }: MemberRound): boolean {
 
 function dealToChild(
   t: MemberTransition,
-  { attempt, step, round, generation, shardCount, members }: RoundCommand,
+  { attempt, step, round, generation, shardCount, members, followers }: RoundCommand,
   shards: readonly number[],
   first: boolean,
 ): MemberTransition {
@@ -115,7 +117,7 @@ function dealToChild(
       ? toChild(t, { kind: "compute", attempt, step, round, shards, first })
       : t;
   return round === "training"
-    ? toChild(listed, { kind: "deal", attempt, generation, step, shardCount, members })
+    ? toChild(listed, { kind: "deal", attempt, generation, step, shardCount, members, followers })
     : listed;
 }
 

@@ -111,6 +111,8 @@ export interface MemberRound {
   readonly step: number;
   readonly generation: number;
   readonly members: readonly RoundMember[];
+  /** Whether it only collects the sum, to become a member later. */
+  readonly follows: boolean;
   /** Own shards, in the order in which they were put on the child's list. */
   readonly dealt: readonly number[];
   readonly computed: ReadonlyMap<number, ShardResult>;

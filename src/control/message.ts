@@ -244,7 +244,7 @@ export type WorkerCommand =
       readonly step: number;
       readonly source: StateSource;
     }
-  /** Keep a copy of the state of `step` and serve it until the commit after next, or a later offer. */
+  /** Keep a copy of the state of `step` and serve it until a later step that nobody follows, or a later offer. */
   | {
       readonly kind: "offer";
       readonly job: string;
@@ -261,6 +261,8 @@ export type WorkerCommand =
       readonly round: RoundKind;
       readonly shardCount: number;
       readonly members: readonly RoundMember[];
+      /** Addresses of joiners that collect the finished sum, and that nobody depends on. */
+      readonly followers: readonly string[];
     }
   /** The sum of `step` is final: apply it. Answered by `applied`, then by `saved` or `save-failed` where `save` is set. */
   | {

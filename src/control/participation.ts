@@ -211,7 +211,11 @@ export function memberIds(run: Run): readonly string[] {
 
 /** Those of them that can be told something now. */
 export function connectedMembers(t: Transition): readonly string[] {
-  return memberIds(runOf(t)).filter((id) => t.fleet.members.get(id)?.link.kind === "connected");
+  return memberIds(runOf(t)).filter((id) => isConnected(t, id));
+}
+
+export function isConnected({ fleet }: Transition, workerId: string): boolean {
+  return fleet.members.get(workerId)?.link.kind === "connected";
 }
 
 /** In the order of their ids, so that the same workers have the same ranks after a restart. */

@@ -44,6 +44,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     yields: new Map(),
     participants: new Map(),
     setAside: new Map(),
+    joins: new Map(),
     strikes: new Map(),
     givenUp: new Set(),
     absent: new Set(),

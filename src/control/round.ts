@@ -3,6 +3,7 @@ import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
 import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
+import { awaitFollowers, followersOf } from "./following.js";
 import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
 import { evaluated, reported } from "./pace.js";
 import { memberIds } from "./participation.js";
@@ -40,6 +41,7 @@ export function beginRound(t: Transition, round: RoundKind): Transition {
     round,
     shardCount: count,
     startedMs: t.fleet.clock.awakeMs,
+    completeSinceMs: undefined,
     dealt,
     results: new Map(),
     sums: new Map(),
@@ -51,7 +53,11 @@ export function beginRound(t: Transition, round: RoundKind): Transition {
   const begun = enter(t, touched(phase, t.fleet.clock.awakeMs));
   return tellAll(
     round === "training"
-      ? describe(changeRun(begun, { pace: { ...run.pace, shares: sharesOf(dealt) } }), "training")
+      ? describe(
+          changeRun(begun, { pace: { ...run.pace, shares: sharesOf(dealt) } }),
+          "training",
+          joiningText(run),
+        )
       : describe(begun, "evaluating"),
   );
 }
@@ -117,7 +123,10 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
   // Nothing more is committed, or nobody is left to go on: the boundary sees to both.
   if (run.cancelled || left.length === 0) return enter(t, { kind: "boundary" });
   if (isComplete(phase, left)) {
-    return phase.round === "training" ? commit(t, phase) : closeEvaluation(t, phase);
+    if (phase.round === "evaluation") return closeEvaluation(t, phase);
+    const waiting = awaitFollowers(t, phase);
+    if (waiting === undefined) return commit(t, phase);
+    return phase.completeSinceMs === undefined ? enter(t, waiting) : t;
   }
   if (left.length < phase.dealt.size) return regroup(t, phase, left);
   return loseStuck(t, phase);
@@ -158,11 +167,20 @@ function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Tra
 
 function tellAll(t: Transition): Transition {
   const { phase } = runOf(t);
-  return phase.kind === "round" ? forEach(t, phase.dealt.keys(), sendRound) : t;
+  if (phase.kind !== "round") return t;
+  const followers = phase.round === "training" ? followersOf(runOf(t)) : [];
+  const all = [...phase.dealt.keys(), ...followers.map(({ workerId }) => workerId)];
+  return forEach(t, all, sendRound);
+}
+
+function joiningText(run: Run): string {
+  const { length } = followersOf(run);
+  return length === 0 ? "" : length === 1 ? "1 worker joins" : `${length} workers join`;
 }
 
 function roundCommand(t: Transition, phase: RoundPhase): WorkerCommand {
   const { name, attempt, generation, step } = recordOf(t);
+  const addressOf = (workerId: string): string => t.fleet.members.get(workerId)?.incarnation ?? "";
   return {
     kind: "round",
     job: name,
@@ -173,10 +191,11 @@ function roundCommand(t: Transition, phase: RoundPhase): WorkerCommand {
     shardCount: phase.shardCount,
     members: [...phase.dealt].map(([workerId, ranges]) => ({
       workerId,
-      address: t.fleet.members.get(workerId)?.incarnation ?? "",
+      address: addressOf(workerId),
       ranges,
       finished: phase.sums.has(workerId),
     })),
+    followers: followersOf(runOf(t)).map(({ workerId }) => addressOf(workerId)),
   };
 }
 

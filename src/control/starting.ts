@@ -48,6 +48,7 @@ export function beginAttempt(t: Transition): Transition {
       checksums: noChecksums,
       inherited: new Map(),
       setAside: new Map(),
+      joins: new Map(),
       givenUp: new Set(),
     }),
     {

@@ -82,13 +82,15 @@ export class AllReduce implements Correspondent {
 
   /**
    * The first deal of the step, or a regroup of it. What has been made and collected is kept. A
-   * rank that is not among the members only follows: it collects the finished sum.
+   * rank that is not among the members only follows: it collects the finished sum. `followers`:
+   * addresses of those, which are served as the members are.
    */
-  deal(generation: number, members: readonly Member[]): void {
+  deal(generation: number, members: readonly Member[], followers: readonly string[] = []): void {
     const { self, grid } = this.#options;
     this.#generation = generation;
     this.#members = members;
-    this.#server.keep((peer) => members.some(({ address }) => address === peer));
+    const served = new Set([...members.map(({ address }) => address), ...followers]);
+    this.#server.keep((peer) => served.has(peer));
     for (const range of members.find(({ workerId }) => workerId === self)?.ranges ?? []) {
       for (const node of this.#nodesOf(range)) {
         this.#own.add(nodeContentKey(node));

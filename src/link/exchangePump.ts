@@ -80,8 +80,13 @@ export class ExchangePump {
   }
 
   /** Passes on a deal or a regroup; of a step that has ended it changes nothing. */
-  deal(moment: Moment, generation: number, members: readonly Member[]): void {
-    this.#do(() => this.#exchange.round(moment)?.deal(generation, members));
+  deal(
+    moment: Moment,
+    generation: number,
+    members: readonly Member[],
+    followers: readonly string[] = [],
+  ): void {
+    this.#do(() => this.#exchange.round(moment)?.deal(generation, members, followers));
   }
 
   /** Hands over the vector of a finished shard; of a step that has ended it is released. */

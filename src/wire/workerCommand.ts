@@ -83,7 +83,7 @@ function commandMessage(command: WorkerCommand): Properties {
         ...member,
         ranges: [...member.ranges],
       }));
-      return { round: { ...command, members } };
+      return { round: { ...command, members, followers: [...command.followers] } };
     }
     case "commit":
       return { commit: command };
@@ -126,6 +126,9 @@ function fromMessage(message: Omit<Message, "term">): WorkerCommand {
       round: word(round.round, ["training", "evaluation"], "round"),
       shardCount: count(round.shardCount, "shards", shardsMax, 1),
       members: list(round.members, "members", membersMax, member(round.shardCount ?? 0)),
+      followers: list(round.followers, "followers", membersMax, (address) =>
+        token(address, "address"),
+      ),
     };
   }
   if (welcome) {

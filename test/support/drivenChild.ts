@@ -173,5 +173,6 @@ export function beginStep(
   );
   worker.send({ kind: "compute", attempt, step, round: "training", shards, first: true });
   const shardCount = order.settings.shards;
-  worker.send({ kind: "deal", attempt, generation: 1, step, shardCount, members });
+  const followers: readonly string[] = [];
+  worker.send({ kind: "deal", attempt, generation: 1, step, shardCount, members, followers });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Range } from "../../src/plan/tree.js";
-import { MemberDriver } from "./memberDriver.js";
+import { MemberDriver, order } from "./memberDriver.js";
 
 const three: readonly Range[] = [{ first: 0, end: 3 }];
 
@@ -139,6 +139,65 @@ describe("a commit", () => {
     expect(driver.said()).toMatchObject([
       { cause: "error", message: `it was told to apply step ${step} without having its sum` },
     ]);
+  });
+});
+
+describe("a follower", () => {
+  /** It takes state 0 from a peer, and follows the round of step 0 meanwhile. */
+  function follower(): MemberDriver {
+    const driver = new MemberDriver();
+    driver.welcomed();
+    driver.told({ kind: "prepare", order });
+    driver.child({ kind: "prepared", probe: "probe" });
+    driver.load(0, { kind: "peer", address: "w2.1" });
+    driver.follow(0);
+    return driver;
+  }
+
+  test("has its child collect the sum, with no shards of its own", () => {
+    expect(follower().toChild()).toMatchObject([
+      { kind: "compute", shards: [], first: true },
+      { kind: "deal", step: 0, followers: ["w1.1"] },
+    ]);
+  });
+
+  test("reports when it holds both the state and the sum", () => {
+    const driver = follower();
+    driver.summed();
+    expect(driver.said()).toEqual([]);
+    driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
+    expect(driver.said()).toMatchObject([
+      { kind: "loaded", step: 0 },
+      { kind: "report", step: 0, sumChecksum: 7, parameterChecksum: 100, shards: [] },
+    ]);
+  });
+
+  test("is told commits before it has state or sum, and says when it is level", () => {
+    const driver = follower();
+    driver.commit(0);
+    expect(driver.toChild()).toEqual([{ kind: "apply", step: 0, save: false }]);
+    driver.follow(1);
+    driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
+    expect(driver.said()).toEqual([]);
+    driver.child({ kind: "applied", step: 1, parameterChecksum: 101 });
+    expect(driver.said()).toMatchObject([{ kind: "applied", step: 1 }]);
+    driver.summed(1);
+    expect(driver.said()).toMatchObject([{ kind: "report", step: 1, sumChecksum: 7 }]);
+  });
+
+  test("that waits for the sum of a commit does not say to hold the state before it", () => {
+    const driver = follower();
+    driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
+    driver.commit(0);
+    driver.happens({ kind: "connected" });
+    expect(driver.actions).toMatchObject([{ kind: "to-coordinator", event: { held: undefined } }]);
+  });
+
+  test("that moved on takes the same state anew when told to", () => {
+    const driver = follower();
+    driver.commit(0);
+    driver.load(0, { kind: "peer", address: "w2.1" });
+    expect(driver.kinds()).toEqual(["load"]);
   });
 });
 

@@ -39,12 +39,14 @@ describe("after a start of the coordinator", () => {
     driver.hello("w2", { held: held(2) });
     driver.pass(5000, ["w1", "w2"]);
     expect(driver.record().step).toBe(2);
-    expect(driver.sent("w2")).toMatchObject([{ kind: "offer", step: 2 }]);
+    expect(driver.sent("w2")).toMatchObject([
+      { kind: "offer", step: 2 },
+      { kind: "round", step: 2, followers: ["w1.1"] },
+    ]);
     expect(driver.sent("w1")).toMatchObject([
       { kind: "load", step: 2, source: { kind: "peer", address: "w2.1" } },
+      { kind: "round", step: 2 },
     ]);
-    driver.loaded("w1", 2);
-    expect(driver.round("w1")).toMatchObject({ step: 2, generation: 6 });
   });
 
   test("who holds the step before the last commit is told to apply its sum", () => {
@@ -94,8 +96,9 @@ describe("after a start of the coordinator", () => {
     driver.hello("w1", { held: held(1, { ranges: [{ first: 0, end: 5 }] }) });
     driver.hello("w2", { held: held(1, { ranges: [{ first: 4, end: 8 }] }) });
     driver.pass(5000, ["w1", "w2"]);
-    expect(driver.kinds("w1")).toEqual(["offer"]);
-    expect(driver.kinds("w2")).toEqual(["load"]);
+    expect(driver.kinds("w1")).toEqual(["offer", "round"]);
+    expect(driver.kinds("w2")).toEqual(["load", "round"]);
+    expect(driver.round("w2").members.map(({ workerId }) => workerId)).toEqual(["w1"]);
   });
 
   test("holders of different parameters end the job", () => {
@@ -116,7 +119,7 @@ describe("after a start of the coordinator", () => {
     driver.prepared("w2");
     expect(driver.kinds("w2")).toEqual([]);
     driver.pass(5000, ["w1", "w2"]);
-    expect(driver.kinds("w2")).toEqual(["load"]);
+    expect(driver.kinds("w2")).toEqual(["load", "round"]);
   });
 
   test.each([

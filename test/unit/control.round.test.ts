@@ -12,7 +12,7 @@ test("the shards of a step are dealt to all members, and all are told all", () =
   const { members, ...round } = driver.round("w1");
   expect(round).toEqual({
     ...{ kind: "round", job: "job", attempt: 1, generation: 1, step: 0, round: "training" },
-    shardCount: 8,
+    ...{ shardCount: 8, followers: [] },
   });
   expect(members).toEqual([
     { workerId: "w1", address: "w1.1", ranges: [{ first: 0, end: 4 }], finished: false },

@@ -3,12 +3,6 @@ import { canCancel, canResume, hasJob } from "../../src/control/queue.js";
 import { jobStatus, workerStatuses } from "../../src/control/view.js";
 import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
 
-/** Both workers report their half of the step under way. */
-function step(driver: FleetDriver): void {
-  driver.report("w1", upTo(4));
-  driver.report("w2", upTo(8, 4));
-}
-
 function reasonOf(driver: FleetDriver, workerId: string): string {
   return workerStatuses(driver.fleet, driver.nowMs).find(({ id }) => id === workerId)?.reason ?? "";
 }
@@ -225,69 +219,16 @@ describe("arithmetic", () => {
     driver.prepared("w2", "odd");
     driver.report("w1", upTo(8));
     driver.applied("w1", 1);
-    expect(driver.run?.participants.get("w2")?.stage.kind).toBe("loading");
+    driver.loaded("w2", 1, 5);
+    driver.report("w2", [], { parameterChecksum: 5 });
+    driver.report("w1", upTo(8));
+    expect(driver.said()).toContain("w2 joined at step 2");
   });
 
   test("more workers than shards wait as spares", () => {
     const driver = FleetDriver.started(["w1", "w2"], { shards: 2, batch: 4 });
     driver.hello("w3");
     expect(reasonOf(driver, "w3")).toBe("job has 2 shards, one for each of as many workers");
-  });
-});
-
-describe("a joiner", () => {
-  test("gets the donor's state between two rounds, and shards when it has it", () => {
-    const driver = FleetDriver.started(["w1"]);
-    driver.hello("w2");
-    driver.prepared("w2");
-    expect(driver.kinds("w2")).toEqual([]);
-    driver.report("w1", upTo(8));
-    expect(driver.kinds("w1")).toEqual(["commit", "offer"]);
-    expect(driver.sent("w2")).toEqual([
-      {
-        ...{ kind: "load", job: "job", attempt: 1, step: 1 },
-        source: { kind: "peer", address: "w1.1" },
-      },
-    ]);
-    driver.loaded("w2", 1);
-    expect(driver.kinds("w1")).toEqual([]);
-    driver.applied("w1", 1);
-    expect(driver.round("w2")).toMatchObject({ generation: 2, step: 1 });
-    expect(driver.said()).toEqual(["w2 joined at step 1"]);
-  });
-
-  test("whose parameters are not the donor's is set aside, and costs nobody more", () => {
-    const driver = FleetDriver.started(["w1"]);
-    driver.hello("w2");
-    driver.prepared("w2");
-    driver.report("w1", upTo(8));
-    driver.applied("w1", 1);
-    driver.loaded("w2", 1, 5);
-    expect(driver.kinds("w2")).toEqual(["release"]);
-    expect(driver.round("w1")).toMatchObject({ generation: 1, step: 1 });
-  });
-
-  test.each([
-    [119_999, "joining"],
-    [120_000, "round"],
-  ])("is waited for at most two minutes (%i ms: %s)", (ms, phase) => {
-    const driver = FleetDriver.started(["w1"]);
-    driver.hello("w2");
-    driver.prepared("w2");
-    driver.report("w1", upTo(8));
-    driver.applied("w1", 1);
-    driver.pass(ms, ["w1", "w2"]);
-    expect(driver.run?.phase.kind).toBe(phase);
-  });
-
-  test("is given another donor when its own is lost", () => {
-    const driver = FleetDriver.started(["w1", "w2"]);
-    driver.hello("w3");
-    driver.prepared("w3");
-    step(driver);
-    driver.hello("w1", { incarnation: "w1.2" });
-    expect(driver.kinds("w2")).toEqual(["offer"]);
-    expect(driver.sent("w3")).toMatchObject([{ kind: "load", source: { address: "w2.1" } }]);
   });
 });
 

@@ -101,6 +101,18 @@ export class MemberDriver {
         { workerId: "w1", address: "w1.1", ranges, finished: false },
         { workerId: "w2", address: "w2.1", ranges: [], finished: false },
       ],
+      followers: [],
+    });
+  }
+
+  /** The round of that step, of which this worker only collects the sum. */
+  follow(step: number): void {
+    const members = [
+      { workerId: "w2", address: "w2.1", ranges: [{ first: 0, end: 8 }], finished: false },
+    ];
+    this.told({
+      ...{ kind: "round", job: "job", attempt: 1, generation: 1, step, round: "training" },
+      ...{ shardCount: 8, members, followers: ["w1.1"] },
     });
   }
 

@@ -123,6 +123,7 @@ export const commands: readonly WorkerCommand[] = [
     step: 22,
     round: "evaluation",
     shardCount: 32,
+    followers: ["c3"],
     members: [
       { workerId: "worker-1", address: "a1", ranges: [{ first: 0, end: 20 }], finished: true },
       {

@@ -1,7 +1,8 @@
 import type { ChildCommand, ChildEvent } from "../../../src/control/memberEvent.js";
 import type { JobOrder, RoundKind, StateSource } from "../../../src/control/message.js";
 import { BufferPool } from "../../../src/exchange/bufferPool.js";
-import { Exchange } from "../../../src/exchange/exchange.js";
+import { Exchange, type Moment } from "../../../src/exchange/exchange.js";
+import { OpenSteps, type Update } from "../../../src/exchange/openSteps.js";
 import { evaluationShards } from "../../../src/plan/evaluation.js";
 import type { Ledger } from "./ledger.js";
 import type { Frames } from "./network.js";
@@ -49,8 +50,10 @@ export class ChildSim {
   #device: { readonly ms: number; readonly run: () => void; readonly isShard: boolean }[] = [];
   #isBusy = false;
   #state: ToyState | undefined;
+  /** Of the state held. */
   #step = 0;
-  #sum: { readonly step: number; readonly values: Float32Array } | undefined;
+  readonly #steps = new OpenSteps();
+  #work: Command<"compute">[] = [];
   #dealtMs = 0;
   #offered: number | undefined;
   #load = 0;
@@ -95,11 +98,15 @@ export class ChildSim {
       case "offer":
         return this.#enqueue(5, () => this.#offer(command.step));
       case "compute":
-        return this.#compute(command);
+        this.#work.push(command);
+        return this.#update();
       case "deal":
         return this.#deal(command);
       case "apply":
-        return this.#apply(command);
+        this.#clear();
+        this.#work = [];
+        this.#steps.owe(command.step, command.save);
+        return this.#update();
       case "save":
         return this.#enqueue(5, () => this.#save(command.what));
       case "close":
@@ -109,20 +116,29 @@ export class ChildSim {
 
   #begin(step: number, source: StateSource): void {
     this.#clear();
-    this.#endRound(this.#step);
+    this.#work = [];
+    this.#endRounds(this.#steps.load(step));
+    if (this.#collecting !== undefined) this.#exchange.endCollection(this.#collecting);
+    this.#collecting = undefined;
     this.#load += 1;
     const load = this.#load;
     const { world, shelf } = this.#place;
     const done = (state: ToyState): void => {
-      if (load === this.#load) this.#enqueue(10, () => this.#hold(step, state));
+      if (load !== this.#load) return;
+      this.#enqueue(10, () => this.#hold(load, step, state));
+      this.#steps.loaded();
+      this.#update();
     };
     if (source.kind === "peer") {
       const moment = { attempt: this.#order.attempt, step };
       this.#collected = (values) => {
         const elements = elementsOf(this.#toy);
+        const [parameters, momentum] = [values.slice(0, elements), values.slice(elements)];
         this.#exchange.endCollection(moment);
-        done({ parameters: values.slice(0, elements), momentum: values.slice(elements) });
+        this.#collecting = undefined;
+        done({ parameters, momentum });
       };
+      this.#collecting = moment;
       this.#exchange.collectState(moment, 2 * elementsOf(this.#toy), [source.address]);
       this.#pump();
       return;
@@ -135,9 +151,11 @@ export class ChildSim {
     });
   }
 
+  #collecting: Moment | undefined;
   #collected: (values: Float32Array) => void = () => undefined;
 
-  #hold(step: number, state: ToyState): void {
+  #hold(load: number, step: number, state: ToyState): void {
+    if (load !== this.#load) return;
     this.#state = state;
     this.#step = step;
     this.#place.ledger.holds(this.#order, step, state, this.#place.address);
@@ -149,7 +167,8 @@ export class ChildSim {
       return this.#fail(`an offer of state ${step} at state ${this.#step}`);
     }
     const { attempt } = this.#order;
-    if (this.#offered !== undefined) this.#exchange.endOffer({ attempt, step: this.#offered });
+    if (this.#offered === step) return;
+    this.#endOffer();
     this.#offered = step;
     const { parameters, momentum } = this.#state;
     const both = new Float32Array(2 * parameters.length);
@@ -157,6 +176,12 @@ export class ChildSim {
     both.set(momentum, parameters.length);
     this.#exchange.offerState({ attempt, step }, both);
     this.#pump();
+  }
+
+  #endOffer(): void {
+    if (this.#offered === undefined) return;
+    this.#exchange.endOffer({ attempt: this.#order.attempt, step: this.#offered });
+    this.#offered = undefined;
   }
 
   #compute({ attempt, step, round, shards, first }: Command<"compute">): void {
@@ -206,31 +231,43 @@ export class ChildSim {
     return { shard, loss, count, correct, finite: true, inputChecksum: shard };
   }
 
-  #deal({ attempt, generation, step, shardCount, members }: Command<"deal">): void {
+  #deal({ attempt, generation, step, shardCount, members, followers }: Command<"deal">): void {
     const moment = { attempt, step };
     this.#dealtMs = this.#place.world.nowMs;
     const elements = elementsOf(this.#toy);
-    const round =
-      this.#exchange.round(moment) ?? this.#exchange.begin({ ...moment, elements, shardCount });
-    round.deal(
-      generation,
-      members.map((member) => ({ ...member, workerId: member.address })),
-    );
+    if (this.#steps.deal(step, followers.length > 0)) {
+      this.#exchange.begin({ ...moment, elements, shardCount });
+    }
+    const ranks = members.map((member) => ({ ...member, workerId: member.address }));
+    this.#exchange.round(moment)?.deal(generation, ranks, followers);
     this.#pump();
   }
 
-  #apply({ step, save }: Command<"apply">): void {
-    this.#clear();
+  #update(): void {
+    for (let next = this.#steps.next(); next !== undefined; next = this.#steps.next()) {
+      this.#apply(next);
+    }
+    for (const work of this.#work) {
+      if (this.#steps.isAt(work.step)) this.#compute(work);
+    }
+    this.#work = this.#work.filter(({ step }) => !this.#steps.isAt(step));
+  }
+
+  #apply({ step, save, sum }: Update): void {
+    const isServed = this.#steps.isFollowed(step);
+    if (this.#offered !== undefined && this.#offered < step && !isServed) this.#endOffer();
+    const load = this.#load;
     this.#enqueue(8, () => {
-      if (this.#state === undefined || this.#sum?.step !== step || this.#step !== step) {
-        return this.#fail(`told to apply step ${step} at state ${this.#step}`);
+      if (load !== this.#load) return;
+      if (this.#state === undefined || this.#step !== step) {
+        return this.#fail(`applies step ${step} at state ${this.#step}`);
       }
       const { ledger, address } = this.#place;
-      ledger.applies(this.#order, step, this.#sum.values, address);
-      this.#state = apply(this.#toy, this.#state, this.#sum.values);
+      ledger.applies(this.#order, step, sum, address);
+      this.#state = apply(this.#toy, this.#state, sum);
       this.#step = step + 1;
       ledger.holds(this.#order, this.#step, this.#state, address);
-      this.#endRound(step);
+      this.#endRounds(this.#steps.applied(step));
       const parameterChecksum = checksumOf(this.#state.parameters);
       this.#emit({ kind: "applied", step: this.#step, parameterChecksum });
       if (save) this.#save("checkpoint");
@@ -251,13 +288,12 @@ export class ChildSim {
     });
   }
 
-  #endRound(step: number): void {
-    this.#exchange.end({ attempt: this.#order.attempt, step });
-    if (this.#sum?.step === step) this.#sum = undefined;
+  #endRounds(steps: readonly number[]): void {
+    for (const step of steps) this.#exchange.end({ attempt: this.#order.attempt, step });
   }
 
   #tellExchanging(): void {
-    const moment = { attempt: this.#order.attempt, step: this.#step };
+    const moment = { attempt: this.#order.attempt, step: this.#steps.at };
     const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
     const natsAgeMs = this.#place.frames.ageMs(this.#place.address);
     const { nowMs } = this.#place.world;
@@ -307,9 +343,10 @@ export class ChildSim {
         continue;
       }
       const { attempt, step, sum } = event;
-      this.#sum = { step, values: sum };
+      this.#steps.summed(step, sum);
       const exchangeMs = world.nowMs - this.#dealtMs;
       this.#emit({ kind: "summed", attempt, step, sumChecksum: checksumOf(sum), exchangeMs });
+      this.#update();
     }
   }
 

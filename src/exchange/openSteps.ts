@@ -1,0 +1,90 @@
+/** An update that can be made now. */
+export interface Update {
+  readonly step: number;
+  readonly save: boolean;
+  /** Belongs to the exchange until `applied` says that the step is over. */
+  readonly sum: Float32Array;
+}
+
+interface Open {
+  isFollowed: boolean;
+  sum: Float32Array | undefined;
+}
+
+/**
+ * The steps that a process has open, and the updates that it was told to make. A member makes each
+ * at once. One that still takes the state of an earlier step keeps the finished sums meanwhile, and
+ * makes the updates on top of it, in their order, when it is there.
+ */
+export class OpenSteps {
+  readonly #open = new Map<number, Open>();
+  #owed: { readonly step: number; readonly save: boolean }[] = [];
+  #at = 0;
+  #isLoading = true;
+
+  /** The state that is held, as soon as all calls made are done; or the one being loaded. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Another state is on its way. Returns the steps that are over with it. */
+  load(step: number): readonly number[] {
+    this.#at = step;
+    this.#isLoading = true;
+    this.#owed = [];
+    const over = [...this.#open.keys()];
+    this.#open.clear();
+    return over;
+  }
+
+  /** Whether that state is held, as soon as all calls made are done. */
+  isAt(step: number): boolean {
+    return !this.#isLoading && this.#at === step;
+  }
+
+  loaded(): void {
+    this.#isLoading = false;
+  }
+
+  /** A deal of the step's round; returns whether it is the first. `isFollowed`: others collect its sum late. */
+  deal(step: number, isFollowed: boolean): boolean {
+    const open = this.#open.get(step);
+    this.#open.set(step, { isFollowed, sum: open?.sum });
+    return open === undefined;
+  }
+
+  /** The step's sum is here. */
+  summed(step: number, sum: Float32Array): void {
+    const open = this.#open.get(step);
+    if (open !== undefined) open.sum = sum;
+  }
+
+  /** The step is to be applied. */
+  owe(step: number, save: boolean): void {
+    this.#owed.push({ step, save });
+  }
+
+  /** The next update, if state and sum are there; from then on the state counts as moved on. */
+  next(): Update | undefined {
+    const [first] = this.#owed;
+    if (first === undefined || this.#isLoading || first.step !== this.#at) return undefined;
+    const sum = this.#open.get(first.step)?.sum;
+    if (sum === undefined) return undefined;
+    this.#owed.shift();
+    this.#at += 1;
+    return { ...first, sum };
+  }
+
+  isFollowed(step: number): boolean {
+    return this.#open.get(step)?.isFollowed === true;
+  }
+
+  /** The update is made. Returns the steps that are over: the sum of one that is followed is kept for one more. */
+  applied(step: number): readonly number[] {
+    const over = [...this.#open.keys()].filter(
+      (open) => open < step || (open === step && !this.isFollowed(step)),
+    );
+    for (const one of over) this.#open.delete(one);
+    return over;
+  }
+}

@@ -1,0 +1,338 @@
+import { describe, expect, test } from "vitest";
+import type { JobRequest } from "../../src/job/settings.js";
+import { jobStatus, workerStatuses } from "../../src/control/view.js";
+import { FleetDriver, record, result, upTo } from "./fleetDriver.js";
+
+/** A long job of those workers, at whose first boundary the joiners begin to follow: at state 1. */
+function following(
+  workers: readonly string[],
+  joiners: readonly string[],
+  request: Partial<JobRequest> = {},
+): FleetDriver {
+  const driver = FleetDriver.started(workers, { steps: 60, checkpointEvery: 0, ...request });
+  for (const joiner of joiners) {
+    driver.hello(joiner);
+    driver.prepared(joiner);
+  }
+  return driver;
+}
+
+/** The members report all of the step under way. */
+function step(driver: FleetDriver): void {
+  const { phase } = driver.run ?? {};
+  if (phase?.kind !== "round") throw new Error("no round is under way");
+  for (const [workerId, ranges] of phase.dealt) {
+    driver.report(
+      workerId,
+      ranges.flatMap(({ first, end }) => upTo(end, first)),
+    );
+  }
+}
+
+function stageOf(driver: FleetDriver, workerId: string): string | undefined {
+  return driver.run?.participants.get(workerId)?.stage.kind;
+}
+
+function reasonOf(driver: FleetDriver, workerId: string): string {
+  return workerStatuses(driver.fleet, driver.nowMs).find(({ id }) => id === workerId)?.reason ?? "";
+}
+
+/** Without a word from the workers, lets ticks pass until the step is another one; how long that took. */
+function untilCommit(driver: FleetDriver, beating: readonly string[], shardsDone: number): number {
+  const [before, since] = [driver.record().step, driver.nowMs];
+  while (driver.record().step === before && driver.nowMs - since < 300_000) {
+    driver.nowMs += 250;
+    driver.happens({ kind: "tick" });
+    if (driver.record().step > before) break;
+    for (const id of beating) driver.beat(id, shardsDone);
+  }
+  return driver.nowMs - since;
+}
+
+describe("a joiner", () => {
+  test("takes the donor's state and follows while the members go on at once", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    expect(driver.sent("w1")).toMatchObject([
+      { kind: "commit", step: 0 },
+      { kind: "offer", step: 1 },
+      { kind: "round", step: 1, generation: 1, followers: ["w2.1"] },
+    ]);
+    expect(driver.sent("w2")).toMatchObject([
+      { kind: "load", step: 1, source: { kind: "peer", address: "w1.1" } },
+      { kind: "round", step: 1, members: [{ workerId: "w1" }], followers: ["w2.1"] },
+    ]);
+    expect(jobStatus(driver.fleet, "job")).toMatchObject({ workers: 1, reason: "1 worker joins" });
+  });
+
+  test("that is level when the others are becomes a member with their commit", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.loaded("w2", 1);
+    driver.report("w2", []);
+    expect(driver.record().step).toBe(1);
+    step(driver);
+    expect(driver.said()).toContain("w2 joined at step 2");
+    expect(driver.kinds("w2")).toEqual(["commit", "round"]);
+    const { generation, members, followers } = driver.round("w2");
+    expect({ generation, followers }).toEqual({ generation: 2, followers: [] });
+    expect(members.map(({ ranges }) => ranges)).toEqual([
+      [{ first: 0, end: 4 }],
+      [{ first: 4, end: 8 }],
+    ]);
+  });
+
+  test("that still takes the state keeps nobody waiting, and goes on following", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    step(driver);
+    expect(driver.record().step).toBe(2);
+    expect(driver.sent("w2")).toMatchObject([
+      { kind: "commit", step: 1, save: false },
+      { kind: "round", step: 2, members: [{ workerId: "w1" }], followers: ["w2.1"] },
+    ]);
+    driver.applied("w2", 2);
+    driver.report("w2", []);
+    step(driver);
+    expect(driver.said()).toContain("w2 joined at step 3");
+  });
+
+  test("that lacks nothing but the sum is waited for, but no longer than a step takes", () => {
+    const driver = following(["w1"], ["w2"]);
+    driver.pass(2000, ["w1", "w2"]);
+    step(driver);
+    driver.loaded("w2", 1);
+    step(driver);
+    expect(driver.record().step).toBe(1);
+    expect(untilCommit(driver, ["w1", "w2"], 8)).toBe(2000);
+    expect(driver.said()).toContain("w2 could not join: it did not keep up with the others");
+    expect(driver.round("w1")).toMatchObject({ step: 2, generation: 1, followers: [] });
+    expect(stageOf(driver, "w2")).toBe("ready");
+  });
+
+  test("that comes to have the sum meanwhile is in, and the wait is over", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.loaded("w2", 1);
+    step(driver);
+    driver.report("w2", []);
+    expect(driver.said()).toContain("w2 joined at step 2");
+  });
+
+  test("that dies while it is waited for is waited for no more", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.loaded("w2", 1);
+    step(driver);
+    driver.disconnect("w2");
+    expect(driver.record().step).toBe(2);
+  });
+
+  test("that hangs costs the others one short wait in more and more steps, and is then set aside", () => {
+    const driver = following(["w1"], ["w2"]);
+    const waits: number[] = [];
+    const began = new Set<number>();
+    while (driver.record().step < 59) {
+      const { step: before } = driver.record();
+      step(driver);
+      if (driver.record().step === before) waits.push(untilCommit(driver, ["w1", "w2"], 8));
+      // Told to end, it ends, and its fresh child hangs as well.
+      if (driver.fleet.members.get("w2")?.closing !== undefined) driver.released("w2");
+      if (stageOf(driver, "w2") === "preparing") driver.prepared("w2");
+      const stage = driver.run?.participants.get("w2")?.stage;
+      if (stage?.kind === "following") began.add(stage.step);
+    }
+    expect([...began]).toEqual([1, 6, 13, 24, 43]);
+    expect(waits).toEqual([250, 250, 250, 250, 250]);
+  });
+
+  test("that failed six times to join is set aside, with the reason", () => {
+    const driver = following(["w1"], ["w2"], { steps: 400 });
+    while (reasonOf(driver, "w2") === "" && driver.record().step < 399) {
+      const { step: before } = driver.record();
+      step(driver);
+      if (driver.record().step === before) untilCommit(driver, ["w1", "w2"], 8);
+      if (driver.fleet.members.get("w2")?.closing !== undefined) driver.released("w2");
+      if (stageOf(driver, "w2") === "preparing") driver.prepared("w2");
+    }
+    expect(reasonOf(driver, "w2")).toBe(
+      "it could not join 6 times: it did not keep up with the others",
+    );
+    expect(driver.record().step).toBeLessThan(200);
+  });
+
+  test("of other parameters, or another sum, is set aside and costs nobody more", () => {
+    for (const how of [{ parameterChecksum: 5 }, { sumChecksum: 5 }]) {
+      const driver = following(["w1"], ["w2"]);
+      step(driver);
+      driver.loaded("w2", 1);
+      driver.report("w2", [], how);
+      step(driver);
+      expect(driver.kinds("w2")).toEqual(["release"]);
+      expect(driver.round("w1")).toMatchObject({ step: 2, generation: 1, followers: [] });
+    }
+  });
+
+  test("whose donor is lost before it has the state takes it from another at the next boundary", () => {
+    const driver = following(["w1", "w2"], ["w3"]);
+    step(driver);
+    const donor = driver.kinds("w1").includes("offer") ? "w1" : "w2";
+    const other = donor === "w1" ? "w2" : "w1";
+    driver.hello(donor, { incarnation: `${donor}.2` });
+    driver.report(other, upTo(8));
+    expect(driver.kinds(other)).toEqual(["commit", "offer", "round"]);
+    expect(driver.sent("w3")).toMatchObject([
+      { kind: "commit" },
+      { kind: "load", step: 2, source: { address: `${other}.1` } },
+      { kind: "round", step: 2 },
+    ]);
+  });
+
+  test("that holds the state goes on where the last member is lost", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.loaded("w2", 1);
+    driver.hello("w1", { incarnation: "w1.2" });
+    expect(driver.round("w2")).toMatchObject({ step: 1, members: [{ workerId: "w2" }] });
+    driver.report("w2", upTo(8));
+    expect(driver.record()).toMatchObject({ step: 2, attempt: 1 });
+  });
+
+  test("whose stream was cut starts over at the next boundary", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.disconnect("w2");
+    driver.hello("w2");
+    expect(driver.kinds("w2")).toEqual(["welcome"]);
+    step(driver);
+    expect(driver.sent("w2")).toMatchObject([
+      { kind: "load", step: 2 },
+      { kind: "round", step: 2 },
+    ]);
+  });
+
+  test("is told of a regroup, and nobody regroups for it", () => {
+    const driver = following(["w1", "w2"], ["w3"]);
+    step(driver);
+    driver.hello("w2", { incarnation: "w2.2" });
+    expect(driver.round("w3")).toMatchObject({ generation: 2, followers: ["w3.1"] });
+    driver.hello("w3", { incarnation: "w3.2" });
+    expect(driver.kinds("w1")).toEqual([]);
+  });
+
+  test("says nothing that counts by a report from before it began", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.report("w2", [], { generation: 0 });
+    driver.applied("w2", 1);
+    step(driver);
+    expect(driver.said()).not.toContain("w2 joined at step 2");
+  });
+
+  test("that takes the state during an evaluation is a member after it", () => {
+    const driver = new FleetDriver();
+    driver.hello("w1");
+    driver.happens({ kind: "submit", record: record("job", { steps: 9, evalEvery: 1 }, 4) });
+    driver.prepared("w1");
+    driver.loaded("w1");
+    driver.hello("w2");
+    driver.prepared("w2");
+    step(driver);
+    expect(driver.round("w1")).toMatchObject({ round: "evaluation", step: 1 });
+    expect(driver.kinds("w2")).toEqual(["load"]);
+    driver.loaded("w2", 1);
+    driver.report("w1", [0], { round: "evaluation", shards: [result(0, { count: 4 })] });
+    expect(driver.said()).toContain("w2 joined at step 1");
+    expect(driver.round("w2").members).toHaveLength(2);
+  });
+});
+
+describe("several joiners at once", () => {
+  test("take the state from as many donors as there are, in one snapshot each", () => {
+    const driver = following(["w1", "w2"], ["w3", "w4", "w5", "w6"]);
+    step(driver);
+    for (const donor of ["w1", "w2"]) {
+      expect(driver.kinds(donor).filter((kind) => kind === "offer")).toHaveLength(1);
+    }
+    const donors = ["w3", "w4", "w5", "w6"].map((id) => {
+      const load = driver.sent(id).find((command) => command.kind === "load");
+      return load?.source.kind === "peer" ? load.source.address : "";
+    });
+    expect(donors.toSorted()).toEqual(["w1.1", "w1.1", "w2.1", "w2.1"]);
+  });
+
+  test("one more takes it from a donor that serves nobody yet, or waits for one", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.hello("w3");
+    driver.prepared("w3");
+    step(driver);
+    expect(driver.kinds("w1")).not.toContain("offer");
+    driver.applied("w2", 2);
+    step(driver);
+    driver.report("w2", []);
+    expect(driver.said()).toContain("w2 joined at step 3");
+    expect(driver.kinds("w3")).toEqual(["load", "round"]);
+  });
+});
+
+describe("where the job is below its minimum", () => {
+  /** w1 alone holds state 1 of a job that needs two, and a new w2 is ready. */
+  function waiting(): FleetDriver {
+    const driver = FleetDriver.started(["w1", "w2"], { minWorkers: 2, steps: 20 });
+    driver.disconnect("w2");
+    driver.pass(1000, ["w1"]);
+    driver.report("w1", upTo(8));
+    expect(driver.record()).toMatchObject({ step: 1, state: "waiting" });
+    driver.hello("w2");
+    driver.prepared("w2");
+    return driver;
+  }
+
+  test("the others wait for a joiner, which gets shards when it has the state", () => {
+    const driver = waiting();
+    expect(driver.kinds("w1")).toEqual(["offer"]);
+    driver.applied("w1", 1);
+    driver.loaded("w2", 1);
+    expect(driver.said()).toEqual(["w2 joined at step 1"]);
+    expect(driver.round("w2")).toMatchObject({ step: 1, followers: [] });
+  });
+
+  test("a joiner that takes too long tries again instead of being set aside", () => {
+    const driver = waiting();
+    driver.applied("w1", 1);
+    driver.pass(120_000, ["w1", "w2"]);
+    expect(driver.said()).toEqual(["w2 could not join: loading took too long"]);
+    expect(driver.kinds("w2")).toEqual(["load"]);
+    driver.loaded("w2", 1);
+    expect(driver.round("w2")).toMatchObject({ step: 1 });
+  });
+
+  test("the donor is to blame only when a joiner fails with a fresh child as well", () => {
+    const driver = waiting();
+    driver.applied("w1", 1);
+    driver.pass(240_000, ["w1", "w2"]);
+    expect(driver.kinds("w2")).toContain("release");
+    driver.released("w2");
+    driver.prepared("w2");
+    expect(driver.kinds("w2")).toEqual(["load"]);
+    driver.pass(119_000, ["w1", "w2"]);
+    expect(driver.said()).toEqual([]);
+    driver.pass(1_000, ["w1", "w2"]);
+    expect(driver.said()).toContain(
+      "w1 is lost: nobody could take its state, and too few hold it to go on without",
+    );
+  });
+
+  test("whoever followed takes the state anew, with everybody waiting", () => {
+    const driver = following(["w1", "w2"], ["w3"], { minWorkers: 2 });
+    step(driver);
+    driver.disconnect("w2");
+    driver.pass(1000, ["w1", "w3"]);
+    driver.report("w1", upTo(8));
+    expect(driver.kinds("w3")).toEqual(["commit", "load"]);
+    driver.applied("w1", 2);
+    driver.loaded("w3", 2);
+    expect(driver.round("w3")).toMatchObject({ step: 2, followers: [] });
+  });
+});
