@@ -5,11 +5,11 @@
 import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ConfigError } from "../../src/job/problem.js";
+import { ConfigError, FailureError } from "../../src/job/problem.js";
 import { run, type Shutdown } from "../../src/process/shutdown.js";
-import { runCampaign } from "./campaign.js";
+import { runCampaign, type CampaignOutcome } from "./campaign.js";
 import { ChaosFleet, destroyFleet } from "./fleet.js";
-import { runJobs } from "./jobs.js";
+import { runJobs, type JobsOutcome } from "./jobs.js";
 import { consumersLeft, leftBehind } from "./leftovers.js";
 import { readOptions, usage, type ChaosOptions } from "./options.js";
 
@@ -37,10 +37,11 @@ async function main({ signal }: Shutdown): Promise<number> {
     },
   });
   try {
-    const outcome =
+    const work: Promise<CampaignOutcome | JobsOutcome> =
       jobs > 0
-        ? await runJobs(fleet, { jobs, workers }, { say, signal })
-        : await runCampaign(fleet, options, { say, signal });
+        ? runJobs(fleet, { jobs, workers }, { say, signal })
+        : runCampaign(fleet, options, { say, signal });
+    const outcome = await Promise.race([work, aborted(signal)]);
     const problems = [...outcome.problems];
     const consumers = await consumersLeft(fleet);
     if (consumers > 0) problems.push(`${consumers} JetStream consumers are left`);
@@ -54,6 +55,15 @@ async function main({ signal }: Shutdown): Promise<number> {
     await fleet.stop();
     if (logFolder !== undefined) keepLogs(folder, logFolder);
   }
+}
+
+/** Some of the work waits for processes, and would not hear of it. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const stop = (): void => reject(new FailureError("stopped before the end"));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
 }
 
 function verdict(problems: readonly string[], args: readonly string[]): number {
