@@ -5,10 +5,9 @@
  * While NATS is away nobody can take over, and the holder goes on. What makes two holders harmless is not the lease but the term:
  * one more than any before, in every command, and workers refuse a lower one.
  */
-import { setTimeout as sleep } from "node:timers/promises";
-
 import { FailureError } from "../src/job/problem.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
+import { machineClock, type Clock } from "./clock.js";
 
 export interface LockTimes {
   readonly leaseMs: number;
@@ -27,6 +26,7 @@ export interface LockOptions {
   /** The highest term that is known from elsewhere; asked where there is no lock. */
   readonly termElsewhere: () => Promise<number>;
   readonly times?: LockTimes;
+  readonly clock?: Clock;
   readonly signal: AbortSignal;
   /** Called once for every other holder that is waited for. */
   readonly onWait: (holder: string, term: number) => void;
@@ -54,6 +54,7 @@ export class CoordinatorLock {
   readonly #bucket: Bucket;
   readonly #options: LockOptions;
   readonly #times: LockTimes;
+  readonly #clock: Clock;
   readonly #stop = new AbortController();
   #held: Held;
   /** The term that the lock in NATS is known to hold. */
@@ -69,6 +70,7 @@ export class CoordinatorLock {
     this.#bucket = bucket;
     this.#options = options;
     this.#times = options.times ?? lockTimes;
+    this.#clock = options.clock ?? machineClock;
     this.#held = held;
     this.#written = held.term;
     this.#renewing = this.#renew();
@@ -83,7 +85,7 @@ export class CoordinatorLock {
     const term = Math.max(this.#held.term, seen + 1);
     this.#held = { ...this.#held, term };
     while (this.#written < term)
-      await sleep(this.#times.renewMs / 4, undefined, { signal: this.#options.signal });
+      await this.#clock.sleep(this.#times.renewMs / 4, this.#options.signal);
     return term;
   }
 
@@ -101,7 +103,7 @@ export class CoordinatorLock {
     const signal = AbortSignal.any([this.#stop.signal, this.#options.signal]);
     try {
       for (;;) {
-        await sleep(this.#times.renewMs, undefined, { signal });
+        await this.#clock.sleep(this.#times.renewMs, signal);
         const term = this.#held.term;
         if (!(await this.#write(term))) {
           this.#lose();
@@ -125,10 +127,18 @@ export class CoordinatorLock {
         this.#held = { ...this.#held, revision: written };
         return true;
       }
-      const there = await readPatiently(this.#bucket, signal);
+      const there = await this.#readPatiently();
       if (there !== undefined && !there.isOurs) return false;
       // NATS has lost what it had stored: what is missing is nobody's, and so still ours.
       this.#held = { ...this.#held, revision: there?.revision ?? 0 };
+    }
+  }
+
+  async #readPatiently(): Promise<Entry | undefined> {
+    for (;;) {
+      const entry = await readQuietly(this.#bucket);
+      if (entry !== "unknown") return entry;
+      await this.#clock.sleep(retryMs, this.#options.signal);
     }
   }
 
@@ -140,6 +150,7 @@ export class CoordinatorLock {
 
 async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
   const { leaseMs, renewMs } = options.times ?? lockTimes;
+  const clock = options.clock ?? machineClock;
   let seen: { readonly revision: number; readonly atMs: number } | undefined;
   let waitingFor = "";
   let termSeen = 0;
@@ -149,7 +160,7 @@ async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
     // Without an answer nobody could have renewed either: the lease is counted from the next answer on.
     if (entry === "unknown") seen = undefined;
     else {
-      const nowMs = performance.now();
+      const nowMs = clock.nowMs();
       const revision = entry?.revision ?? 0;
       const lock = entry && decode(entry.value);
       if (seen?.revision !== revision) seen = { revision, atMs: nowMs };
@@ -163,7 +174,7 @@ async function take(bucket: Bucket, options: LockOptions): Promise<Held> {
         options.onWait(lock.holder, lock.term);
       }
     }
-    await sleep(Math.min(renewMs, leaseMs / 4), undefined, { signal: options.signal });
+    await clock.sleep(Math.min(renewMs, leaseMs / 4), options.signal);
   }
 }
 
@@ -183,14 +194,6 @@ async function replace(
   const value = encode({ holder, term, identity });
   const written = await bucket.write(key, value, revision, signal);
   return written === undefined ? undefined : { term, revision: written };
-}
-
-async function readPatiently(bucket: Bucket, signal: AbortSignal): Promise<Entry | undefined> {
-  for (;;) {
-    const entry = await readQuietly(bucket);
-    if (entry !== "unknown") return entry;
-    await sleep(retryMs, undefined, { signal });
-  }
 }
 
 async function readQuietly(bucket: Bucket): Promise<Entry | undefined | "unknown"> {

@@ -4,15 +4,15 @@
  * somebody else wrote means that another coordinator has taken over. One that is not there at all means no such thing: NATS has
  * lost its storage, and the record is written anew.
  */
-import { setTimeout as sleep } from "node:timers/promises";
-
 import type { JobRecord } from "../src/control/record.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
 import type { Codec } from "../src/wire/codec.js";
+import { machineClock, type Clock } from "./clock.js";
 
 export interface RecordsOptions {
   readonly bucket: Bucket;
   readonly codec: Codec<JobRecord>;
+  readonly clock?: Clock;
   readonly signal: AbortSignal;
   /** Called once: act no more. */
   readonly onConflict: (reason: string) => void;
@@ -136,7 +136,7 @@ export class Records {
       try {
         return await this.#options.bucket.read(name);
       } catch {
-        await sleep(retryMs, undefined, { signal: this.#options.signal });
+        await (this.#options.clock ?? machineClock).sleep(retryMs, this.#options.signal);
       }
     }
   }

@@ -11,6 +11,9 @@ import { run, SetupError } from "./command.mjs";
 import { countTests } from "./decisions.mjs";
 import { readText } from "./toolchain.mjs";
 
+/** How many fleets the tests of the control plane simulate; a run of vitest alone is content with a few. */
+const simulatedSeeds = "2000";
+
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const args = process.argv.slice(2);
 const say = (line) => console.log(line);
@@ -52,6 +55,7 @@ async function tests() {
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
     const { code } = await run(process.execPath, [vitest, "run", ...reporters, ...args], {
       cwd: root,
+      env: { SEEDS: simulatedSeeds, ...process.env },
       stdio: "inherit",
     });
     const text = readText(file);

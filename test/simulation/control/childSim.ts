@@ -5,7 +5,8 @@ import { Exchange, type Moment } from "../../../src/exchange/exchange.js";
 import { OpenSteps, type Update } from "../../../src/exchange/openSteps.js";
 import { evaluationShards } from "../../../src/plan/evaluation.js";
 import type { Ledger } from "./ledger.js";
-import type { Frames } from "./network.js";
+import type { Frames } from "./frames.js";
+import { Process, type HostClock } from "./process.js";
 import type { Shelf } from "./shelf.js";
 import {
   apply,
@@ -18,7 +19,7 @@ import {
   type Toy,
   type ToyState,
 } from "./toy.js";
-import { Process, type World } from "./world.js";
+import type { World } from "./world.js";
 
 type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
 
@@ -33,8 +34,12 @@ export interface ChildPlace {
   readonly arithmetic: string;
   /** Time for one shard. */
   readonly shardMs: number;
+  readonly clock: HostClock;
   readonly emit: (event: ChildEvent) => void;
 }
+
+/** A third of the time after which the exchange asks again. */
+const tickMs = 100;
 
 /** A job's process: a device that does one thing after another, and the real exchange. */
 export class ChildSim {
@@ -64,7 +69,7 @@ export class ChildSim {
     this.#place = place;
     this.#order = order;
     this.#toy = place.toyOf(order.job);
-    this.process = new Process(place.world);
+    this.process = new Process(place.world, place.clock);
     this.#exchange = new Exchange({
       job: order.job,
       self: place.address,
@@ -74,12 +79,20 @@ export class ChildSim {
       retryMs: 300,
       unitElements: 4,
     });
-    place.frames.listen(place.address, this.process, (frame) => {
-      this.#exchange.receive(frame, place.world.nowMs);
-      this.#pump();
+    const { clock } = place;
+    place.frames.listen(place.address, {
+      process: this.process,
+      take: (frame) => {
+        this.#exchange.receive(frame, clock.nowMs);
+        this.#pump();
+      },
+      reconnected: () => {
+        this.#exchange.reconnected(clock.nowMs);
+        this.#pump();
+      },
     });
-    this.process.every(100, () => {
-      this.#exchange.tick(place.world.nowMs);
+    this.process.every(tickMs, () => {
+      this.#exchange.tick(clock.nowMs);
       this.#pump();
     });
     this.process.every(500, () => {
@@ -90,8 +103,8 @@ export class ChildSim {
   handle(command: ChildCommand): void {
     switch (command.kind) {
       case "prepare":
-        return this.process.after(this.#place.world.between(200, 900), () => {
-          this.#emit({ kind: "prepared", probe: this.#place.probe });
+        return this.process.after(this.#place.world.between(100, 400), () => {
+          if (!this.isStuck) this.#emit({ kind: "prepared", probe: this.#place.probe });
         });
       case "load":
         return this.#begin(command.step, command.source);
@@ -233,7 +246,7 @@ export class ChildSim {
 
   #deal({ attempt, generation, step, shardCount, members, followers }: Command<"deal">): void {
     const moment = { attempt, step };
-    this.#dealtMs = this.#place.world.nowMs;
+    this.#dealtMs = this.#place.clock.nowMs;
     const elements = elementsOf(this.#toy);
     if (this.#steps.deal(step, followers.length > 0)) {
       this.#exchange.begin({ ...moment, elements, shardCount });
@@ -295,8 +308,8 @@ export class ChildSim {
   #tellExchanging(): void {
     const moment = { attempt: this.#order.attempt, step: this.#steps.at };
     const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
-    const natsAgeMs = this.#place.frames.ageMs(this.#place.address);
-    const { nowMs } = this.#place.world;
+    const natsAgeMs = this.#place.frames.silentMs(this.#place.address);
+    const { nowMs } = this.#place.clock;
     const unitMs = this.#busySinceMs === undefined ? -1 : nowMs - this.#busySinceMs;
     this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1, unitMs });
   }
@@ -319,7 +332,7 @@ export class ChildSim {
   #next(): void {
     const [work] = this.#device;
     if (this.#isBusy || work === undefined) return;
-    this.#busySinceMs ??= this.#place.world.nowMs;
+    this.#busySinceMs ??= this.#place.clock.nowMs;
     if (this.isStuck) return;
     this.#isBusy = true;
     this.#device = this.#device.slice(1);
@@ -333,8 +346,9 @@ export class ChildSim {
   }
 
   #pump(): void {
-    const { world, frames } = this.#place;
-    for (let out = this.#exchange.next(world.nowMs); out; out = this.#exchange.next(world.nowMs)) {
+    const { clock, frames } = this.#place;
+    const { nowMs } = clock;
+    for (let out = this.#exchange.next(nowMs); out; out = this.#exchange.next(nowMs)) {
       frames.send(out.to, out.frame);
     }
     for (const event of this.#exchange.events()) {
@@ -344,7 +358,7 @@ export class ChildSim {
       }
       const { attempt, step, sum } = event;
       this.#steps.summed(step, sum);
-      const exchangeMs = world.nowMs - this.#dealtMs;
+      const exchangeMs = nowMs - this.#dealtMs;
       this.#emit({ kind: "summed", attempt, step, sumChecksum: checksumOf(sum), exchangeMs });
       this.#update();
     }

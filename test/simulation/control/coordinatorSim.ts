@@ -1,3 +1,6 @@
+import { CoordinatorLock } from "../../../coordinator/lock.js";
+import { Outbox, type Delivery } from "../../../coordinator/outbox.js";
+import { Records } from "../../../coordinator/records.js";
 import { advance, emptyFleet } from "../../../src/control/fleet.js";
 import {
   fleetTimes,
@@ -5,12 +8,13 @@ import {
   type FleetHappening,
 } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
-import type { WorkerCommand, WorkerEvent } from "../../../src/control/message.js";
-import type { JobRecord } from "../../../src/control/record.js";
+import type { WorkerEvent } from "../../../src/control/message.js";
+import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
-import type { Stream } from "./network.js";
+import { HostClock, Process } from "./process.js";
 import type { Shelf } from "./shelf.js";
-import { Process, type World } from "./world.js";
+import type { Stream } from "./stream.js";
+import type { World } from "./world.js";
 
 /** Shorter than in earnest where nothing but waiting comes of it. */
 const times = {
@@ -25,61 +29,58 @@ const times = {
   unitFloorMs: 4_000,
 };
 
-/** How often a coordinator looks whether it still holds the lock. */
-const lockMs = 2_000;
+export interface CoordinatorPlace {
+  readonly world: World;
+  readonly jetStream: JetStream;
+  readonly shelf: Shelf;
+  readonly ledger: Ledger;
+}
 
-/** One life of a coordinator: the shell around the fleet. */
+/** What a coordinator has once it holds the lock. */
+interface Reign {
+  readonly lock: CoordinatorLock;
+  readonly records: Records;
+  readonly outbox: Outbox;
+  fleet: Fleet;
+}
+
+/** One life of a coordinator: the shell around the fleet, with its lock, records and outbox in earnest. */
 export class CoordinatorSim {
   readonly process: Process;
-  readonly term: number;
+  readonly name: string;
   readonly tasks = new Map<string, "open" | "done" | "failed">();
   /** Dies amid the commands of an event, after so many of them. */
   dieAfter: number | undefined;
-  readonly #world: World;
-  readonly #shelf: Shelf;
-  readonly #ledger: Ledger;
+  readonly #place: CoordinatorPlace;
+  readonly #life = new AbortController();
   readonly #accepted = new Set<Stream>();
   /** By incarnation: the newest, which is the one that is heard. */
   readonly #streams = new Map<string, Stream>();
-  #fleet: Fleet;
+  #reign: Reign | undefined;
+  #isRaising = false;
 
-  constructor(world: World, shelf: Shelf, ledger: Ledger) {
-    this.#world = world;
-    this.#shelf = shelf;
-    this.#ledger = ledger;
-    this.process = new Process(world);
-    shelf.term += 1;
-    this.term = shelf.term;
-    const options = {
-      ...times,
-      term: this.term,
-      nats: { url: "nats", token: "" },
-      store: "/store",
-      joinLine: "bitfleet worker --join here",
-    };
-    this.#fleet = emptyFleet(options, shelf.records, world.nowMs);
-    this.process.every(lockMs, () => {
-      if (shelf.term !== this.term) this.#stepDown();
-    });
-    this.process.every(times.tickMs, () => {
-      this.handle({ kind: "tick" });
-    });
+  constructor(place: CoordinatorPlace, name: string) {
+    this.#place = place;
+    this.name = name;
+    this.process = new Process(place.world, new HostClock(place.world));
+    void this.#begin();
   }
 
-  get fleet(): Fleet {
-    return this.#fleet;
+  /** What it knows; undefined while it is a standby. */
+  get fleet(): Fleet | undefined {
+    return this.process.isAlive ? this.#reign?.fleet : undefined;
   }
 
   handle(happening: FleetHappening): void {
-    if (this.#isOver()) return;
-    const { nowMs } = this.#world;
-    const event = { ...happening, nowMs, wallMs: 1e12 + nowMs };
-    const { fleet, commands } = advance(this.#fleet, event);
-    this.#fleet = fleet;
-    for (const command of commands) this.#book(command);
+    const reign = this.#reign;
+    if (reign === undefined || this.#isOver()) return;
+    const { nowMs, wallMs } = this.process.clock;
+    const { fleet, commands } = advance(reign.fleet, { ...happening, nowMs, wallMs });
+    reign.fleet = fleet;
+    for (const command of commands) this.#book(reign, command);
     for (const command of commands) {
       if (this.#isOver()) return;
-      this.#perform(command);
+      this.#perform(reign, command);
       this.#dieAmid(commands.length);
     }
   }
@@ -96,11 +97,18 @@ export class CoordinatorSim {
       this.#streams.set(incarnation, stream);
     }
     if (this.#streams.get(incarnation) !== stream) return;
-    if (event.kind === "beat" && !this.#isOver()) stream.command(this.term, { kind: "heard" });
+    const term = this.#reign?.fleet.options.term;
+    if (term === undefined || this.#isOver()) return;
+    if (event.kind === "beat") stream.command(term, { kind: "heard" });
+    if (event.kind === "hello" && event.term > term) {
+      void this.#raise(event.term);
+      return;
+    }
     this.handle({ kind: "worker", workerId, incarnation, event });
   }
 
   ended(stream: Stream, workerId: string, incarnation: string): void {
+    this.#accepted.delete(stream);
     if (this.#streams.get(incarnation) !== stream) return;
     this.#streams.delete(incarnation);
     this.handle({ kind: "disconnected", workerId, incarnation });
@@ -109,57 +117,144 @@ export class CoordinatorSim {
   kill(): void {
     this.process.kill();
     for (const stream of this.#accepted) {
-      stream.cut("coordinator", 0, this.#world.between(1, 200));
+      stream.cut("coordinator", 0, this.#place.world.between(1, 200));
     }
   }
 
-  /** What is decided is decided, even if the coordinator dies before it has told anyone. */
-  #book(command: FleetCommand): void {
-    if (command.kind !== "log") return;
-    this.#world.tell(`[${this.term}] ${command.job}: ${command.message}`);
-    this.#ledger.logs(this.term, command.job, command.message, command.fields, this.#world.nowMs);
+  /** Ends in good order: the next need not wait for the lease to run out. */
+  leave(): void {
+    const { lock } = this.#reign ?? {};
+    this.#reign = undefined;
+    if (lock === undefined) return this.kill();
+    this.#place.world.unsettle();
+    void lock.release().finally(() => {
+      this.process.do(() => {
+        this.kill();
+      });
+    });
   }
 
-  #perform(command: FleetCommand): void {
+  async #begin(): Promise<void> {
+    const { world, jetStream } = this.#place;
+    const { process } = this;
+    const { signal } = this.#life;
+    const clock = {
+      nowMs: () => process.clock.nowMs,
+      sleep: (ms: number, until: AbortSignal) => process.sleep(ms, until),
+    };
+    const onLost = (reason: string): void => {
+      this.#stepDown(reason);
+    };
+    try {
+      const lock = await CoordinatorLock.acquire(jetStream.bucket("lock", process), {
+        ...{ holder: this.name, identity: this.name, clock, signal },
+        isGone: () => false,
+        termElsewhere: () => Promise.resolve(0),
+        onWait: (holder) => {
+          world.tell(`${this.name} waits as a standby for ${holder}`);
+        },
+        onLost,
+      });
+      const { records, found } = await Records.open({
+        ...{ bucket: jetStream.bucket("jobs", process), codec: jetStream.codec, clock, signal },
+        onConflict: onLost,
+      });
+      const outbox = new Outbox({
+        store: (record) => records.store(record),
+        put: (record) => {
+          records.put(record);
+        },
+        deliver: (delivery) => {
+          this.#deliver(delivery);
+        },
+      });
+      const options = {
+        ...times,
+        term: lock.term,
+        nats: { url: "nats", token: "" },
+        store: "/store",
+        joinLine: "bitfleet worker --join here",
+      };
+      const fleet = emptyFleet(options, found, process.clock.nowMs);
+      this.#reign = { lock, records, outbox, fleet };
+      world.tell(`${this.name} is the coordinator of term ${lock.term}`);
+      jetStream.connect(process, (isUp) => {
+        this.handle({ kind: "nats", isUp });
+      });
+      process.every(times.tickMs, () => {
+        this.handle({ kind: "tick" });
+      });
+    } catch (error) {
+      this.#stepDown(String(error));
+    }
+  }
+
+  /** As the loop does: a worker has obeyed a higher term than the lock ever saw, or another reigns. */
+  async #raise(seen: number): Promise<void> {
+    const reign = this.#reign;
+    if (this.#isRaising || reign === undefined) return;
+    this.#isRaising = true;
+    const term = await reign.lock.raise(seen);
+    const records = [...reign.fleet.records.values()];
+    const options = { ...reign.fleet.options, term };
+    reign.fleet = emptyFleet(options, records, this.process.clock.nowMs);
+    this.#isRaising = false;
+    for (const stream of this.#accepted) stream.cut("coordinator", 0, 20);
+  }
+
+  /** What is decided is decided, even if the coordinator dies before it has told anyone. */
+  #book({ fleet }: Reign, command: FleetCommand): void {
+    if (command.kind !== "log") return;
+    const { world, ledger } = this.#place;
+    const { term } = fleet.options;
+    world.tell(`[${term}] ${command.job}: ${command.message}`);
+    ledger.logs(term, command.job, command.message, command.fields, world.nowMs);
+  }
+
+  #perform({ outbox }: Reign, command: FleetCommand): void {
     switch (command.kind) {
       case "send":
-        this.#ledger.sends(command.command, this.#keptFor(command.command));
-        return this.#streams.get(command.incarnation)?.command(this.term, command.command);
       case "close":
-        this.#world.tell(`closes ${command.incarnation}: ${command.reason}`);
-        return this.#streams
-          .get(command.incarnation)
-          ?.cut("coordinator", 0, this.#world.between(1, 50));
+        return outbox.add(command);
       case "record":
-        // Whoever has lost the lock ends, before anything is sent that follows from the record.
-        if (!this.#shelf.keep(this.term, command.record)) this.#stepDown();
-        return;
+        return outbox.keep(command.record);
       case "log":
       case "task-progress":
         return;
       case "task-done":
       case "task-failed":
         if (this.tasks.get(command.taskId) !== "open") {
-          this.#ledger.mistake(`${command.taskId} ended twice`);
+          this.#place.ledger.mistake(`${command.taskId} ended twice`);
         }
         this.tasks.set(command.taskId, command.kind === "task-done" ? "done" : "failed");
         return;
       case "discard":
-        return this.#shelf.discard(command.job, command.step, command.keep);
+        return this.#place.shelf.discard(command.job, command.step, command.keep);
     }
   }
 
-  #keptFor(command: WorkerCommand): JobRecord | undefined {
-    if (command.kind === "prepare") return this.#shelf.record(command.order.job);
-    return command.kind === "round" ? this.#shelf.record(command.job) : undefined;
+  #deliver(delivery: Delivery): void {
+    const { world, ledger } = this.#place;
+    const reign = this.#reign;
+    if (reign === undefined || !this.process.isAlive) return;
+    const stream = this.#streams.get(delivery.incarnation);
+    if (delivery.kind === "close") {
+      world.tell(`closes ${delivery.incarnation}: ${delivery.reason}`);
+      stream?.cut("coordinator", 0, world.between(1, 50));
+      return;
+    }
+    ledger.sends(delivery.command);
+    stream?.command(reign.fleet.options.term, delivery.command);
   }
 
+  /** A call, so that nobody takes the answer for settled. */
   #isOver(): boolean {
     return !this.process.isAlive;
   }
 
-  #stepDown(): void {
-    this.#world.tell(`coordinator of term ${this.term} finds itself replaced`);
+  #stepDown(reason: string): void {
+    if (!this.process.isAlive) return;
+    this.#place.world.tell(`${this.name} steps down: ${reason}`);
     this.kill();
   }
 
@@ -167,7 +262,7 @@ export class CoordinatorSim {
     if (this.dieAfter === undefined || count < 2) return;
     this.dieAfter -= 1;
     if (this.dieAfter > 0) return;
-    this.#world.tell(`coordinator of term ${this.term} dies amid its commands`);
+    this.#place.world.tell(`${this.name} dies amid its commands`);
     this.kill();
   }
 }

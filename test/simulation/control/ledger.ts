@@ -25,6 +25,8 @@ export class Ledger {
   readonly #arithmetic = new Map<string, string>();
   /** By round and generation: who was dealt what. */
   readonly #deals = new Map<string, string>();
+  /** By job: the newest attempt and generation that have ever been durable. */
+  readonly #kept = new Map<string, { readonly attempt: number; readonly generation: number }>();
   /** By life of a coordinator: jobs of which nothing more may be decided. */
   readonly #cancelled = new Set<string>();
   #lastMs: number | undefined;
@@ -75,18 +77,27 @@ export class Ledger {
     }
   }
 
+  /** A record is durable. */
+  keeps({ name, attempt, generation }: JobRecord): void {
+    if (!this.#isKept(name, attempt, generation)) this.#kept.set(name, { attempt, generation });
+  }
+
   /**
    * A coordinator sends something. What it follows from must be kept by then, and one generation of
    * a round is one deal, whichever coordinator tells it.
    */
-  sends(command: WorkerCommand, kept: JobRecord | undefined): void {
-    if (command.kind === "prepare" && command.order.attempt !== kept?.attempt) {
-      this.mistake(`attempt ${command.order.attempt} of ${command.order.job} is begun unrecorded`);
+  sends(command: WorkerCommand): void {
+    if (command.kind === "prepare") {
+      const { job, attempt } = command.order;
+      if (!this.#isKept(job, attempt, 0)) {
+        this.mistake(`attempt ${attempt} of ${job} is begun unrecorded`);
+      }
     }
     if (command.kind !== "round") return;
     const { job, attempt, generation, step, round } = command;
-    const isKept = kept?.attempt === attempt && kept.generation === generation;
-    if (!isKept) this.mistake(`generation ${generation} of ${job} is told unrecorded`);
+    if (!this.#isKept(job, attempt, generation)) {
+      this.mistake(`generation ${generation} of ${job} is told unrecorded`);
+    }
     const key = `${job}/${attempt}/${step}/${round}/${generation}`;
     const deal = JSON.stringify(command.members.map(({ address, ranges }) => [address, ranges]));
     const known = this.#deals.get(key) ?? deal;
@@ -121,7 +132,9 @@ export class Ledger {
     if (loss !== expected.losses[toy.steps - 1])
       this.mistake(`the last loss of ${name} is ${loss ?? NaN}`);
     const steps = evaluations.map(({ step }) => step).toSorted((a, b) => a - b);
-    const due = [5, 10, toy.steps].filter((step) => step <= toy.steps);
+    const due = Array.from({ length: toy.steps }, (_, step) => step + 1).filter(
+      (step) => step % 5 === 0 || step === toy.steps,
+    );
     if (String(steps) !== String(due)) this.mistake(`${name} was evaluated at ${String(steps)}`);
     for (const { step, ...result } of evaluations) {
       const state = expected.states[step] ?? last;
@@ -136,6 +149,12 @@ export class Ledger {
       );
       if (!isDecided) this.mistake(`${name} is done, and nobody has decided step ${step}`);
     }
+  }
+
+  /** Whether that, or something newer, has ever been durable. */
+  #isKept(job: string, attempt: number, generation: number): boolean {
+    const kept = this.#kept.get(job) ?? { attempt: -1, generation: -1 };
+    return kept.attempt > attempt || (kept.attempt === attempt && kept.generation >= generation);
   }
 
   #decides(life: number, job: string, fields: LogFields): void {

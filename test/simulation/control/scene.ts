@@ -1,6 +1,8 @@
 import { CoordinatorSim } from "./coordinatorSim.js";
 import { Ledger } from "./ledger.js";
-import { Frames } from "./network.js";
+import { Frames } from "./frames.js";
+import { JetStream } from "./jetstream.js";
+import { HostClock } from "./process.js";
 import { Shelf } from "./shelf.js";
 import { toyJob, type ToyJob } from "./toyJob.js";
 import { WorkerSim, type WorkerKind } from "./workerSim.js";
@@ -13,14 +15,12 @@ export class Scene {
   readonly ledger: Ledger;
   readonly shelf = new Shelf();
   readonly frames: Frames;
+  readonly jetStream: JetStream;
   /** By worker id: what may run there. */
   readonly kinds: readonly WorkerKind[];
   /** By worker id: what runs there now. */
   readonly workers = new Map<string, WorkerSim>();
-  coordinator: CoordinatorSim;
-  /** One that was replaced and does not know it yet. */
-  replaced: CoordinatorSim | undefined;
-  readonly lives: CoordinatorSim[] = [];
+  readonly coordinators: CoordinatorSim[] = [];
   /** By worker id: how often its child was made to fail. More than three, and it is set aside. */
   readonly failures = new Map<string, number>();
   #workerLives = 0;
@@ -28,16 +28,24 @@ export class Scene {
   constructor(seed: number) {
     this.world = new World(seed);
     const minWorkers = 1 + (seed % 2);
-    this.jobs = [toyJob("first", seed, 14, minWorkers), toyJob("second", seed + 1, 3, 1)];
+    this.jobs = [
+      toyJob("first", { seed, steps: 30, minWorkers }),
+      toyJob("second", { seed: seed + 1, steps: 13, minWorkers: 1 }),
+      toyJob("third", { seed: seed + 2, steps: 7, minWorkers: 1 + (seed % 3) }),
+    ];
     this.ledger = new Ledger(this.jobs);
     this.frames = new Frames(this.world);
+    this.jetStream = new JetStream(this.world, (record) => {
+      this.ledger.keeps(record);
+    });
     this.kinds = Array.from({ length: 5 }, (_, i) => ({
       workerId: `w${i + 1}`,
       numerics: "toy",
       probe: "sound",
-      shardMs: 30 * (1 + this.world.random.below(4)),
+      shardMs: 10 * (1 + this.world.random.below(4)),
+      clock: new HostClock(this.world),
     }));
-    this.coordinator = this.#newCoordinator();
+    this.startCoordinator();
   }
 
   /** Starts a worker where none runs. */
@@ -56,15 +64,19 @@ export class Scene {
     return worker;
   }
 
-  restartCoordinator(): void {
-    if (this.coordinator.process.isAlive) return;
-    this.coordinator = this.#newCoordinator();
+  /** Starts one more coordinator; it waits as a standby where another reigns. */
+  startCoordinator(): void {
+    const { world, jetStream, shelf, ledger } = this;
+    const name = `c${this.coordinators.length + 1}`;
+    world.tell(`${name} is started`);
+    this.coordinators.push(new CoordinatorSim({ world, jetStream, shelf, ledger }, name));
   }
 
-  /** A second coordinator takes the lock while the first stands still. */
-  replaceCoordinator(): void {
-    this.replaced = this.coordinator;
-    this.coordinator = this.#newCoordinator();
+  /** Who has the lock, or thinks so, the newest first. */
+  reigning(): readonly CoordinatorSim[] {
+    return this.coordinators
+      .filter(({ fleet }) => fleet !== undefined)
+      .toSorted((a, b) => termOf(b) - termOf(a));
   }
 
   alive(): readonly WorkerSim[] {
@@ -73,12 +85,12 @@ export class Scene {
 
   /** Whether every job has ended well, with weights and evaluations as they must be. */
   isDone(): boolean {
-    return this.jobs.every(({ name }) => this.shelf.record(name)?.state === "done");
+    return this.jobs.every(({ name }) => this.jetStream.record(name)?.state === "done");
   }
 
   checkEnd(): void {
     for (const { name, toy, expected } of this.jobs) {
-      const record = this.shelf.record(name);
+      const record = this.jetStream.record(name);
       if (record?.state !== "done") {
         const { state = "gone", reason = "", step = -1 } = record ?? {};
         this.ledger.mistake(`${name} is ${state} at step ${step}: ${reason}`);
@@ -86,7 +98,7 @@ export class Scene {
       }
       this.ledger.ends(record, toy, expected);
     }
-    for (const life of this.lives) {
+    for (const life of this.coordinators) {
       const open = [...life.tasks].filter(([, state]) => state === "open");
       if (life.process.isAlive && open.length > 0) {
         this.ledger.mistake(`${open.length} tasks have not ended`);
@@ -94,19 +106,10 @@ export class Scene {
     }
   }
 
-  /** Who answers at the coordinator's address: rarely the one that was replaced. */
-  #answering(): CoordinatorSim {
-    const { replaced } = this;
-    return replaced?.process.isAlive === true && this.world.chance(0.3)
-      ? replaced
-      : this.coordinator;
-  }
-
-  #newCoordinator(): CoordinatorSim {
-    const coordinator = new CoordinatorSim(this.world, this.shelf, this.ledger);
-    this.lives.push(coordinator);
-    this.world.tell(`a coordinator starts with term ${coordinator.term}`);
-    return coordinator;
+  /** Who answers at the coordinator's address: rarely one that has been replaced. */
+  #answering(): CoordinatorSim | undefined {
+    const reigning = this.reigning();
+    return this.world.chance(0.3) ? this.world.pick(reigning) : reigning[0];
   }
 
   #toyOf(job: string): ToyJob["toy"] {
@@ -114,4 +117,8 @@ export class Scene {
     if (known === undefined) throw new Error(`unknown job ${job}`);
     return known.toy;
   }
+}
+
+function termOf({ fleet }: CoordinatorSim): number {
+  return fleet?.options.term ?? 0;
 }

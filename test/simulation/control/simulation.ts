@@ -27,38 +27,36 @@ export interface SimulationOptions {
 
 export const simulationDefaults: SimulationOptions = {
   faults: faultNames,
-  everyMs: 1_200,
+  everyMs: 1_000,
   faultsEndMs: 20_000,
   graceMs: 150_000,
 };
 
-/** One fleet under one seed, with two jobs, until both are done. */
-export function simulate(seed: number, options = simulationDefaults): Outcome {
+/** Faults go on for longer than planned until there were so many. */
+const faultsMin = 5;
+
+/** One fleet under one seed, with a few jobs, until all are done. */
+export async function simulate(seed: number, options = simulationDefaults): Promise<Outcome> {
   const scene = new Scene(seed);
   const { world, ledger } = scene;
   const fired = new Map<Fault, number>();
   const hasFaults = options.faults.length > 0;
-  const healedMs = hasFaults ? options.faultsEndMs : 0;
-  for (const kind of scene.kinds.slice(
-    0,
-    hasFaults ? 2 + (seed % 2) : Math.max(1 + (seed % 2), 1 + (seed % 5)),
-  )) {
-    scene.startWorker(kind);
-  }
+  const workers = hasFaults ? 2 + (seed % 2) : Math.max(1 + (seed % 2), 1 + (seed % 5));
+  for (const kind of scene.kinds.slice(0, workers)) scene.startWorker(kind);
   submitJobs(scene);
   keepUp(scene);
-  if (hasFaults) {
-    inject(scene, options, fired);
-    world.after(healedMs, () => {
-      heal(scene);
+  let healedMs = 0;
+  const end = (): void => {
+    healedMs = world.nowMs;
+    heal(scene);
+    world.after(options.graceMs, () => {
+      world.end();
     });
-  }
-  world.run(
-    healedMs + options.graceMs,
-    () =>
-      ledger.mistakes.length > 0 ||
-      (world.nowMs > healedMs && scene.isDone() && noTaskIsOpen(scene)),
-  );
+  };
+  if (hasFaults) inject(scene, options, { fired, end });
+  else end();
+  watch(scene, () => healedMs > 0 || !hasFaults);
+  await world.run();
   scene.checkEnd();
   const { rounds, redone, mistakes, longestGapMs } = ledger;
   return {
@@ -74,12 +72,25 @@ export function simulate(seed: number, options = simulationDefaults): Outcome {
   };
 }
 
+/** Ends the world at the first mistake, or when all is done. */
+function watch(scene: Scene, isHealed: () => boolean): void {
+  const { world, ledger } = scene;
+  world.after(100, () => {
+    const isDone = isHealed() && scene.isDone() && noTaskIsOpen(scene);
+    if (ledger.mistakes.length > 0 || isDone) world.end();
+    else watch(scene, isHealed);
+  });
+}
+
 /** A client asks until it has an answer. */
 function submitJobs(scene: Scene): void {
   scene.world.after(300, () => {
-    const missing = scene.jobs.filter(({ name }) => scene.shelf.record(name) === undefined);
+    const missing = scene.jobs.filter(({ name }) => scene.jetStream.record(name) === undefined);
     if (missing.length === 0) return;
-    for (const { record } of missing) scene.coordinator.handle({ kind: "submit", record });
+    const [coordinator] = scene.reigning();
+    coordinator?.process.do(() => {
+      for (const { record } of missing) coordinator.handle({ kind: "submit", record });
+    });
     submitJobs(scene);
   });
 }
@@ -87,18 +98,26 @@ function submitJobs(scene: Scene): void {
 /** Somebody starts the coordinator again, and after the faults resumes what was cancelled. */
 function keepUp(scene: Scene): void {
   scene.world.after(scene.world.between(300, 1_500), () => {
-    scene.restartCoordinator();
+    if (!scene.coordinators.some(({ process }) => process.isAlive)) scene.startCoordinator();
     keepUp(scene);
   });
 }
 
-function inject(scene: Scene, options: SimulationOptions, fired: Map<Fault, number>): void {
+function inject(
+  scene: Scene,
+  options: SimulationOptions,
+  { fired, end }: { readonly fired: Map<Fault, number>; readonly end: () => void },
+): void {
   const { world } = scene;
   world.after(world.between(1, 2 * options.everyMs), () => {
-    if (world.nowMs >= options.faultsEndMs) return;
+    const count = [...fired.values()].reduce((sum, times) => sum + times, 0);
+    if (world.nowMs >= options.faultsEndMs && count >= faultsMin) {
+      end();
+      return;
+    }
     const fault = world.pick(options.faults);
     if (fault !== undefined && faults[fault](scene)) fired.set(fault, (fired.get(fault) ?? 0) + 1);
-    inject(scene, options, fired);
+    inject(scene, options, { fired, end });
   });
 }
 
@@ -106,15 +125,19 @@ function heal(scene: Scene): void {
   const { world } = scene;
   world.tell("no more faults");
   scene.frames.heal();
+  scene.jetStream.heal();
   // Who is waited for is told; somebody ends it where a deadline may not.
   for (const worker of scene.alive()) if (worker.child?.isStuck === true) worker.crashChild();
   for (const kind of scene.kinds.slice(0, 3)) {
     if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
   }
   const resume = (): void => {
+    const [coordinator] = scene.reigning();
     for (const { name } of scene.jobs) {
-      if (scene.shelf.record(name)?.state !== "cancelled") continue;
-      scene.coordinator.handle({ kind: "resume", job: name });
+      if (scene.jetStream.record(name)?.state !== "cancelled") continue;
+      coordinator?.process.do(() => {
+        coordinator.handle({ kind: "resume", job: name });
+      });
     }
     world.after(2_000, resume);
   };
@@ -122,7 +145,7 @@ function heal(scene: Scene): void {
 }
 
 function noTaskIsOpen(scene: Scene): boolean {
-  return scene.lives.every(
+  return scene.coordinators.every(
     ({ process, tasks }) => !process.isAlive || ![...tasks.values()].includes("open"),
   );
 }

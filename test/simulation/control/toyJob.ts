@@ -14,7 +14,11 @@ export interface ToyJob {
 
 const validationExamples = 200;
 
-export function toyJob(name: string, seed: number, steps: number, minWorkers: number): ToyJob {
+export function toyJob(
+  name: string,
+  options: { readonly seed: number; readonly steps: number; readonly minWorkers: number },
+): ToyJob {
+  const { seed, steps, minWorkers } = options;
   const shards = 5 + (hash32(seed, 7) % 5);
   const shardSize = 2;
   const toy: Toy = { seed, shards, shardSize, steps };

@@ -8,10 +8,12 @@ import type { JobOrder } from "../../../src/control/message.js";
 import { ChildSim } from "./childSim.js";
 import type { CoordinatorSim } from "./coordinatorSim.js";
 import type { Ledger } from "./ledger.js";
-import { Stream, type Frames } from "./network.js";
+import type { Frames } from "./frames.js";
+import { Process, type HostClock } from "./process.js";
 import type { Shelf } from "./shelf.js";
+import { Stream } from "./stream.js";
 import type { Toy } from "./toy.js";
-import { Process, type World } from "./world.js";
+import type { World } from "./world.js";
 
 export interface WorkerPlace {
   readonly world: World;
@@ -28,6 +30,7 @@ export interface WorkerKind {
   readonly numerics: string;
   readonly probe: string;
   readonly shardMs: number;
+  readonly clock: HostClock;
 }
 
 /** One life of a worker: the supervisor's machine, its stream and its child. */
@@ -36,6 +39,8 @@ export class WorkerSim {
   readonly incarnation: string;
   readonly process: Process;
   child: ChildSim | undefined;
+  /** The next child dies before it is ready. */
+  isDoomed = false;
   readonly #place: WorkerPlace;
   #member: Member;
   #stream: Stream | undefined;
@@ -45,7 +50,7 @@ export class WorkerSim {
     this.#place = place;
     this.kind = kind;
     this.incarnation = `${kind.workerId}.${life}`;
-    this.process = new Process(place.world);
+    this.process = new Process(place.world, kind.clock);
     const { workerId, numerics } = kind;
     this.#member = emptyMember({
       ...{ workerId, numerics, incarnation: this.incarnation },
@@ -124,7 +129,7 @@ export class WorkerSim {
   }
 
   #handle(happening: MemberHappening): void {
-    const { nowMs } = this.#place.world;
+    const { nowMs } = this.process.clock;
     const { member, actions } = advanceMember(this.#member, { ...happening, nowMs });
     this.#member = member;
     for (const action of actions) this.#perform(action, happening);
@@ -175,7 +180,7 @@ export class WorkerSim {
         address: incarnation,
         probe: kind.probe,
         arithmetic: `${kind.numerics} ${kind.probe}`,
-        shardMs: kind.shardMs,
+        ...{ shardMs: kind.shardMs, clock: kind.clock },
         emit: (event) => {
           this.#hearChild(child, event);
         },
@@ -183,6 +188,12 @@ export class WorkerSim {
       order,
     );
     this.child = child;
+    if (this.isDoomed) {
+      this.isDoomed = false;
+      this.process.after(this.#place.world.between(1, 150), () => {
+        if (this.child === child) this.crashChild();
+      });
+    }
     child.process.after(1, () => {
       child.handle({
         ...{ kind: "prepare", order, term: this.#term },

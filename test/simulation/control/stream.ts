@@ -1,6 +1,6 @@
-import type { Frame } from "../../../src/exchange/content.js";
 import type { WorkerCommand, WorkerEvent } from "../../../src/control/message.js";
-import type { Process, World } from "./world.js";
+import type { Process } from "./process.js";
+import type { World } from "./world.js";
 
 /**
  * One gRPC stream. What goes one way arrives in order or not at all; a cut is noticed by the two
@@ -9,6 +9,7 @@ import type { Process, World } from "./world.js";
 export class Stream {
   readonly #world: World;
   readonly #ends: Readonly<Record<Side, End>>;
+  #isCut = false;
 
   constructor(world: World, worker: Process, coordinator: Process) {
     this.#world = world;
@@ -51,8 +52,6 @@ export class Stream {
     this.#isCut = true;
   }
 
-  #isCut = false;
-
   #close(side: Side, ms: number): void {
     const target = this.#ends[side];
     this.#world.after(ms, () => {
@@ -89,60 +88,4 @@ interface End {
 
 function end(process: Process): End {
   return { process, isOpen: true, freeMs: 0 };
-}
-
-/** NATS core: no order, no promise. */
-export class Frames {
-  /** Chance that a frame is lost. */
-  loss = 0;
-  lost = 0;
-  readonly #world: World;
-  readonly #inboxes = new Map<
-    string,
-    { readonly process: Process; readonly take: (frame: Frame) => void }
-  >();
-  readonly #cutMs = new Map<string, number>();
-  readonly #cutUntilMs = new Map<string, number>();
-
-  constructor(world: World) {
-    this.#world = world;
-  }
-
-  listen(address: string, process: Process, take: (frame: Frame) => void): void {
-    this.#inboxes.set(address, { process, take });
-  }
-
-  cut(address: string, forMs: number): void {
-    if (!this.isCut(address)) this.#cutMs.set(address, this.#world.nowMs);
-    this.#cutUntilMs.set(address, this.#world.nowMs + forMs);
-  }
-
-  isCut(address: string): boolean {
-    return (this.#cutUntilMs.get(address) ?? 0) > this.#world.nowMs;
-  }
-
-  /** Since the last answer from NATS. */
-  ageMs(address: string): number {
-    return this.isCut(address) ? this.#world.nowMs - (this.#cutMs.get(address) ?? 0) : 1;
-  }
-
-  heal(): void {
-    this.#cutUntilMs.clear();
-    this.loss = 0;
-  }
-
-  send(to: string, frame: Frame): void {
-    if (this.isCut(frame.from) || this.isCut(to)) return;
-    if (this.#world.chance(this.loss)) {
-      this.lost += 1;
-      return;
-    }
-    const inbox = this.#inboxes.get(to);
-    if (inbox === undefined) return;
-    this.#world.after(this.#world.between(0, 8), () => {
-      inbox.process.do(() => {
-        if (!this.isCut(to)) inbox.take(frame);
-      });
-    });
-  }
 }
