@@ -18,7 +18,7 @@ import type {
 } from "../wire/training.js";
 import { evaluationRequest } from "./evaluation.js";
 import { checkPictures, pictureParts } from "./pictures.js";
-import { reconnecting } from "./retry.js";
+import { reconnecting, repeating } from "./retry.js";
 import { saveChunks } from "./saveChunks.js";
 
 export type { JobStatus, LogLine, Prediction, Preview, PreviewUpdate, WorkerStatus };
@@ -56,6 +56,8 @@ export function connect({ address, token = "" }: ClientOptions): BitfleetClient 
 
 export class BitfleetClient {
   readonly #channel: Channel;
+  /** Whether the coordinator has ever answered: then it is at the address, and may come back there. */
+  #reached = false;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -68,26 +70,26 @@ export class BitfleetClient {
 
   /** What the job would be: has a worker read the data, with progress. The last update has the preview. */
   preview(settings: JobRequest, { signal }: WatchOptions = {}): AsyncIterable<PreviewUpdate> {
-    return this.#channel.serverStream(
-      methods.preview,
-      { settings: checkRequest(settings), requestId: randomUUID() },
-      signal,
+    const request = { settings: checkRequest(settings), requestId: randomUUID() };
+    return this.#stream(signal, (onOpen) =>
+      this.#channel.serverStream(methods.preview, request, signal, onOpen),
     );
   }
 
   /** Queues the job. Repeating it with the same `requestId` is harmless, and answered alike. */
   async submit(settings: JobRequest, requestId: string = randomUUID()): Promise<JobStatus> {
     const request = { settings: checkRequest(settings), requestId };
-    return await this.#channel.unary(methods.submit, request, submitMs);
+    return await this.#repeat(() => this.#channel.unary(methods.submit, request, submitMs));
   }
 
   /** The newest jobs, each with its last evaluation and without classes. */
   jobs(): Promise<readonly JobStatus[]> {
-    return this.#channel.unary(methods.listJobs, undefined, callMs);
+    return this.#repeat(() => this.#channel.unary(methods.listJobs, undefined, callMs));
   }
 
   async job(name: string): Promise<JobStatus> {
-    return await this.#channel.unary(methods.getJob, checkJobName(name), callMs);
+    const job = checkJobName(name);
+    return await this.#repeat(() => this.#channel.unary(methods.getJob, job, callMs));
   }
 
   /** The status now and at every change; ends after the status of the ended job. Reconnects by itself. */
@@ -95,7 +97,7 @@ export class BitfleetClient {
     checkJobName(name);
     const open = (onOpen: () => void): AsyncIterable<JobStatus> =>
       this.#channel.serverStream(methods.watchJob, name, signal, onOpen);
-    for await (const status of reconnecting(open, signal)) {
+    for await (const status of this.#stream(signal, open)) {
       yield status;
       if (hasEnded(status.state)) return;
     }
@@ -110,7 +112,7 @@ export class BitfleetClient {
       const request = { name, afterSequence, follow };
       return this.#channel.serverStream(methods.readLogs, request, signal, onOpen);
     };
-    for await (const line of reconnecting(open, signal)) {
+    for await (const line of this.#stream(signal, open)) {
       if (line.sequence <= afterSequence) continue;
       afterSequence = line.sequence;
       yield line;
@@ -119,7 +121,8 @@ export class BitfleetClient {
 
   /** Keeps a checkpoint of the last commit. */
   async cancel(name: string): Promise<JobStatus> {
-    return await this.#channel.unary(methods.cancelJob, checkJobName(name), callMs);
+    const job = checkJobName(name);
+    return await this.#repeat(() => this.#channel.unary(methods.cancelJob, job, callMs));
   }
 
   /** Queues a cancelled or failed job again; it goes on from its checkpoint. */
@@ -128,7 +131,7 @@ export class BitfleetClient {
   }
 
   workers(): Promise<readonly WorkerStatus[]> {
-    return this.#channel.unary(methods.listWorkers, undefined, callMs);
+    return this.#repeat(() => this.#channel.unary(methods.listWorkers, undefined, callMs));
   }
 
   /**
@@ -160,5 +163,27 @@ export class BitfleetClient {
     const { settings } = await this.job(name);
     const taken = new Set((await this.jobs()).map((job) => job.name));
     return await this.submit(evaluationRequest(settings, taken, validation));
+  }
+
+  #stream<T>(
+    signal: AbortSignal | undefined,
+    open: (onOpen: () => void) => AsyncIterable<T>,
+  ): AsyncIterable<T> {
+    const reopen = (onOpen: () => void): AsyncIterable<T> =>
+      open(() => {
+        this.#reached = true;
+        onOpen();
+      });
+    return reconnecting(reopen, signal, this.#reached);
+  }
+
+  /** Only for calls that change nothing, or nothing more the second time. */
+  #repeat<T>(call: () => Promise<T>): Promise<T> {
+    const reaching = async (): Promise<T> => {
+      const answer = await call();
+      this.#reached = true;
+      return answer;
+    };
+    return repeating(reaching, () => this.#reached);
   }
 }

@@ -2,23 +2,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnreachableError } from "../link/status.js";
 
-/** 0.2 s, doubling to 5 s. */
-const firstWaitMs = 200;
-const longestWaitMs = 5_000;
+/** 0.1 s, doubling to 1 s: a coordinator that starts again is back within a second or two. */
+const firstWaitMs = 100;
+const longestWaitMs = 1_000;
+
+/** The same for a call with one answer, which somebody waits for. */
+const callPatienceMs = 15_000;
 
 /** How long a coordinator may be away before a stream that was under way gives up. */
 const patienceMs = 120_000;
 
 /**
  * Runs `open` again and again as long as it fails by losing the coordinator after having had it. `open` calls `onOpen` once
- * the coordinator has answered, which starts the patience afresh. A first connection that fails is not repeated: a wrong
- * address is told at once. An abort ends the stream.
+ * the coordinator has answered, which starts the patience afresh. A first connection that fails is not repeated unless the
+ * coordinator `wasReached` before: a wrong address is told at once. An abort ends the stream.
  */
 export async function* reconnecting<T>(
   open: (onOpen: () => void) => AsyncIterable<T>,
   signal: AbortSignal | undefined,
+  wasReached: boolean,
 ): AsyncGenerator<T> {
-  let lostAtMs: number | undefined;
+  let lostAtMs = wasReached ? performance.now() : undefined;
   let waitMs = firstWaitMs;
   for (;;) {
     let connected = false;
@@ -36,6 +40,23 @@ export async function* reconnecting<T>(
     }
     if (!(await waited(waitMs, signal))) return;
     waitMs = Math.min(waitMs * 2, longestWaitMs);
+  }
+}
+
+/**
+ * Makes a call that may be made twice again and again as long as the coordinator is not reached, for a while. `wasReached` says
+ * whether it ever was: a wrong address is told at once.
+ */
+export async function repeating<T>(call: () => Promise<T>, wasReached: () => boolean): Promise<T> {
+  const endsAtMs = performance.now() + callPatienceMs;
+  for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
+    try {
+      return await call();
+    } catch (error) {
+      const mayRepeat = error instanceof UnreachableError && wasReached();
+      if (!mayRepeat || performance.now() + waitMs > endsAtMs) throw error;
+    }
+    await sleep(waitMs);
   }
 }
 
