@@ -11,6 +11,7 @@ import {
   describe,
   enter,
   focus,
+  forEach,
   log,
   note,
   recordNamed,
@@ -71,10 +72,11 @@ export function beginRecovery(t: Transition): Transition {
 /** A worker that takes no part says what it holds: it is of use while the job is recovering, and to be let go otherwise. */
 export function takeHeld(
   t: Transition,
-  { workerId, incarnation }: Member,
+  { workerId, incarnation }: Pick<Member, "workerId" | "incarnation">,
   held: HeldState,
 ): Transition {
   const { job, step } = held;
+  if (isAhead(t, held)) return takeHeld(adopt(t, held), { workerId, incarnation }, held);
   const run = t.fleet.runs.get(job);
   if (
     run?.phase.kind !== "recovering" ||
@@ -92,6 +94,30 @@ export function takeHeld(
       participants: withEntry(participants, workerId, ready),
     });
     return log(back, "info", `${workerId} is back with step ${step}`, { worker: workerId });
+  });
+}
+
+/**
+ * No worker hears of an attempt before it is durable: one that is in a later attempt than the record has outlived the
+ * record, of which only an older copy is left.
+ */
+function isAhead(t: Transition, { job, attempt }: HeldState): boolean {
+  const isRecovering = t.fleet.runs.get(job)?.phase.kind === "recovering";
+  return isRecovering && attempt > recordNamed(t.fleet, job).attempt;
+}
+
+function adopt(t: Transition, { job, attempt }: HeldState): Transition {
+  return focus(t, job, (so) => {
+    const run = runOf(so);
+    const reason = `attempt ${attempt} of ${job} is under way`;
+    const released = forEach(so, run.participants.keys(), (next, workerId) =>
+      close(next, workerId, job, reason),
+    );
+    const { phase } = run;
+    return changeRun(note(released, { attempt }), {
+      participants: new Map(),
+      phase: phase.kind === "recovering" ? { ...phase, holders: new Map() } : phase,
+    });
   });
 }
 

@@ -49,6 +49,17 @@ describe("after a start of the coordinator", () => {
     ]);
   });
 
+  test("a worker that is in a later attempt than the record has outlived it: the job goes on in that one", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w2", { held: held(2, { attempt: 3 }) });
+    expect(driver.sent("w1")).toMatchObject([{ kind: "release" }]);
+    expect(driver.records.get("job")).toMatchObject({ attempt: 3 });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.record()).toMatchObject({ attempt: 3, step: 2, state: "training" });
+    expect(driver.round("w2")).toMatchObject({ attempt: 3, step: 2, generation: 5 });
+  });
+
   test("who holds the step before the last commit is told to apply its sum", () => {
     const driver = restarted({ step: 2 });
     driver.hello("w1", { held: held(1) });
@@ -62,7 +73,7 @@ describe("after a start of the coordinator", () => {
   test.each([
     ["nobody holds the state", undefined],
     ["only steps from before the last commit are held", held(0)],
-    ["only another attempt is held", held(2, { attempt: 7 })],
+    ["only another attempt is held", held(2, { attempt: 0 })],
   ])("when %s a new attempt is recorded before anything is sent", (_, state) => {
     const checkpoint = { step: 1, attempt: 1, name: "c" };
     const driver = restarted({ step: 2, checkpoint });
