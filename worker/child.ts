@@ -10,6 +10,9 @@ import { JobChild } from "./jobChild.js";
  * threads of their own. Cancel, out of memory and a wedged kernel end the whole process, which is
  * the only way to get a device back.
  */
+/** What leaving nothing behind may take once the supervisor is gone. */
+const closeMs = 1_000;
+
 const send = (event: ChildEvent): void => {
   if (process.connected) process.send?.(event);
 };
@@ -31,7 +34,12 @@ process.on("message", (command: ChildCommand) => {
   // What is computing now is not waited for: it may take minutes, and nobody wants it any more.
   void child.close().finally(() => process.exit(0));
 });
-process.on("disconnect", () => process.exit(0));
+process.on("disconnect", () => {
+  // `process.exit` waits for threads, and a wedged kernel never gives one back.
+  const end = (): void => void process.kill(process.pid, "SIGKILL");
+  setTimeout(end, closeMs);
+  void child.close().finally(end);
+});
 process.on("uncaughtException", fail);
 process.on("unhandledRejection", fail);
 // A terminal's Ctrl-C reaches the whole group; the supervisor says when this process ends.

@@ -50,6 +50,8 @@ run(
         return 0;
       case "refused":
         throw new ConfigError(`the coordinator refused this worker: ${reason}`);
+      case "dismissed":
+        throw new FailureError(`the coordinator told this worker to end: ${reason}`);
       case "orphaned":
         throw new FailureError(
           `${reason} at ${hostPort(join)}: the device is free again; see --keep-state`,

@@ -13,7 +13,7 @@ export interface Ended {
   readonly signal: NodeJS.Signals | undefined;
 }
 
-/** The running children: none survives this process, however it ends, short of a SIGKILL. */
+/** The running children: none survives this process. After a SIGKILL of ours they end by themselves. */
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
@@ -37,7 +37,8 @@ export class PartProcess {
     const output = onLine === undefined ? "inherit" : "pipe";
     this.#child = spawn(process.execPath, [file], {
       env: { ...environment },
-      stdio: ["ignore", output, output],
+      // Nothing is said on the channel: that it closes tells the part that we are gone.
+      stdio: ["ignore", output, output, "ipc"],
       detached: true,
     });
     running.add(this.#child);

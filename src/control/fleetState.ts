@@ -58,6 +58,8 @@ export interface Member {
     { readonly job: string; readonly reason: string; readonly sinceMs: number } | undefined;
   /** The last reason that it was told for waiting as a spare. */
   readonly spare: string;
+  /** Incarnations that had the name before; the oldest are forgotten. */
+  readonly superseded: readonly string[];
 }
 
 /** A job under way. How far it has come is in its record. */

@@ -81,7 +81,7 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
     case "heard":
       return takeHeard(so);
     case "refuse":
-      return act(so, { kind: "quit", how: "refused", reason: command.reason });
+      return act(so, { kind: "quit", how: "dismissed", reason: command.reason });
     case "spare":
       return act(so, { kind: "note", level: "info", message: `spare: ${command.reason}` });
     case "prepare":

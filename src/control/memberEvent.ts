@@ -146,8 +146,11 @@ export type MemberAction =
   /** End the process. */
   | ({ readonly kind: "quit" } & Leaving);
 
-/** Why a worker ends: it was asked to, the coordinator refused it, or there was none for too long. */
+/**
+ * Why a worker ends: it was asked to, its stream was refused for what will not change, the
+ * coordinator has no use for it, or there was no coordinator for too long.
+ */
 export interface Leaving {
-  readonly how: "left" | "refused" | "orphaned";
+  readonly how: "left" | "refused" | "dismissed" | "orphaned";
   readonly reason: string;
 }

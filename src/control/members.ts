@@ -22,14 +22,23 @@ import {
  * by the incarnation that holds the name is heard.
  */
 
-/** A stream's first event, already checked for its term. */
+/** How many former processes of a name are remembered. */
+const supersededMax = 16;
+
+/**
+ * A stream's first event, already checked for its term. Of two processes that live under one name
+ * the newer has it for good, and the older is told to end: they would take it from each other for
+ * ever.
+ */
 export function register(t: Transition, hello: Member["hello"]): Transition {
   const { workerId, incarnation } = hello;
   const known = t.fleet.members.get(workerId);
-  const replaced =
-    known !== undefined && known.incarnation !== incarnation
-      ? lose(t, workerId, "a new process took its place", false)
-      : t;
+  if (known?.superseded.includes(incarnation) === true) return refuse(t, hello);
+  const isNew = known !== undefined && known.incarnation !== incarnation;
+  const replaced = isNew
+    ? lose(refuse(t, known), workerId, "a new process took its place", false)
+    : t;
+  const superseded = isNew ? [...known.superseded, known.incarnation] : (known?.superseded ?? []);
   const back = known?.incarnation === incarnation && known.link.kind !== "lost";
   const member: Member = {
     workerId,
@@ -42,6 +51,7 @@ export function register(t: Transition, hello: Member["hello"]): Transition {
     natsSilentMs: undefined,
     closing: back ? known.closing : undefined,
     spare: "",
+    superseded: superseded.slice(-supersededMax),
   };
   const { leaseMs, beatMs, nats, store } = t.fleet.options;
   return send(
@@ -49,6 +59,16 @@ export function register(t: Transition, hello: Member["hello"]): Transition {
     workerId,
     { kind: "welcome", leaseMs, beatMs, nats, store },
   );
+}
+
+function refuse(
+  t: Transition,
+  { workerId, incarnation }: { readonly workerId: string; readonly incarnation: string },
+): Transition {
+  const reason = `a newer process has the name ${workerId}; workers that live at once need names of their own (--id)`;
+  return emit(t, {
+    ...{ kind: "send", workerId, incarnation, command: { kind: "refuse", reason } },
+  });
 }
 
 /** The member of that name, if it is this incarnation of it and not lost. */

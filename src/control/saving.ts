@@ -20,6 +20,11 @@ import {
  * checkpoint that nobody can write costs a warning; the weights are tried again until they are there.
  */
 
+/** With the time that a hung process is given to end, less than the ten seconds that a cancel may take. */
+const cancelWaitMs = 3_500;
+/** What takes the device or the process longer than this is taken for hung then. */
+const hungMs = 3_000;
+
 export type Saved = Extract<WorkerEvent, { readonly kind: "saved" }>;
 export type SaveFailed = Extract<WorkerEvent, { readonly kind: "save-failed" }>;
 
@@ -54,6 +59,7 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   const run = runOf(t);
   if (run.cancelled && phase.what === "weights") return enter(t, { kind: "boundary" });
   if (!memberIds(run).includes(phase.saver)) return enter(t, { kind: "boundary" });
+  if (run.cancelled && isInVain(t, phase)) return askOther(t, phase, "its process does not answer");
   const { awakeMs } = t.fleet.clock;
   if (phase.pausedUntilMs !== undefined) {
     return awakeMs < phase.pausedUntilMs ? t : askFor(t, phase.what, []);
@@ -64,6 +70,17 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   if (memberIds(run).length < 2)
     return describe(t, "saving", `waits for ${phase.saver}: ${reason}`);
   return enter(setAsideForAWhile(t, phase.saver, reason), { kind: "boundary" });
+}
+
+/**
+ * A cancel is to free the device soon, so a state is not waited for that a hung device, or one at
+ * a very long unit, does not give.
+ */
+function isInVain({ fleet }: Transition, { saver, deadlineMs }: SavingPhase): boolean {
+  const { beat } = fleet.members.get(saver) ?? {};
+  const askedMs = deadlineMs - fleet.options.saveMs;
+  if (beat === undefined || fleet.clock.awakeMs - askedMs < cancelWaitMs) return false;
+  return Math.max(beat.unitMs, beat.childSilentMs) >= hungMs;
 }
 
 /** Something of this attempt is in the store, whoever was asked for it. */

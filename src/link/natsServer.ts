@@ -38,7 +38,7 @@ const stopWithinMs = 5000;
  */
 const supervise = `exec 3<&0
 "$1" -c "$2" </dev/null & server=$!
-{ cat <&3 >/dev/null; kill "$server" 2>/dev/null; } & watch=$!
+{ cat <&3 >/dev/null; kill "$server"; kill -CONT "$server"; sleep 5; kill -KILL "$server"; } 2>/dev/null & watch=$!
 wait "$server"; code=$?
 kill "$watch" 2>/dev/null
 exit "$code"`;

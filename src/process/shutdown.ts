@@ -7,6 +7,9 @@ import { ConfigError, FailureError } from "../job/problem.js";
 /** A clean-up that takes longer is left behind: the next start copes with what it leaves. */
 const cleanupDeadlineMs = 10_000;
 
+/** What an orderly end may take once nobody is left to wait for it. */
+const orphanMs = 6_000;
+
 interface Cleanup {
   readonly name: string;
   readonly run: () => Promise<void> | void;
@@ -78,6 +81,7 @@ export function run(
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  endWithStarter(shutdown);
   const crashed = new Promise<never>((_, reject) => {
     process.on("uncaughtException", reject);
     process.on("unhandledRejection", reject);
@@ -89,6 +93,19 @@ export function run(
       return code;
     })
     .then((code) => process.exit(code));
+}
+
+/**
+ * A process that was given a channel by the one that started it ends when that one is gone, however it ended: the channel
+ * closes. In order if it can, and in any case.
+ */
+function endWithStarter(shutdown: Shutdown): void {
+  if (!process.connected) return;
+  process.on("disconnect", () => {
+    shutdown.begin(new FailureError("the process that started this one is gone"));
+    setTimeout(() => process.kill(process.pid, "SIGKILL"), orphanMs);
+  });
+  process.channel?.unref();
 }
 
 /** How an error ends a process: the exit code, and the lines for stderr. */

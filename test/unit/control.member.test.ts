@@ -248,11 +248,11 @@ describe("a worker asked to leave", () => {
   });
 });
 
-test("a refused worker ends", () => {
+test("a worker that is told to end does", () => {
   const driver = new MemberDriver();
   driver.happens({ kind: "connected" });
   driver.told({ kind: "refuse", reason: "no" });
-  expect(driver.actions).toEqual([{ kind: "quit", how: "refused", reason: "no" }]);
+  expect(driver.actions).toEqual([{ kind: "quit", how: "dismissed", reason: "no" }]);
 });
 
 describe("a stream on which no beat is answered", () => {

@@ -105,6 +105,26 @@ test("a new process of the same name takes the place of the old one, which is no
   expect(stateOf(driver, "w1")).toBe("idle");
 });
 
+test("of two processes of one name the newer has it for good, and the older is told to end", () => {
+  const driver = new FleetDriver();
+  driver.hello("w1");
+  driver.hello("w1", { incarnation: "w1.2" });
+  const refusal = expect.objectContaining({
+    ...{ kind: "send", incarnation: "w1.1" },
+    command: expect.objectContaining({ kind: "refuse" }) as unknown,
+  }) as unknown;
+  expect(driver.commands[0]).toEqual(refusal);
+  // One that was cut off when it was told comes back, and changes nothing.
+  driver.hello("w1");
+  expect(driver.commands).toEqual([refusal]);
+  expect(driver.fleet.members.get("w1")).toMatchObject({
+    ...{ incarnation: "w1.2", link: { kind: "connected" } },
+  });
+  // The newer one itself may reconnect as often as it likes.
+  driver.hello("w1", { incarnation: "w1.2" });
+  expect(driver.kinds("w1")[0]).toBe("welcome");
+});
+
 test("a worker given up for lost has to say hello again", () => {
   const driver = new FleetDriver();
   driver.hello("w1");

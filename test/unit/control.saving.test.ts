@@ -142,3 +142,26 @@ test("a cancel that cannot keep the state asks every member once and then says s
     checkpoint: undefined,
   });
 });
+
+test.each([
+  ["device hangs", { unitMs: 9_000 }, "cancelled"],
+  ["process is silent", { childSilentMs: 9_000 }, "cancelled"],
+  ["device is busy now and then", { unitMs: 2_000 }, "cancelling"],
+  ["process writes, with its device idle", {}, "cancelling"],
+])("a cancel of a job whose one %s is soon told so: %j, %s", (_, blocked, state) => {
+  const driver = FleetDriver.started(["w1"], { steps: 9, checkpointEvery: 0 });
+  driver.report("w1", upTo(8));
+  driver.happens({ kind: "cancel", job: "job" });
+  driver.report("w1", upTo(8));
+  driver.applied("w1", 2);
+  for (let waitedMs = 0; waitedMs < 4_000; waitedMs += 500) {
+    driver.say("w1", {
+      ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+      ...{ residentBytes: 1, childSilentMs: 0, unitMs: -1, ...blocked },
+    });
+    expect(driver.record().state).toBe("cancelling");
+    driver.pass(500);
+  }
+  driver.released("w1");
+  expect(driver.record().state).toBe(state);
+});
