@@ -96,14 +96,16 @@ describe("a worker that beats and finishes no shard", () => {
   });
 
   test("has more time where it is new: it may be slower than the others, and has to warm up", () => {
-    const driver = FleetDriver.started(["w1"]);
+    const driver = FleetDriver.started(["w1"], { steps: 9 });
     driver.report("w1", upTo(8), { computeMs: 80 });
     driver.hello("w2");
     driver.prepared("w2");
     driver.report("w1", upTo(8));
     driver.applied("w1", 2);
     driver.loaded("w2", 2);
-    expect(driver.record()).toMatchObject({ step: 2 });
+    driver.report("w2", []);
+    driver.report("w1", upTo(8));
+    expect(driver.round("w2")).toMatchObject({ step: 3 });
     beating(driver, 29_500, { w1: [4, "", 1], w2: [0, "", 1] });
     expect(left(driver)).toEqual(["w1", "w2"]);
     beating(driver, 1_000, { w1: [4, "", 1], w2: [0, "", 1] });
