@@ -6,7 +6,7 @@ import { runDisturbed, type Disturbed } from "./disturbed.js";
 import type { ChaosFleet } from "./fleet.js";
 import type { Follower } from "./follower.js";
 import { chaosBatch } from "./job.js";
-import { lostSteps, numberingProblems, storyProblems } from "./ledger.js";
+import { lostSteps, numberingProblems, storyProblems, wronglyBlamed } from "./ledger.js";
 import { costs, examplesPerSecond, type Cost } from "./measure.js";
 import type { ChaosOptions } from "./options.js";
 import { costTable, seconds } from "./report.js";
@@ -99,7 +99,7 @@ function windowOf(
 
 async function compare(
   fleet: ChaosFleet,
-  { status, follower, deaths }: Disturbed,
+  { status, follower, deaths, faults }: Disturbed,
   reference: Follower,
 ): Promise<readonly string[]> {
   const problems = [
@@ -107,6 +107,7 @@ async function compare(
     ...numberingProblems(follower.lines),
     ...storyProblems(follower.lines, reference.lines),
     ...lostSteps(follower.lines, deaths),
+    ...wronglyBlamed(follower.lines, faults),
   ];
   if (status.state !== "done")
     return [`the job ended ${status.state}: ${status.reason}`, ...problems];

@@ -1,5 +1,6 @@
 /** What the lines of a job's log say, against what must hold whatever was done to the fleet. */
 import type { LogLine } from "../../src/client/client.js";
+import type { FaultKind } from "./schedule.js";
 
 export interface Commit {
   /** 1 for the first. */
@@ -87,6 +88,34 @@ export function lostSteps(lines: readonly LogLine[], deaths: readonly Death[]): 
     if (line.message.startsWith(`${worker} is lost`) && holders.size > 1) holders.delete(worker);
   }
   return problems;
+}
+
+/** A fault with the time in which it may show. */
+export interface Course {
+  readonly kind: FaultKind;
+  readonly startMs: number;
+  readonly endMs: number | undefined;
+}
+
+const innocentWorkers: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...(["coordinator-kill", "coordinator-stop", "coordinator-nats-cut"] as const),
+  ...(["nats-kill", "nats-stop"] as const),
+]);
+/** How long after its end a fault may still show. */
+const aftermathMs = 8000;
+
+/** Workers that were given up while the only fault was the coordinator's or NATS'. */
+export function wronglyBlamed(
+  lines: readonly LogLine[],
+  faults: readonly Course[],
+): readonly string[] {
+  const until = ({ startMs, endMs = startMs }: Course): number => endMs + aftermathMs;
+  const lost = lines.filter(({ message }) => / is lost: /.test(message));
+  return lost.flatMap(({ message, timeMs }) => {
+    const shown = faults.filter((fault) => fault.startMs <= timeMs && timeMs <= until(fault));
+    const isWrong = shown.length > 0 && shown.every(({ kind }) => innocentWorkers.has(kind));
+    return isWrong ? [`${message}, though nothing but ${shown[0]?.kind ?? ""} was done`] : [];
+  });
 }
 
 interface Told {

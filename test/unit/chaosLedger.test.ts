@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LogLine } from "../../src/client/client.js";
-import { lostSteps, numberingProblems, storyProblems } from "../chaos/ledger.js";
+import { lostSteps, numberingProblems, storyProblems, wronglyBlamed } from "../chaos/ledger.js";
 import { costs, examplesPerSecond } from "../chaos/measure.js";
 
 type Fields = LogLine["fields"];
@@ -87,6 +87,16 @@ test("a line on the join of a worker that has just been killed counts for nothin
     { worker: "a", atMs: 1500 },
   ];
   expect(lostSteps(lines, deaths)).toEqual([]);
+});
+
+test("nobody is to be lost for a fault of NATS or of the coordinator alone", () => {
+  const lines = log(begins(1, "a"), ["a is lost: no beat", { worker: "a" }]);
+  const stop = { kind: "nats-stop", startMs: 0, endMs: 500 } as const;
+  expect(wronglyBlamed(lines, [stop]).join()).toContain("nothing but nats-stop");
+  const kill = { kind: "worker-kill", startMs: 800, endMs: 800 } as const;
+  expect(wronglyBlamed(lines, [stop, kill])).toEqual([]);
+  expect(wronglyBlamed(lines, [{ ...stop, startMs: 1500 }])).toEqual([]);
+  expect(wronglyBlamed(lines, [])).toEqual([]);
 });
 
 test("what a fault costs is counted from when it came, from its end, and as the longest pause", () => {
