@@ -158,18 +158,19 @@ async function relay({ from, to, lane, back }: Way): Promise<void> {
   from.once("end", end);
   from.once("close", end);
   to.once("close", end);
+  to.on("drain", () => wake());
 
   while (!to.destroyed) {
-    const next = waiting.shift();
+    const next = to.writableNeedDrain ? undefined : waiting.shift();
     if (next === undefined) {
-      if (isTrue(ended)) break;
+      if (isTrue(ended) && waiting.length === 0) break;
       await new Promise<void>((resolve) => (wake = resolve));
       continue;
     }
     await lane.pass(next.bytes.length, next.atMs);
     waitingBytes -= next.bytes.length;
     if (waitingBytes <= waitingBytesMax) from.resume();
-    if (!isTrue(to.destroyed) && !to.write(next.bytes)) await writable(to);
+    if (!isTrue(to.destroyed)) to.write(next.bytes);
   }
   if (to.destroyed) {
     await back.open();
@@ -179,13 +180,6 @@ async function relay({ from, to, lane, back }: Way): Promise<void> {
   await lane.open();
   if (from.errored === null) to.end();
   else to.resetAndDestroy();
-}
-
-async function writable(socket: Socket): Promise<void> {
-  await new Promise<void>((resolve) => {
-    socket.once("drain", resolve);
-    socket.once("close", () => resolve());
-  });
 }
 
 /** A call, since the compiler does not see that a listener changes the flag. */

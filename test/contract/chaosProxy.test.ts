@@ -156,6 +156,17 @@ test("a bandwidth holds the sender back, across all connections", async () => {
   expect(performance.now() - startedMs).toBeGreaterThan(190);
 });
 
+test("many megabytes to a slow reader arrive whole", async () => {
+  const { client, peer } = await pair();
+  peer.socket.pause();
+  const bytes = 24 * 1024 * 1024;
+  client.socket.end(Buffer.alloc(bytes, "x"));
+  await sleep(100);
+  peer.socket.resume();
+  await until(() => peer.ended);
+  expect(peer.heard.length).toBe(bytes);
+});
+
 test("a server that is not there resets the client", async () => {
   server.close();
   const client = dial();
