@@ -56,7 +56,13 @@ export class Outbox {
 
   /** Delivers now or later, in order. */
   add(delivery: Delivery): void {
-    if (this.#unkept.size === 0 && this.#waiting.length === 0) this.#options.deliver(delivery);
+    if (delivery.kind === "send" && delivery.command.kind === "welcome") {
+      // A new stream: what was meant for the one before is said again, and while NATS is away a worker must not wait for it.
+      const { incarnation } = delivery;
+      this.#waiting = this.#waiting.filter((waiting) => waiting.incarnation !== incarnation);
+      this.#options.deliver(delivery);
+    } else if (this.#unkept.size === 0 && this.#waiting.length === 0)
+      this.#options.deliver(delivery);
     else {
       this.#waiting.push(delivery);
       this.#release();

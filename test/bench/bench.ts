@@ -1,3 +1,4 @@
+import { benchCommit } from "./commit.js";
 import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
 
@@ -8,6 +9,9 @@ const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
   },
   async *exchange() {
     for (const ranks of [2, 4]) yield await benchExchange(ranks);
+  },
+  async *commit() {
+    yield await benchCommit(3);
   },
 };
 

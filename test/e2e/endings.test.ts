@@ -141,3 +141,26 @@ test("of two workers of one name the older ends with a sentence, and the newer g
   expect(workers.map(({ state }) => state)).toEqual(["idle"]);
   expect(isAlive(newer.pid)).toBe(true);
 }, 60_000);
+
+test("workers are back within a second of the return of a coordinator that was killed", async () => {
+  const fleet = await startFleet();
+  const workers = ["a", "b", "c"].map((id) => fleet.addWorker(id));
+  await fleet.waitForWorkers(3);
+  fleet.coordinator.kill("SIGKILL");
+  await fleet.coordinator.ended;
+  await new Promise((resolve) => setTimeout(resolve, 4_000));
+  fleet.restartCoordinator();
+  const joined = ({ output }: RunningProcess): readonly number[] =>
+    times(output, "joined the fleet");
+  await until("all are back", () => workers.every((worker) => joined(worker).length === 2));
+  const [servedMs = NaN] = times(fleet.coordinator.output, "serving");
+  for (const worker of workers) expect((joined(worker)[1] ?? NaN) - servedMs).toBeLessThan(1_000);
+}, 60_000);
+
+/** When lines with that message were logged. */
+function times(output: string, message: string): readonly number[] {
+  return output
+    .split("\n")
+    .filter((line) => line.includes(`"msg":"${message}"`))
+    .map((line) => Date.parse(/"time":"([^"]+)"/.exec(line)?.[1] ?? ""));
+}

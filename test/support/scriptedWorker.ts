@@ -7,7 +7,7 @@ import type {
   MemberAction,
   MemberHappening,
 } from "../../src/control/memberEvent.js";
-import type { JobOrder, Task, WorkerCommand } from "../../src/control/message.js";
+import type { JobOrder, Task, WorkerCommand, WorkerEvent } from "../../src/control/message.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
 import { evaluationShards } from "../../src/plan/evaluation.js";
@@ -20,6 +20,9 @@ export interface ScriptedOptions {
   readonly store: Store;
   /** Time that a toy shard takes. */
   readonly shardMs?: number;
+  /** Called with what it says to the coordinator, and with what it is told. */
+  readonly onSaid?: (event: WorkerEvent) => void;
+  readonly onHeard?: (command: WorkerCommand) => void;
 }
 
 const toyDigest = "ab".repeat(32);
@@ -93,6 +96,7 @@ export class ScriptedWorker {
       onCommand: (term, command) => {
         if (this.#dead) return;
         this.heard.push({ term, command });
+        this.#options.onHeard?.(command);
         this.#handle({ kind: "command", term, command });
       },
       onClosed: (reason, refused) => {
@@ -124,6 +128,7 @@ export class ScriptedWorker {
         this.#child?.take({ kind: "close" });
         return;
       case "to-coordinator":
+        this.#options.onSaid?.(action.event);
         this.#session?.send(action.event);
         return;
       case "reconnect":

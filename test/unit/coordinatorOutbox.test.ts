@@ -126,3 +126,17 @@ test("kept tells whether the job's records were durable in time", async () => {
   await settle();
   expect(await kept).toBe(true);
 });
+
+test("a worker that comes back is welcomed at once, and hears nothing that was meant for its old stream", async () => {
+  const { outbox, delivered, settle } = world();
+  outbox.keep(record);
+  outbox.add(send("w1", commit("j")));
+  outbox.add(send("w2", commit("j")));
+  const nats = { url: "nats", token: "" };
+  outbox.add(send("w1", { kind: "welcome", leaseMs: 5, beatMs: 1, nats, store: "" }));
+  outbox.add(send("w1", spare));
+  expect(delivered).toEqual(["w1 welcome", "w1 spare"]);
+  outbox.add(send("w1", commit("j")));
+  await settle();
+  expect(delivered).toEqual(["w1 welcome", "w1 spare", "w2 commit", "w1 commit"]);
+});
