@@ -32,7 +32,7 @@ export const simulationDefaults: SimulationOptions = {
   graceMs: 150_000,
 };
 
-/** Faults go on for longer than planned until there were so many. */
+/** Faults go on for up to twice as long as planned until there were so many. */
 const faultsMin = 5;
 
 /** One fleet under one seed, with a few jobs, until all are done. */
@@ -111,7 +111,8 @@ function inject(
   const { world } = scene;
   world.after(world.between(1, 2 * options.everyMs), () => {
     const count = [...fired.values()].reduce((sum, times) => sum + times, 0);
-    if (world.nowMs >= options.faultsEndMs && count >= faultsMin) {
+    const lateMs = world.nowMs - options.faultsEndMs;
+    if (lateMs >= (count < faultsMin ? options.faultsEndMs : 0)) {
       end();
       return;
     }
