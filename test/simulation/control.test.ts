@@ -97,6 +97,16 @@ describe("the control plane under seeds", () => {
     expect(outcome.story.join("\n")).not.toMatch(/is lost|take over|attempt 2|set aside|closes/);
   });
 
+  test.each(few)("a cancelled job costs no other job anything (SEED=%i)", async (seed) => {
+    const outcome = await simulate(seed, { ...simulationDefaults, faults: ["cancelled"] });
+    expectNoMistake(outcome);
+    const told = outcome.story.join("\n");
+    for (const job of ["first", "second", "third", "fourth"]) {
+      if (told.includes(`${job} is cancelled`)) continue;
+      expect(told).not.toMatch(new RegExp(`${job}: (.* is lost|no worker holds)`));
+    }
+  });
+
   afterAll(() => {
     if (one !== undefined) return;
     expect(held, "seeds in which somebody was left").toBeGreaterThan(1);

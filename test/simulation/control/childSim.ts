@@ -100,6 +100,10 @@ export class ChildSim {
     });
   }
 
+  get job(): string {
+    return this.#order.job;
+  }
+
   handle(command: ChildCommand): void {
     switch (command.kind) {
       case "prepare":

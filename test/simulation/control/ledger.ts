@@ -2,6 +2,7 @@ import type { LogFields } from "../../../src/control/fleetEvent.js";
 import type { JobOrder, WorkerCommand } from "../../../src/control/message.js";
 import { expectedEvaluation, type ToyJob } from "./toyJob.js";
 import type { JobRecord } from "../../../src/control/record.js";
+import { passProblem } from "./passes.js";
 import { checksumOf, usesOf, type Reference, type Toy, type ToyState } from "./toy.js";
 
 /**
@@ -18,8 +19,12 @@ export class Ledger {
   readonly #computed = new Set<string>();
   /** By job, attempt and step: the life of the coordinator that decided first. */
   readonly #decided = new Map<string, number>();
+  /** By job and step. */
+  readonly #decidedEver = new Set<string>();
   /** By life, job and attempt: the last step decided. */
   readonly #last = new Map<string, number>();
+  /** By job, then by step: how often each shard went into the sum that was applied. */
+  readonly #uses = new Map<string, (readonly number[])[]>();
   readonly #obeyed = new Map<string, number>();
   /** By job: the arithmetic that it is computed with. */
   readonly #arithmetic = new Map<string, string>();
@@ -65,6 +70,9 @@ export class Ledger {
     const known = this.#jobs.get(job);
     if (known === undefined) return this.mistake(`${address} trains unknown ${job}`);
     const uses = usesOf(known.toy, sum);
+    const all = this.#uses.get(job) ?? [];
+    all[step] = uses;
+    this.#uses.set(job, all);
     uses.forEach((use, shard) => {
       if (use !== 1)
         this.mistake(`shard ${shard} of step ${step} of ${job} is in the sum ${use} times`);
@@ -143,11 +151,11 @@ export class Ledger {
         this.mistake(`the record of ${name} has a wrong evaluation of step ${step}`);
       }
     }
+    const problem = passProblem(toy, this.#uses.get(name) ?? []);
+    if (problem !== undefined) this.mistake(`${name}: ${problem}`);
     for (let step = 0; step < toy.steps; step += 1) {
-      const isDecided = [...this.#decided.keys()].some(
-        (key) => key.startsWith(`${name}/`) && key.endsWith(`/${step}`),
-      );
-      if (!isDecided) this.mistake(`${name} is done, and nobody has decided step ${step}`);
+      if (!this.#decidedEver.has(`${name}/${step}`))
+        this.mistake(`${name} is done, and nobody has decided step ${step}`);
     }
   }
 
@@ -167,6 +175,7 @@ export class Ledger {
     if (this.#cancelled.has(`${life}/${job}/${attempt}`)) {
       this.mistake(`step ${step} of ${job} is decided after the job was cancelled`);
     }
+    this.#decidedEver.add(`${job}/${step}`);
     if (first === undefined) this.#decided.set(key, life);
     else if (first === life)
       this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided twice`);

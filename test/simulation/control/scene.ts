@@ -1,6 +1,7 @@
 import { CoordinatorSim } from "./coordinatorSim.js";
 import { Ledger } from "./ledger.js";
 import { Frames } from "./frames.js";
+import { Holdings } from "./holdings.js";
 import { JetStream } from "./jetstream.js";
 import { HostClock } from "./process.js";
 import { Shelf } from "./shelf.js";
@@ -23,15 +24,30 @@ export class Scene {
   readonly coordinators: CoordinatorSim[] = [];
   /** By worker id: how often its child was made to fail. More than three, and it is set aside. */
   readonly failures = new Map<string, number>();
+  readonly #holdings = new Holdings();
   #workerLives = 0;
 
   constructor(seed: number) {
     this.world = new World(seed);
-    const minWorkers = 1 + (seed % 2);
+    const late = (): number => this.world.between(300, 9_000);
+    const [one, two, three, four] = [1 + (seed % 2), 2, 1 + (seed % 3), 2];
     this.jobs = [
-      toyJob("first", { seed, steps: 30, minWorkers }),
-      toyJob("second", { seed: seed + 1, steps: 13, minWorkers: 1 }),
-      toyJob("third", { seed: seed + 2, steps: 7, minWorkers: 1 + (seed % 3) }),
+      toyJob("first", { seed, steps: 27, minWorkers: one, priority: 0, submitMs: 300 }),
+      toyJob("second", { seed: seed + 1, steps: 12, minWorkers: two, priority: 0, submitMs: 300 }),
+      toyJob("third", {
+        seed: seed + 2,
+        steps: 6,
+        minWorkers: three,
+        priority: 1,
+        submitMs: late(),
+      }),
+      toyJob("fourth", {
+        seed: seed + 3,
+        steps: 6,
+        minWorkers: four,
+        priority: -1,
+        submitMs: late(),
+      }),
     ];
     this.ledger = new Ledger(this.jobs);
     this.frames = new Frames(this.world);
@@ -86,6 +102,20 @@ export class Scene {
   /** Whether every job has ended well, with weights and evaluations as they must be. */
   isDone(): boolean {
     return this.jobs.every(({ name }) => this.jetStream.record(name)?.state === "done");
+  }
+
+  /** What must hold at any time. */
+  check(): void {
+    const children = this.alive().flatMap(({ child }) => (child?.process.isAlive ? child.job : []));
+    const problem = this.#holdings.check(
+      this.jobs.map(({ name, minWorkers }) => ({
+        ...{ job: name, minWorkers },
+        workers: children.filter((job) => job === name).length,
+      })),
+      this.world.nowMs,
+      this.reigning().some(({ process }) => !process.isStopped),
+    );
+    if (problem !== undefined) this.ledger.mistake(problem);
   }
 
   checkEnd(): void {

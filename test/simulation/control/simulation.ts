@@ -41,7 +41,7 @@ export async function simulate(seed: number, options = simulationDefaults): Prom
   const { world, ledger } = scene;
   const fired = new Map<Fault, number>();
   const hasFaults = options.faults.length > 0;
-  const workers = hasFaults ? 2 + (seed % 2) : Math.max(1 + (seed % 2), 1 + (seed % 5));
+  const workers = hasFaults ? 2 + (seed % 2) : 3 + (seed % 3);
   for (const kind of scene.kinds.slice(0, workers)) scene.startWorker(kind);
   submitJobs(scene);
   keepUp(scene);
@@ -76,6 +76,7 @@ export async function simulate(seed: number, options = simulationDefaults): Prom
 function watch(scene: Scene, isHealed: () => boolean): void {
   const { world, ledger } = scene;
   world.after(100, () => {
+    scene.check();
     const isDone = isHealed() && scene.isDone() && noTaskIsOpen(scene);
     if (ledger.mistakes.length > 0 || isDone) world.end();
     else watch(scene, isHealed);
@@ -83,15 +84,17 @@ function watch(scene: Scene, isHealed: () => boolean): void {
 }
 
 /** A client asks until it has an answer. */
-function submitJobs(scene: Scene): void {
+function submitJobs(scene: Scene, accepted = new Set<string>()): void {
   scene.world.after(300, () => {
-    const missing = scene.jobs.filter(({ name }) => scene.jetStream.record(name) === undefined);
+    const missing = scene.jobs.filter(({ name }) => !accepted.has(name));
     if (missing.length === 0) return;
+    const due = missing.filter(({ submitMs }) => submitMs <= scene.world.nowMs);
     const [coordinator] = scene.reigning();
     coordinator?.process.do(() => {
-      for (const { record } of missing) coordinator.handle({ kind: "submit", record });
+      for (const { record } of due) coordinator.handle({ kind: "submit", record });
     });
-    submitJobs(scene);
+    for (const { name } of due) if (scene.jetStream.record(name) !== undefined) accepted.add(name);
+    submitJobs(scene, accepted);
   });
 }
 

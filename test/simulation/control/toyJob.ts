@@ -2,6 +2,7 @@ import { planJob } from "../../../src/job/plan.js";
 import { queuedRecord, type JobRecord } from "../../../src/control/record.js";
 import { evaluationShards } from "../../../src/plan/evaluation.js";
 import { hash32 } from "../../../src/plan/random.js";
+import { passExamples } from "./passes.js";
 import { correctOf, lossOf, reference, type Reference, type Toy, type ToyState } from "./toy.js";
 
 /** A job for the control plane whose computing is a toy. */
@@ -10,15 +11,24 @@ export interface ToyJob {
   readonly toy: Toy;
   readonly record: JobRecord;
   readonly expected: Reference;
+  readonly minWorkers: number;
+  /** When it is handed in. */
+  readonly submitMs: number;
 }
 
 const validationExamples = 200;
 
 export function toyJob(
   name: string,
-  options: { readonly seed: number; readonly steps: number; readonly minWorkers: number },
+  options: {
+    readonly seed: number;
+    readonly steps: number;
+    readonly minWorkers: number;
+    readonly priority: number;
+    readonly submitMs: number;
+  },
 ): ToyJob {
-  const { seed, steps, minWorkers } = options;
+  const { seed, steps, minWorkers, priority, submitMs } = options;
   const shards = 5 + (hash32(seed, 7) % 5);
   const shardSize = 2;
   const toy: Toy = { seed, shards, shardSize, steps };
@@ -35,11 +45,12 @@ export function toyJob(
       evalEvery: 5,
       checkpointEvery: 4,
       minWorkers,
+      priority,
       seed,
     },
     {
       classes: ["a", "b"],
-      trainingCounts: [50, 50],
+      trainingCounts: [passExamples / 2, passExamples / 2],
       validationCounts: [validationExamples / 2, validationExamples / 2],
       medianWidth: 32,
       medianHeight: 32,
@@ -54,7 +65,7 @@ export function toyJob(
     indexDigest: `index-${name}`,
     createdMs: 1,
   });
-  return { name, toy, record, expected: reference(toy) };
+  return { name, toy, record, expected: reference(toy), minWorkers, submitMs };
 }
 
 /** What an evaluation of the state must give, in plain code. */
