@@ -209,7 +209,7 @@ describe("a failure", () => {
     expect(driver.kinds("w2")).toEqual(["prepare"]);
     // The same again as another process of the name: it has not become another worker by that.
     driver.hello("w2", { incarnation: "w2.2" });
-    expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
+    expect(driver.kinds("w2")).toEqual(["refuse", "welcome", "prepare"]);
     driver.say(
       "w2",
       { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "broken" },
@@ -225,7 +225,7 @@ describe("a failure", () => {
     const driver = FleetDriver.started(["w1", "w2"]);
     for (let life = 2; life < 50; life += 1) {
       driver.hello("w2", { incarnation: `w2.${life}` });
-      expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
+      expect(driver.kinds("w2")).toEqual(["refuse", "welcome", "prepare"]);
     }
   });
 
