@@ -1,6 +1,7 @@
 /**
  * The NATS server of a fleet that was given none. It keeps its port and its token from one life of the coordinator to the next,
- * so that workers which hold a job's state find it where it was; and it is started again when it ends by itself.
+ * so that workers which hold a job's state find it where it was; and it is started again when it ends by itself, or when a write
+ * of its own has failed: it takes no more into that stream then, even once its disk has room again.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -34,6 +35,9 @@ export interface LocalNats {
 }
 
 const restartMs = 500;
+/** With a full disk it has to be tried how long it is full; each try costs the workers a reconnect. */
+const fullRetryMs = 5000;
+const failedWrite = /critical write error: (.*)$/;
 /** How long a server that outlived its coordinator may take to end. */
 const formerMs = 10_000;
 
@@ -45,6 +49,7 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   const port = await formerPort(join(folder, "port"), host);
   const stopping = new AbortController();
   let server: NatsServer;
+  let isStuck = false;
   const serverOptions = (fixedPort: number | undefined): NatsServerOptions => ({
     binary: options.binary,
     folder,
@@ -55,8 +60,26 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
       logger.error({ reason }, "the NATS server ended; starting it again");
       void restart();
     },
+    onLog: (line) => {
+      const reason = failedWrite.exec(line)?.[1];
+      if (reason !== undefined && !isStuck) void unstick(reason);
+    },
   });
-  const restart = async (): Promise<void> => {
+  const unstick = async (reason: string): Promise<void> => {
+    isStuck = true;
+    logger.error({ reason }, "the NATS server cannot write; starting it again in a while");
+    await sleep(fullRetryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    isStuck = false;
+    if (stopping.signal.aborted) return;
+    await server.stop();
+    await restart();
+  };
+  let restarting: Promise<void> | undefined;
+  const restart = (): Promise<void> => {
+    restarting ??= startAgain().finally(() => (restarting = undefined));
+    return restarting;
+  };
+  const startAgain = async (): Promise<void> => {
     while (!stopping.signal.aborted)
       try {
         server = await startNatsServer(serverOptions(server.port));

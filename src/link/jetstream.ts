@@ -201,7 +201,9 @@ class JetStreamStore {
       } catch (error) {
         if (this.#connection.isClosed())
           throw new FailureError("the connection to NATS was closed", { cause: error });
-        this.#report(`NATS does not answer: ${sentence(error)}`);
+        const hint = "; a server that has met a full disk has to be started again";
+        const isTimeout = error instanceof NatsError && error.code === "TIMEOUT";
+        this.#report(`NATS does not answer: ${sentence(error)}${isTimeout ? hint : ""}`);
         await sleep(retryMs, undefined, { signal });
       }
     }

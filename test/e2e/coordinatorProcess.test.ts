@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -188,35 +189,46 @@ test("a coordinator that was frozen past its lease steps down when it finds itse
   ]);
 });
 
-test("its own NATS server is started again when it dies, and a job goes on", async () => {
-  const { process, port } = await coordinator();
-  await serves(process);
-  const store = await FolderStore.open(join(folder, "home", "store"));
-  const address = `127.0.0.1:${port}`;
-  const worker = new ScriptedWorker({ id: "w1", address, store, shardMs: 10 });
-  const client = connect({ address });
-  cleanups.push(
-    () => worker.kill(),
-    () => client.close(),
-  );
-  await until("the worker is welcome", () => worker.heard.length > 0);
-  await client.submit({
-    ...{ name: "steady", model: "1-1-1-1x0.5", data: "/data", steps: 40 },
-    ...{ batch: 8, shards: 4, resize: 36, crop: 32, rate: 0.03 },
-  });
-  await until("step 3", () => worker.step >= 3);
-  const natsPort = (await readFile(join(folder, "home", "nats", "port"), "utf8")).trim();
-  const configuration = join(folder, "home", "nats", "nats.conf");
-  for (const pid of await pidsOf(configuration)) globalThis.process.kill(pid, "SIGKILL");
-  for await (const status of client.watch("steady"))
-    if (status.state === "done") expect(status.step).toBe(40);
-  expect(process.output).toContain("the NATS server runs again");
-  expect((await readFile(join(folder, "home", "nats", "port"), "utf8")).trim()).toBe(natsPort);
-  const numbers: number[] = [];
-  for await (const { sequence } of client.logs("steady")) numbers.push(sequence);
-  expect(numbers).toEqual(numbers.map((_, i) => i + 1));
-  expect(numbers.length).toBeGreaterThan(40);
-});
+/** Both are over when its NATS server runs again: it was killed, or has met a full disk, and takes nothing more in. */
+test.each([
+  ["dies", (pid: number): unknown => globalThis.process.kill(pid, "SIGKILL")],
+  [
+    "cannot write",
+    (pid: number): unknown => execFileSync("prlimit", ["--pid", `${pid}`, "--fsize=1000:"]),
+  ],
+] as const)(
+  "its own NATS server is started again when it %s, and a job goes on",
+  async (_, harm) => {
+    const { process, port } = await coordinator();
+    await serves(process);
+    const store = await FolderStore.open(join(folder, "home", "store"));
+    const address = `127.0.0.1:${port}`;
+    const worker = new ScriptedWorker({ id: "w1", address, store, shardMs: 10 });
+    const client = connect({ address });
+    cleanups.push(
+      () => worker.kill(),
+      () => client.close(),
+    );
+    await until("the worker is welcome", () => worker.heard.length > 0);
+    await client.submit({
+      ...{ name: "steady", model: "1-1-1-1x0.5", data: "/data", steps: 40 },
+      ...{ batch: 8, shards: 4, resize: 36, crop: 32, rate: 0.03 },
+    });
+    await until("step 3", () => worker.step >= 3);
+    const natsPort = (await readFile(join(folder, "home", "nats", "port"), "utf8")).trim();
+    const configuration = join(folder, "home", "nats", "nats.conf");
+    for (const pid of await pidsOf(configuration)) harm(pid);
+    for await (const status of client.watch("steady"))
+      if (status.state === "done") expect(status.step).toBe(40);
+    expect(process.output).toContain("the NATS server runs again");
+    expect((await readFile(join(folder, "home", "nats", "port"), "utf8")).trim()).toBe(natsPort);
+    const numbers: number[] = [];
+    for await (const { sequence } of client.logs("steady")) numbers.push(sequence);
+    expect(numbers).toEqual(numbers.map((_number, i) => i + 1));
+    expect(numbers.length).toBeGreaterThan(40);
+  },
+  40_000,
+);
 
 test("a worker that has obeyed a higher term makes the coordinator begin anew above it", async () => {
   const { process, port } = await coordinator();
