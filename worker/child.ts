@@ -3,6 +3,7 @@ import { parseFailpoints } from "./failpoint.js";
 import { failureOf } from "./failure.js";
 import { exitBeforeReady } from "./faults.js";
 import { JobChild } from "./jobChild.js";
+import { removeScratch } from "./scratch.js";
 
 /**
  * The process of one job on one worker. Its main thread talks to the supervisor and exchanges
@@ -36,7 +37,10 @@ process.on("message", (command: ChildCommand) => {
 });
 process.on("disconnect", () => {
   // `process.exit` waits for threads, and a wedged kernel never gives one back.
-  const end = (): void => void process.kill(process.pid, "SIGKILL");
+  const end = (): void => {
+    removeScratch(process.pid);
+    process.kill(process.pid, "SIGKILL");
+  };
   setTimeout(end, closeMs);
   void child.close().finally(end);
 });
