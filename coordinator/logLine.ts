@@ -16,22 +16,17 @@ const messageMax = 4000;
 const fieldsMax = 8000;
 
 /** JSON, for whoever reads the stream without us. */
-export function encodeLine(sequence: number, event: LogEvent): Uint8Array {
+export function encodeLine(sequence: number, term: number, event: LogEvent): Uint8Array {
   const { timeMs, level, message } = event;
   const tooLong = JSON.stringify(event.fields).length > fieldsMax;
   const fields: Fields = tooLong ? { fields: "too long" } : event.fields;
-  const line = { sequence, timeMs, level, message: message.slice(0, messageMax), fields };
+  const line = { sequence, term, timeMs, level, message: message.slice(0, messageMax), fields };
   return new TextEncoder().encode(JSON.stringify(line));
 }
 
 /** Nothing for what is no line of ours: it is skipped, since a log with a hole is better than none. */
 export function decodeLine(bytes: Uint8Array): LogLine | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined;
-  }
+  const value = parse(bytes);
   if (!isRecord(value)) return undefined;
   const { sequence, timeMs, level, message, fields } = value;
   if (typeof sequence !== "number" || !Number.isSafeInteger(sequence) || sequence < 1)
@@ -39,6 +34,20 @@ export function decodeLine(bytes: Uint8Array): LogLine | undefined {
   if (typeof timeMs !== "number" || !isLevel(level) || typeof message !== "string")
     return undefined;
   return isFields(fields) ? { sequence, timeMs, level, message, fields } : undefined;
+}
+
+/** The term of the coordinator that wrote the line; 0 where it says nothing of it. */
+export function termOf(bytes: Uint8Array): number {
+  const value = parse(bytes);
+  return isRecord(value) && typeof value["term"] === "number" ? value["term"] : 0;
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
 }
 
 function isLevel(value: unknown): value is LogLevel {

@@ -5,10 +5,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { LoggedLines } from "../src/control/fleetState.js";
+import { loggedIn } from "../src/control/history.js";
 import { FailureError } from "../src/job/problem.js";
 import type { LineBatch, LineStream } from "../src/link/jetstream.js";
 import type { LogLine } from "../src/wire/training.js";
-import { decodeLine, encodeLine, type LogEvent } from "./logLine.js";
+import { decodeLine, encodeLine, termOf, type LogEvent } from "./logLine.js";
 import { Wakeup } from "./wakeup.js";
 
 export interface ReadOptions {
@@ -28,36 +30,67 @@ const readDeadlineMs = 10_000;
 interface Tail {
   readonly position: number;
   readonly sequence: number;
+  /** Of the coordinator that wrote the line. */
+  readonly term: number;
+}
+
+/** As many lines of all jobs are looked through at first for what a job's log shows. */
+const searchSpan = 500;
+
+export interface JobLogsOptions {
+  readonly signal: AbortSignal;
+  /** Of the coordinator that writes. */
+  readonly term: number;
+  /** Called once when a coordinator of a higher term is found to write: act no more. */
+  readonly onDeposed: (reason: string) => void;
+  /** Hears of every line that was written. */
+  readonly onLine?: (job: string, sequence: number) => void;
 }
 
 export class JobLogs {
   readonly #stream: LineStream;
-  readonly #signal: AbortSignal;
+  readonly #options: JobLogsOptions;
   readonly #queue: { readonly job: string; readonly event: LogEvent }[] = [];
   readonly #tails = new Map<string, Tail>();
   readonly #dropped = new Map<string, number>();
   readonly #followers = new Map<string, Set<Wakeup>>();
-  readonly #onLine: (job: string, sequence: number) => void;
   /** By job: the numbers up to here went with lines that NATS has lost. */
   readonly #lost = new Map<string, number>();
   /** How often the stream was found empty: positions of before mean nothing. */
   #emptied = 0;
   readonly #idle: (() => void)[] = [];
   #writing = false;
+  #deposed = false;
 
-  /** `onLine` hears of every line that was written. */
-  constructor(
-    stream: LineStream,
-    signal: AbortSignal,
-    onLine: (job: string, sequence: number) => void = () => undefined,
-  ) {
+  constructor(stream: LineStream, options: JobLogsOptions) {
     this.#stream = stream;
-    this.#signal = signal;
-    this.#onLine = onLine;
+    this.#options = options;
+  }
+
+  /**
+   * Takes the logs over from the coordinator before. What that one still writes is refused from then
+   * on, so what the logs show of the jobs' steps is all that they will ever show of its words.
+   */
+  async takeOver(
+    jobs: readonly { readonly name: string; readonly isActive: boolean }[],
+  ): Promise<ReadonlyMap<string, LoggedLines>> {
+    const { term } = this.#options;
+    for (const { name } of jobs.filter(({ isActive }) => isActive)) {
+      const message = "a coordinator has started, and goes on with the job";
+      this.append(name, { timeMs: Date.now(), level: "info", message, fields: { term } });
+    }
+    if (this.#writing) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    const found = new Map<string, LoggedLines>();
+    for (const { name } of jobs) {
+      const shown = await this.#shown(name);
+      if (shown !== undefined) found.set(name, shown);
+    }
+    return found;
   }
 
   /** Queues the line and returns at once. */
   append(job: string, event: LogEvent): void {
+    if (this.#deposed) return;
     if (this.#queue.length >= queueMax) this.#dropped.set(job, (this.#dropped.get(job) ?? 0) + 1);
     else this.#queue.push({ job, event });
     if (this.#writing) return;
@@ -145,13 +178,13 @@ export class JobLogs {
   async #drain(): Promise<void> {
     try {
       for (let next = this.#queue[0]; next; next = this.#queue[0]) {
-        await this.#write(next.job, next.event);
+        if (!(await this.#write(next.job, next.event))) return;
         this.#queue.shift();
         if (this.#queue.length === 0) this.#confessDropped();
         for (const follower of this.#followers.get(next.job) ?? []) follower.wake();
       }
     } catch (error) {
-      if (!this.#signal.aborted) throw error;
+      if (!this.#options.signal.aborted) throw error;
     } finally {
       this.#writing = false;
       for (const done of this.#idle.splice(0)) done();
@@ -167,15 +200,18 @@ export class JobLogs {
     this.#dropped.clear();
   }
 
-  async #write(job: string, event: LogEvent): Promise<void> {
+  /** False where another coordinator has taken the log over. */
+  async #write(job: string, event: LogEvent): Promise<boolean> {
+    const { signal, term, onLine } = this.#options;
     for (;;) {
       const tail = this.#tails.get(job) ?? (await this.#tail(job));
-      const line = encodeLine(tail.sequence + 1, event);
-      const position = await this.#stream.append(job, line, tail.position, this.#signal);
+      if (tail.term > term) return this.#endDeposed(job, tail.term);
+      const line = encodeLine(tail.sequence + 1, term, event);
+      const position = await this.#stream.append(job, line, tail.position, signal);
       if (position !== undefined) {
-        this.#tails.set(job, { position, sequence: tail.sequence + 1 });
-        this.#onLine(job, tail.sequence + 1);
-        return;
+        this.#tails.set(job, { position, sequence: tail.sequence + 1, term });
+        onLine?.(job, tail.sequence + 1);
+        return true;
       }
       // A coordinator before us wrote the last line, or the stream's bounds have taken it.
       const last = await this.#tail(job);
@@ -183,15 +219,52 @@ export class JobLogs {
     }
   }
 
+  #endDeposed(job: string, term: number): false {
+    this.#deposed = true;
+    this.#queue.length = 0;
+    this.#options.onDeposed(`a coordinator of term ${term} writes the log of ${job}`);
+    return false;
+  }
+
+  /** What the newest lines tell of the job's steps: looks further and further back. */
+  async #shown(job: string): Promise<LoggedLines | undefined> {
+    let end = (await this.#tail(job)).position;
+    for (let span = searchSpan; end > 0; span *= 4) {
+      const first = Math.max(1, end - span + 1);
+      const shown = loggedIn(await this.#between(job, first, end));
+      if (shown !== undefined) return shown;
+      end = first - 1;
+    }
+    return undefined;
+  }
+
+  async #between(job: string, first: number, end: number): Promise<readonly LogLine[]> {
+    const { signal } = this.#options;
+    const found: LogLine[] = [];
+    for (let from = first; from <= end;) {
+      const batch = await this.#batch(job, from, { afterSequence: 0, follow: () => true, signal });
+      const within = batch.lines.filter(({ position }) => position <= end);
+      found.push(...within.flatMap(({ data }) => decodeLine(data) ?? []));
+      const last = batch.lines.at(-1);
+      if (batch.end || last === undefined) break;
+      from = last.position + 1;
+    }
+    return found;
+  }
+
   async #tail(job: string): Promise<Tail> {
     for (;;) {
       try {
         const last = await this.#stream.last(job);
         return last
-          ? { position: last.position, sequence: decodeLine(last.data)?.sequence ?? 0 }
-          : { position: 0, sequence: this.#lost.get(job) ?? 0 };
+          ? {
+              position: last.position,
+              sequence: decodeLine(last.data)?.sequence ?? 0,
+              term: termOf(last.data),
+            }
+          : { position: 0, sequence: this.#lost.get(job) ?? 0, term: 0 };
       } catch {
-        await sleep(followMs / 4, undefined, { signal: this.#signal });
+        await sleep(followMs / 4, undefined, { signal: this.#options.signal });
       }
     }
   }

@@ -42,7 +42,7 @@ export class Loop {
   constructor(options: LoopOptions) {
     this.#options = options;
     const { memory } = options;
-    this.#fleet = emptyFleet(options.fleet, memory.found, performance.now());
+    this.#fleet = emptyFleet(options.fleet, memory.found, memory.logged, performance.now());
     this.#sessions = new Sessions({
       onEvent: (workerId, incarnation, event) => this.#hear(workerId, incarnation, event),
       onDisconnected: (workerId, incarnation) =>
@@ -174,7 +174,8 @@ export class Loop {
     try {
       const term = await this.#options.onHigherTerm(seen);
       const records = [...this.#fleet.records.values()];
-      this.#fleet = emptyFleet({ ...this.#fleet.options, term }, records, performance.now());
+      const { options, logged } = this.#fleet;
+      this.#fleet = emptyFleet({ ...options, term }, records, logged, performance.now());
       this.#tasks.failAll("the coordinator had to begin anew; ask again");
       this.#sessions.closeAll(`the coordinator begins term ${term}`);
     } catch (error) {

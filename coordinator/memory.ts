@@ -2,6 +2,7 @@
  * What a coordinator knows of the jobs of its predecessors, and how it is kept: in NATS, where only its holder of the lock may
  * write, and once more in the store. A record that NATS has lost is taken from the store.
  */
+import type { LoggedLines } from "../src/control/fleetState.js";
 import { isActive, type JobRecord } from "../src/control/record.js";
 import type { Emptied, RecordStore } from "../src/link/jetstream.js";
 import type { Logger } from "../src/process/logger.js";
@@ -24,6 +25,8 @@ export interface MemoryOptions {
 
 export interface Memory {
   readonly found: readonly JobRecord[];
+  /** Which lines of their steps the jobs' logs have. */
+  readonly logged: ReadonlyMap<string, LoggedLines>;
   readonly logs: JobLogs;
   /** Resolves once the record is durable in NATS. */
   store(record: JobRecord): Promise<void>;
@@ -64,7 +67,10 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
     term,
     copies.found,
   );
-  const logs = new JobLogs(durable.logs, signal, (job, line) => mirror.noteLine(job, line));
+  const logs = new JobLogs(durable.logs, {
+    ...{ signal, term, onDeposed: onConflict },
+    onLine: (job, line) => mirror.noteLine(job, line),
+  });
   const known = new Set(found.map(({ name }) => name));
   const lost = copies.found.filter(({ record }) => !known.has(record.name)).map(revived);
   for (const { record, lines } of lost) {
@@ -74,8 +80,13 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   }
   const all = [...found, ...lost.map(({ record }) => record)];
   for (const record of all) mirror.keep(record);
+  const begun = all.filter(({ attempt }) => attempt > 0);
+  const logged = await logs.takeOver(
+    begun.map(({ name, state }) => ({ name, isActive: isActive(state) })),
+  );
   return {
     found: all,
+    logged,
     logs,
     store: async (record) => {
       await records.store(record);

@@ -23,7 +23,8 @@ const decisive = [
   "attempt",
   "generation",
   "pin",
-  "checkpoint",
+  "members",
+  "checkpoints",
   "evaluations",
   "weights",
 ] as const satisfies readonly (keyof JobRecord)[];

@@ -4,7 +4,14 @@ import type { Phase, Transition } from "./fleetState.js";
 import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
 import { joinFailed } from "./joining.js";
 import { giveUp } from "./members.js";
-import { connectedMembers, memberIds, participantsIn, release, setAside } from "./participation.js";
+import {
+  connectedMembers,
+  formGeneration,
+  memberIds,
+  participantsIn,
+  release,
+  setAside,
+} from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
 import { beginSaving } from "./saving.js";
@@ -16,7 +23,6 @@ import {
   enter,
   forEach,
   log,
-  note,
   recordOf,
   runOf,
 } from "./transition.js";
@@ -73,8 +79,7 @@ function handOver(t: Transition): Transition {
       },
     );
   });
-  const { generation } = recordOf(released);
-  return note(released, { generation: generation + 1 });
+  return formGeneration(released);
 }
 
 /**
@@ -175,8 +180,8 @@ function leave(t: Transition): Transition {
   const { phase } = runOf(t);
   const joined = phase.kind === "joining" ? phase.joined : [];
   if (joined.length === 0) return enter(t, { kind: "boundary" });
-  const { generation, step } = recordOf(t);
-  const formed = note(t, { generation: generation + 1 });
+  const { step } = recordOf(t);
+  const formed = formGeneration(t);
   const workers = memberIds(runOf(formed)).length;
   return enter(
     forEach(formed, joined, (so, worker) =>

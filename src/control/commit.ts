@@ -1,14 +1,14 @@
-import { rate } from "../bit/recipe.js";
 import { TreeFold } from "../plan/fold.js";
 import { noChecksums } from "./checksum.js";
 import { fail } from "./ending.js";
 import { admitFollowers, followersOf } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
+import { deviation, logProgress, withFacts } from "./history.js";
 import type { ShardResult } from "./message.js";
 import { smoothed } from "./pace.js";
-import { connectedMembers, memberIds } from "./participation.js";
-import { changeRun, enter, forEach, log, note, recordOf, runOf, send } from "./transition.js";
-import { checkpointDue, epochOf } from "./work.js";
+import { connectedMembers, formGeneration, memberIds } from "./participation.js";
+import { changeRun, enter, forEach, note, recordOf, runOf, send } from "./transition.js";
+import { checkpointDue } from "./work.js";
 
 /** The outcome of a round, from the one result that each shard has. */
 
@@ -26,64 +26,43 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const members = memberIds(run);
   const saver = checkpointDue(recordOf(t), step + 1) ? connectedMembers(t)[0] : undefined;
   const loss = treeSum(results) / count;
-  const { generation } = recordOf(t);
-  const committed = note(admitted, {
-    step: step + 1,
-    loss,
-    // Whoever joined makes a new generation.
-    generation: members.length > before ? generation + 1 : generation,
-  });
+  const [sumChecksum = 0] = phase.sums.values();
+  const facts = { step, loss, sumChecksum };
+  const odd = deviation(recordOf(t), facts);
+  if (odd !== undefined) return fail(t, odd);
+  const trail = withFacts(recordOf(t), [facts]);
+  const stepped = note(admitted, { step: step + 1, loss, trail });
+  // Whoever joined makes a new generation.
+  const committed = members.length > before ? formGeneration(stepped) : stepped;
+  const command = { kind: "commit", job: name, attempt, step, facts } as const;
   const all = [...members, ...followersOf(run).map(({ workerId }) => workerId)];
   const told = forEach(committed, all, (so, workerId) =>
-    send(so, workerId, { kind: "commit", job: name, attempt, step, save: workerId === saver }),
+    send(so, workerId, { ...command, save: workerId === saver }),
   );
   const { pace } = runOf(told);
   const stepMs = t.fleet.clock.awakeMs - phase.startedMs;
-  return logStep(
-    changeRun(told, {
-      phase: { kind: "boundary" },
-      absent: new Set(),
-      checksums: noChecksums,
-      inherited: new Map(),
-      pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },
-    }),
-    stepMs,
-  );
+  const next = changeRun(told, {
+    phase: { kind: "boundary" },
+    absent: new Set(),
+    checksums: noChecksums,
+    inherited: new Map(),
+    pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },
+  });
+  return logProgress(next, name, {
+    workers: members.length,
+    imagesPerSecond: stepMs > 0 ? Math.round((1e4 * count) / stepMs) / 10 : 0,
+  });
 }
 
 /** Integers, and losses in the order of the shards: the same for any workers. */
 export function closeEvaluation(t: Transition, phase: RoundPhase): Transition {
-  const { step, evaluations } = recordOf(t);
+  const { name, step, evaluations } = recordOf(t);
   const results = inOrder(phase);
   const total = results.reduce((sum, result) => sum + result.count, 0);
   const correct = results.reduce((sum, result) => sum + result.correct, 0);
   const loss = results.reduce((sum, result) => sum + result.loss, 0) / total;
   const done = note(t, { evaluations: [...evaluations, { step, correct, total, loss }] });
-  const percent = ((100 * correct) / total).toFixed(1);
-  return enter(
-    log(done, "info", `evaluation at step ${step}: ${correct}/${total} correct (${percent} %)`, {
-      step,
-      correct,
-      total,
-      loss: rounded(loss),
-    }),
-    { kind: "boundary" },
-  );
-}
-
-function logStep(t: Transition, stepMs: number): Transition {
-  const { step, loss, plan } = recordOf(t);
-  const done = step - 1;
-  const { batch } = plan.settings;
-  const imagesPerSecond = stepMs > 0 ? Math.round((1e4 * batch) / stepMs) / 10 : 0;
-  return log(t, "info", `step ${step} of ${plan.schedule.steps}`, {
-    step,
-    epoch: epochOf(recordOf(t), done),
-    loss: rounded(loss ?? 0),
-    rate: rate(plan.schedule, done),
-    workers: memberIds(runOf(t)).length,
-    imagesPerSecond,
-  });
+  return enter(logProgress(done, name), { kind: "boundary" });
 }
 
 function treeSum(results: readonly ShardResult[]): number {
@@ -96,8 +75,4 @@ function treeSum(results: readonly ShardResult[]): number {
 
 function inOrder({ results }: RoundPhase): readonly ShardResult[] {
   return [...results.values()].map(({ result }) => result).toSorted((a, b) => a.shard - b.shard);
-}
-
-function rounded(value: number): number {
-  return Number(value.toPrecision(6));
 }

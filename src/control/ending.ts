@@ -30,7 +30,8 @@ export function decideReleasing(t: Transition, { state, reason }: Outcome): Tran
   if (busy) return t;
   if (state === "failed") return endRun(t);
   if (state === "cancelled" && runOf(t).suspended) return backToQueue(t);
-  const { weights, step, checkpoint } = recordOf(t);
+  const { weights, step, checkpoints } = recordOf(t);
+  const [checkpoint] = checkpoints;
   const message =
     state === "done"
       ? `done${weights === undefined ? "" : `: weights in ${weights.name}`}`

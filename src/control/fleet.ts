@@ -3,7 +3,8 @@ import { decideBoundary, decideJoining } from "./boundary.js";
 import { awaken } from "./clock.js";
 import { decideReleasing } from "./ending.js";
 import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
-import type { Fleet, Hello, Transition } from "./fleetState.js";
+import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
+import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
 import { keepRecords } from "./keeping.js";
 import { disconnected, expire, heard, lose, present, register } from "./members.js";
@@ -11,7 +12,7 @@ import type { WorkerEvent } from "./message.js";
 import { natsChanged } from "./nats.js";
 import { beaten } from "./progress.js";
 import { cancel, resume, submit } from "./queue.js";
-import { isActive, type JobRecord } from "./record.js";
+import { hasEnded, isActive, type JobRecord } from "./record.js";
 import { decideRecovering, recoveredRun } from "./recovery.js";
 import { decideRound } from "./round.js";
 import { decideSaving } from "./saving.js";
@@ -29,10 +30,14 @@ import { emit, focus, forEach, runOf, runWith } from "./transition.js";
 /** More decisions than this after one event are a circle. */
 const decisionsMax = 1000;
 
-/** What a coordinator knows when it starts: the records, and that workers may hold what they had. */
+/**
+ * What a coordinator knows when it starts: the records, the lines that the jobs' logs have, and
+ * that workers may hold what they had.
+ */
 export function emptyFleet(
   options: FleetOptions,
   records: readonly JobRecord[],
+  logged: ReadonlyMap<string, LoggedLines>,
   nowMs: number,
 ): Fleet {
   return {
@@ -45,12 +50,10 @@ export function emptyFleet(
     runs: new Map(
       records
         .filter(({ state }) => isActive(state))
-        .map(({ name, state }) => [
-          name,
-          recoveredRun(name, state === "cancelling", options.leaseMs),
-        ]),
+        .map((record) => [record.name, recoveredRun(record, options, 0)]),
     ),
     tasks: new Map(),
+    logged: new Map(records.map((record) => [record.name, loggedAtStart(record, logged)])),
   };
 }
 
@@ -59,10 +62,8 @@ export function advance(
   event: FleetEvent,
 ): { readonly fleet: Fleet; readonly commands: readonly FleetCommand[] } {
   const clock = awaken(fleet.clock, event, fleet.options.tickMs);
-  return keepRecords(
-    settle(take({ fleet: { ...fleet, clock }, commands: [], job: "" }, event)),
-    event,
-  );
+  const settled = settle(take({ fleet: { ...fleet, clock }, commands: [], job: "" }, event));
+  return keepRecords(logAllProgress(settled), event);
 }
 
 function take(t: Transition, event: FleetEvent): Transition {
@@ -172,7 +173,7 @@ function decidePhase(t: Transition): Transition {
     case "gathering":
       return decideGathering(t, phase);
     case "loading":
-      return decideLoading(t);
+      return decideLoading(t, phase);
     case "boundary":
       return decideBoundary(t);
     case "joining":
@@ -192,4 +193,12 @@ function decidePhase(t: Transition): Transition {
 function afterStart(record: JobRecord): JobRecord {
   if (!isActive(record.state) || record.state === "cancelling") return record;
   return { ...record, state: "waiting", reason: "the coordinator has started again" };
+}
+
+/** The log of a job that ended long ago may be gone; its lines are not written again. */
+function loggedAtStart(
+  { name, state, step }: JobRecord,
+  logged: ReadonlyMap<string, LoggedLines>,
+): LoggedLines {
+  return logged.get(name) ?? (hasEnded(state) ? { step, hasEvaluation: true } : nothingLogged);
 }

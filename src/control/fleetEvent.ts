@@ -93,6 +93,8 @@ export interface FleetOptions {
   readonly beatMs: number;
   /** A worker whose stream ends may come back within this time as if nothing had been. */
   readonly reconnectMs: number;
+  /** Workers that hold a state that nobody here knows to be held have this long to come back. */
+  readonly returnMs: number;
   /** Time between ticks. */
   readonly tickMs: number;
   /** A worker may take this long to get ready for a job. */
@@ -125,6 +127,7 @@ export const fleetTimes = {
   leaseMs: 4_500,
   beatMs: 500,
   reconnectMs: 1_000,
+  returnMs: 2_500,
   tickMs: 250,
   prepareMs: 600_000,
   gatherMs: 30_000,

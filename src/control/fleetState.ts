@@ -24,6 +24,15 @@ export interface Fleet {
   /** By name: the jobs under way. A worker is at work on one of them at most. */
   readonly runs: ReadonlyMap<string, Run>;
   readonly tasks: ReadonlyMap<string, TaskState>;
+  /** By job: which lines its log has. */
+  readonly logged: ReadonlyMap<string, LoggedLines>;
+}
+
+/** How far a job's log tells of its steps and evaluations; later lines are not written yet. */
+export interface LoggedLines {
+  readonly step: number;
+  /** Whether the evaluation of that very step is there. */
+  readonly hasEvaluation: boolean;
 }
 
 export interface Clock {
@@ -144,7 +153,11 @@ export type Phase =
   /** Workers get ready. `enoughSinceMs`: since when there are as many as the job needs. */
   | { readonly kind: "gathering"; readonly enoughSinceMs: number | undefined }
   /** The first members take the first state. */
-  | { readonly kind: "loading" }
+  | {
+      readonly kind: "loading";
+      /** By worker: why it cannot use the checkpoint. */
+      readonly unreadable: ReadonlyMap<string, string>;
+    }
   /** No round is under way; what comes next is decided, or waits for more workers. */
   | { readonly kind: "boundary" }
   /** Joiners take the members' state from `donor`. */
@@ -199,8 +212,11 @@ export interface SavingPhase {
 /** Nobody is known to hold the state; those who do may say so. */
 export interface RecoveringPhase {
   readonly kind: "recovering";
+  /** From then on nobody more is waited for if one who is awaited is back with the state. */
+  readonly soonMs: number;
+  /** From then on the state is lost unless somebody is back with it. */
   readonly deadlineMs: number;
-  /** Worker ids that may hold it; undefined after a start of the coordinator: anyone. */
+  /** Worker ids that may hold it; undefined where nobody knows: anyone. */
   readonly awaited: ReadonlySet<string> | undefined;
   readonly holders: ReadonlyMap<string, HeldState>;
 }

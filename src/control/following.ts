@@ -3,12 +3,13 @@ import type { RoundPhase, Run, Stage, Transition } from "./fleetState.js";
 import { joinFailed } from "./joining.js";
 import {
   connectedMembers,
+  formGeneration,
   isConnected,
   memberIds,
   participantsIn,
   setAside,
 } from "./participation.js";
-import { changeParticipant, forEach, log, note, recordOf, runOf, send } from "./transition.js";
+import { changeParticipant, forEach, log, recordOf, runOf, send } from "./transition.js";
 
 /**
  * Joining while the others go on. A donor keeps one snapshot of the state at a boundary. A follower
@@ -114,13 +115,13 @@ export function admitFollowers(t: Transition, phase: RoundPhase): Transition {
 
 /** At a boundary: whoever holds the present state is a member, as after an evaluation. */
 export function admitLevel(t: Transition): Transition {
-  const { step, generation } = recordOf(t);
+  const { step } = recordOf(t);
   const before = memberIds(runOf(t)).length;
   const admitted = forEach(t, followersOf(runOf(t)), (so, { workerId, stage }) =>
     stage.held?.step === step ? admit(so, workerId, stage, step) : so,
   );
   const joined = memberIds(runOf(admitted)).length - before;
-  return joined > 0 ? note(admitted, { generation: generation + 1 }) : admitted;
+  return joined > 0 ? formGeneration(admitted) : admitted;
 }
 
 /** Those whose donor is gone start over with another. `all`: everybody does. */

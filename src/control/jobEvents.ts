@@ -2,13 +2,14 @@ import { checkState } from "./checksum.js";
 import { fail } from "./ending.js";
 import { repeatOffer, sendOffer, takeFollowed } from "./following.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
+import { factsOf } from "./history.js";
 import type { WorkerEvent } from "./message.js";
 import { outOfMemory } from "./outOfMemory.js";
 import { close, drop, sendPrepare, setAside, strike, unfit, whyNot } from "./participation.js";
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
 import { sendSave, takeSaved, takeSaveFailed } from "./saving.js";
-import { sendLoad } from "./starting.js";
+import { sendLoad, takeUnreadable } from "./starting.js";
 import {
   changeMember,
   changeParticipant,
@@ -157,7 +158,10 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
   const known = checked?.t ?? t;
   const applied =
     held.step < step
-      ? send(known, workerId, { kind: "commit", job: name, attempt, step: step - 1, save: false })
+      ? send(known, workerId, {
+          ...{ kind: "commit", job: name, attempt, step: step - 1, save: false },
+          facts: factsOf(recordOf(known), step - 1),
+        })
       : known;
   const { phase } = runOf(applied);
   if (phase.kind === "round") return sendRound(repeatOffer(applied, workerId), workerId);
@@ -215,10 +219,11 @@ function takeFailed(
   switch (cause) {
     case "data":
     case "config":
-    case "checkpoint":
       return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "numbers":
       return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
+    case "checkpoint":
+      return takeUnreadable(t, member, message);
     case "memory":
       return outOfMemory(t, member, message);
     case "exit":

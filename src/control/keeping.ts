@@ -29,9 +29,12 @@ export function keepRecords(t: Transition, event: FleetEvent): Transition {
   };
 }
 
+/** What moves on with every step, and what workers tell again. */
+const mayLag: ReadonlySet<string> = new Set<keyof JobRecord>(["step", "loss", "trail"]);
+
 function differsInStepOnly(a: JobRecord, b: JobRecord): boolean {
   const before = new Map<string, unknown>(Object.entries(a));
   return Object.entries(b).every(
-    ([key, value]) => key === "step" || key === "loss" || Object.is(before.get(key), value),
+    ([key, value]) => mayLag.has(key) || Object.is(before.get(key), value),
   );
 }

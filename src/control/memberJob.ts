@@ -14,6 +14,9 @@ type JobCommand = Extract<
   { readonly kind: "load" | "offer" | "round" | "commit" | "save" }
 >;
 
+/** A coordinator that was away knows of all but the steps of its last second. */
+const trailMax = 256;
+
 export function takePrepare(t: MemberTransition, order: JobOrder): MemberTransition {
   const { child } = t.member;
   switch (child.kind) {
@@ -50,7 +53,7 @@ export function takeJobCommand(t: MemberTransition, command: JobCommand): Member
     case "round":
       return takeRound(t, child, command);
     case "commit":
-      return takeCommit(t, child, command.step, command.save);
+      return takeCommit(t, child, command);
     case "save":
       return takeSave(t, child, command.what);
   }
@@ -64,6 +67,7 @@ export function startChild(t: MemberTransition, order: JobOrder): MemberTransiti
     load: undefined,
     held: undefined,
     step: 0,
+    trail: [],
     round: undefined,
     saved: undefined,
     waitingFor: [],
@@ -124,6 +128,7 @@ function takeLoad(
     load: { step, source },
     held: undefined,
     step,
+    trail: [],
     round: undefined,
     saved: undefined,
   });
@@ -133,8 +138,7 @@ function takeLoad(
 function takeCommit(
   t: MemberTransition,
   child: Working,
-  step: number,
-  save: boolean,
+  { step, save, facts }: Extract<JobCommand, { readonly kind: "commit" }>,
 ): MemberTransition {
   if (step < child.step) return t;
   const { round } = child;
@@ -145,7 +149,8 @@ function takeCommit(
   }
   // A follower may have to wait for the sum, and holds nothing of use to anyone until then.
   const held = hasSum ? child.held : undefined;
-  return toChild(setChild(t, child, { step: step + 1, round: undefined, held }), {
+  const trail = facts === undefined ? [] : [...child.trail, facts].slice(-trailMax);
+  return toChild(setChild(t, child, { step: step + 1, round: undefined, held, trail }), {
     kind: "apply",
     step,
     save,

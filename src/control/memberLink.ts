@@ -141,8 +141,10 @@ function waitingFor(child: Child): readonly string[] {
 
 function heldState(child: Child, address: string): HeldState | undefined {
   if (child.kind !== "working" || child.held === undefined) return undefined;
-  const { job, attempt } = child.order;
-  return { job, attempt, ...child.held, ranges: dealtRanges(child, address) };
+  const { order, held, round, trail } = child;
+  const { job, attempt } = order;
+  const summed = round?.step === held.step && round.sum !== undefined;
+  return { job, attempt, ...held, ranges: dealtRanges(child, address), summed, trail };
 }
 
 /** Since when there is no coordinator; a stream that came and went without a welcome was none. */

@@ -5,6 +5,7 @@ import type {
   RoundMember,
   ShardResult,
   StateSource,
+  StepFacts,
   TaskEvent,
   WorkerEvent,
 } from "./message.js";
@@ -93,6 +94,8 @@ export interface Working {
   readonly held: { readonly step: number; readonly parameterChecksum: number } | undefined;
   /** The step that it is at when it has done all that it was told. */
   readonly step: number;
+  /** The last steps that it was told to apply, without a gap. */
+  readonly trail: readonly StepFacts[];
   readonly round: MemberRound | undefined;
   /** The last thing that it wrote to the store. */
   readonly saved: Extract<WorkerEvent, { readonly kind: "saved" }> | undefined;

@@ -30,6 +30,14 @@ export interface ShardResult {
   readonly inputChecksum: number;
 }
 
+/** What a step came to: the same whoever computes it. */
+export interface StepFacts {
+  readonly step: number;
+  /** Mean over the examples. */
+  readonly loss: number;
+  readonly sumChecksum: number;
+}
+
 /** State that a worker keeps although its stream, or the coordinator, went away. */
 export interface HeldState {
   readonly job: string;
@@ -39,6 +47,10 @@ export interface HeldState {
   readonly parameterChecksum: number;
   /** Ranges dealt to it in the training round of that step, if that is under way: it has made their nodes. */
   readonly ranges: readonly Range[];
+  /** Whether it has that round's finished sum. */
+  readonly summed: boolean;
+  /** The last steps that it was told to apply, oldest first. */
+  readonly trail: readonly StepFacts[];
 }
 
 /** Everything that a worker needs to take part in a job. */
@@ -271,6 +283,8 @@ export type WorkerCommand =
       readonly attempt: number;
       readonly step: number;
       readonly save: boolean;
+      /** For the worker to keep; undefined where nobody knows any more. */
+      readonly facts: StepFacts | undefined;
     }
   /** Write the state that the worker holds. Answered by `saved` or `save-failed`. */
   | {

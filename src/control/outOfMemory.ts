@@ -13,9 +13,9 @@ import { log, note, recordOf, runOf } from "./transition.js";
  */
 export function outOfMemory(t: Transition, member: Member, message: string): Transition {
   const { workerId } = member;
-  const { step, checkpoint, plan } = recordOf(t);
+  const { trail, checkpoints, plan } = recordOf(t);
   if (runOf(t).cancelled) return strike(t, member, message);
-  if (step > 0 || checkpoint !== undefined) return setAsideForAWhile(t, workerId, message);
+  if (trail.length > 0 || checkpoints.length > 0) return setAsideForAWhile(t, workerId, message);
   const { microBatch } = plan.settings;
   const smaller = largestHalf(microBatch, plan.shardSize);
   if (smaller === undefined) {

@@ -6,6 +6,7 @@ import {
   changeRun,
   forEach,
   log,
+  note,
   recordNamed,
   recordOf,
   runOf,
@@ -207,6 +208,15 @@ function countStrike(
 /** Workers that hold the state, in rank order. */
 export function memberIds(run: Run): readonly string[] {
   return participantsIn(run, "member");
+}
+
+/**
+ * Those who hold the state now are a new generation. The record names them, so that a coordinator
+ * that starts again knows whom to wait for.
+ */
+export function formGeneration(t: Transition): Transition {
+  const { generation } = recordOf(t);
+  return note(t, { generation: generation + 1, members: memberIds(runOf(t)) });
 }
 
 /** Those of them that can be told something now. */

@@ -1,4 +1,5 @@
 import type { JobPlan } from "../job/plan.js";
+import type { StepFacts } from "./message.js";
 
 /**
  * What is kept of a job for ever: one JSON value in the key-value store, written by the coordinator
@@ -25,11 +26,15 @@ export interface JobRecord {
   readonly step: number;
   /** The arithmetic that the job started on and stays with. */
   readonly pin: Pin | undefined;
-  /** The newest good checkpoint. */
-  readonly checkpoint: CheckpointRef | undefined;
+  /** Workers that hold the state in this generation, by id. */
+  readonly members: readonly string[];
+  /** Those that are known to be good, newest first, as many as the job keeps. */
+  readonly checkpoints: readonly CheckpointRef[];
   readonly evaluations: readonly EvaluationResult[];
   /** Mean loss of the last committed step. */
   readonly loss: number | undefined;
+  /** The newest steps, in order: what must come of them should they be done again. */
+  readonly trail: readonly StepFacts[];
   readonly weights: WeightsRef | undefined;
   /** Wall clock, given by the shell; 0 = not yet. */
   readonly createdMs: number;
@@ -94,9 +99,11 @@ export function queuedRecord(job: {
     generation: 0,
     step: 0,
     pin: undefined,
-    checkpoint: undefined,
+    members: [],
+    checkpoints: [],
     evaluations: [],
     loss: undefined,
+    trail: [],
     weights: undefined,
     startedMs: 0,
     endedMs: 0,

@@ -1,12 +1,17 @@
 import { checkState, noChecksums } from "./checksum.js";
 import { shardsOf } from "./dealing.js";
 import { end, fail } from "./ending.js";
+import type { FleetOptions } from "./fleetEvent.js";
 import type { Member, RecoveringPhase, Run, Transition } from "./fleetState.js";
+import { factsOf, logProgress, withFacts } from "./history.js";
 import type { HeldState } from "./message.js";
 import { noPace } from "./pace.js";
-import { close } from "./participation.js";
+import { close, formGeneration } from "./participation.js";
+import type { Range } from "../plan/tree.js";
+import type { JobRecord } from "./record.js";
 import { beginAttempt } from "./starting.js";
 import {
+  changeParticipant,
   changeRun,
   describe,
   enter,
@@ -28,11 +33,20 @@ import {
  * begins a new attempt from its checkpoint.
  */
 
-/** The run of a job that was under way when the coordinator ended. */
-export function recoveredRun(job: string, cancelled: boolean, deadlineMs: number): Run {
+/** The run of a job that was under way when the coordinator ended; it goes on at `nowMs`. */
+export function recoveredRun(record: JobRecord, options: FleetOptions, nowMs: number): Run {
+  const { generation, members, name, state } = record;
+  const { returnMs, leaseMs } = options;
   return {
-    ...newRun(job, cancelled),
-    phase: { kind: "recovering", deadlineMs, awaited: undefined, holders: new Map() },
+    ...newRun(name, state === "cancelling"),
+    phase: {
+      kind: "recovering",
+      soonMs: nowMs + returnMs,
+      // Before the first generation nobody has done a step of the attempt.
+      deadlineMs: nowMs + (generation === 0 ? returnMs : leaseMs),
+      awaited: members.length === 0 ? undefined : new Set(members),
+      holders: new Map(),
+    },
   };
 }
 
@@ -59,11 +73,12 @@ export function newRun(job: string, cancelled: boolean): Run {
 /** Waits for members that were lost and may be alive. */
 export function beginRecovery(t: Transition): Transition {
   const { absent } = runOf(t);
-  const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.leaseMs;
+  const { clock, options } = t.fleet;
   const waiting = absent.size === 0 ? "" : `waits for ${[...absent].join(", ")} to come back`;
   return enter(describe(t, "waiting", waiting), {
     kind: "recovering",
-    deadlineMs,
+    soonMs: clock.awakeMs + options.returnMs,
+    deadlineMs: clock.awakeMs + options.leaseMs,
     awaited: absent,
     holders: new Map(),
   });
@@ -121,69 +136,101 @@ function adopt(t: Transition, { job, attempt }: HeldState): Transition {
   });
 }
 
-/** Goes on once all who may come back have, or the time is over. */
+/** Goes on once all who may come back have, or it is no use to wait for more. */
 export function decideRecovering(t: Transition, phase: RecoveringPhase): Transition {
-  const run = runOf(t);
-  // The coordinator ended between the last save and the end of the job.
-  if (recordOf(t).weights !== undefined) return end(t, { state: "done", reason: "" });
-  const holders = [...phase.holders].filter(([id]) => run.participants.has(id));
-  const isOver = t.fleet.clock.awakeMs >= phase.deadlineMs;
-  if (!isOver && !hasAll(t, phase)) return t;
   const record = recordOf(t);
-  const highest = Math.max(...holders.map(([, held]) => held.step));
-  // Who holds the step before the last commit has its sum: only the word to apply it was lost.
-  if (holders.length === 0 || highest < record.step - 1) return rewind(t);
-  const best = withoutOverlaps(holders.filter(([, held]) => held.step === highest));
-  const stepped = note(t, { step: Math.max(highest, record.step) });
-  return resume(stepped, best, highest);
+  // The coordinator ended between the last save and the end of the job.
+  if (record.weights !== undefined) {
+    return end(logProgress(t, record.name), { state: "done", reason: "" });
+  }
+  const holders = holdersOf(t, phase);
+  const useful = holders.filter(({ reached }) => reached >= record.step);
+  if (isWaiting(t, phase, useful)) return t;
+  if (useful.length === 0) {
+    // Nothing was done in this attempt yet: whoever is ready for it may begin it.
+    const isNew = record.generation === 0 && !runOf(t).cancelled;
+    return isNew ? enter(t, { kind: "gathering", enoughSinceMs: undefined }) : rewind(t);
+  }
+  const step = Math.max(...useful.map(({ reached }) => reached));
+  const trail = withFacts(
+    record,
+    useful.flatMap(({ held }) => held.trail),
+  );
+  const stepped = note(t, { step, trail });
+  const loss = factsOf(recordOf(stepped), step - 1)?.loss ?? record.loss;
+  const told = logProgress(note(stepped, { loss }), record.name);
+  return resume(told, withoutOverlaps(useful.filter(({ reached }) => reached === step)));
+}
+
+interface Holder {
+  readonly workerId: string;
+  readonly held: HeldState;
+  /** The step that it has reached once it has done what it was told, or is to be told. */
+  readonly reached: number;
+}
+
+function holdersOf(t: Transition, { holders }: RecoveringPhase): readonly Holder[] {
+  const { participants } = runOf(t);
+  const present = [...holders].filter(([workerId]) => participants.has(workerId));
+  const committed = Math.max(recordOf(t).step, ...present.map(([, held]) => toldOf(held)));
+  return present.map(([workerId, held]) => {
+    // Who has the sum of the step that was committed last lacks only the word to apply it.
+    const mayApply = held.summed && held.step === committed - 1;
+    return { workerId, held, reached: mayApply ? committed : toldOf(held) };
+  });
+}
+
+/** The step that it holds, or is about to. Who is told more steps than one ahead only follows. */
+function toldOf({ step, trail }: HeldState): number {
+  return trail.at(-1)?.step === step ? step + 1 : step;
+}
+
+function isWaiting(t: Transition, phase: RecoveringPhase, useful: readonly Holder[]): boolean {
+  const { awakeMs } = t.fleet.clock;
+  if (awakeMs >= phase.deadlineMs || hasAll(t, phase)) return false;
+  // Members are within a step of each other; whoever was lost before may hold an older state.
+  const isMemberBack = useful.some(({ workerId }) => phase.awaited?.has(workerId) === true);
+  return !isMemberBack || awakeMs < phase.soonMs;
 }
 
 /**
  * Holders whose ranges of the round under way do not overlap. One that was lost may come back with
  * ranges that others have taken over since; it starts over with a copy of their state.
  */
-function withoutOverlaps(
-  holders: readonly (readonly [string, HeldState])[],
-): readonly (readonly [string, HeldState])[] {
+function withoutOverlaps(holders: readonly Holder[]): readonly Holder[] {
   const taken = new Set<number>();
   return holders
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .filter(([, { ranges }]) => {
-      const shards = ranges.flatMap(shardsOf);
+    .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1))
+    .filter((holder) => {
+      const shards = rangesOf(holder).flatMap(shardsOf);
       if (shards.some((shard) => taken.has(shard))) return false;
       for (const shard of shards) taken.add(shard);
       return true;
     });
 }
 
-function resume(
-  t: Transition,
-  best: readonly (readonly [string, HeldState])[],
-  highest: number,
-): Transition {
-  const { generation, step, name, attempt } = recordOf(t);
-  const run = runOf(t);
-  const participants = new Map(run.participants);
-  for (const [workerId] of best) {
-    const known = participants.get(workerId);
-    if (known !== undefined) participants.set(workerId, { ...known, stage: { kind: "member" } });
-  }
-  let next = changeRun(note(t, { generation: generation + 1 }), {
-    participants,
+/** Those of the step that it has reached. */
+function rangesOf({ held, reached }: Holder): readonly Range[] {
+  return held.step === reached ? held.ranges : [];
+}
+
+function resume(t: Transition, best: readonly Holder[]): Transition {
+  const { step, name, attempt } = recordOf(t);
+  const members = forEach(t, best, (so, { workerId }) =>
+    changeParticipant(so, workerId, { stage: { kind: "member" } }),
+  );
+  const formed = changeRun(formGeneration(members), {
     absent: new Set(),
     checksums: noChecksums,
-    inherited: new Map(highest < step ? [] : best.map(([id, { ranges }]) => [id, ranges])),
+    inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },
   });
-  for (const [workerId, held] of best) {
-    if (highest < step) {
-      next = send(next, workerId, {
-        kind: "commit",
-        job: name,
-        attempt,
-        step: highest,
-        save: false,
-      });
+  let next = formed;
+  for (const { workerId, held } of best) {
+    if (held.step < step) {
+      const facts = factsOf(recordOf(next), held.step);
+      const commit = { kind: "commit", job: name, attempt, step: held.step, facts } as const;
+      next = send(next, workerId, { ...commit, save: false });
       continue;
     }
     const checked = checkState(next, workerId, held.parameterChecksum);
@@ -199,12 +246,12 @@ function resume(
 /** The state is gone: back to the checkpoint, in a new attempt. */
 function rewind(t: Transition): Transition {
   const run = runOf(t);
-  const { step, checkpoint } = recordOf(t);
+  const { step, checkpoints } = recordOf(t);
   if (run.cancelled) return end(t, { state: "cancelled", reason: "" });
   const logged = log(
-    t,
+    logProgress(t, run.job),
     "warn",
-    `no worker holds step ${step} any more; goes back to step ${checkpoint?.step ?? 0}`,
+    `no worker holds step ${step} any more; goes back to step ${checkpoints[0]?.step ?? 0}`,
     { step },
   );
   return beginAttempt(logged);

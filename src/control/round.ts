@@ -6,7 +6,7 @@ import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import { awaitFollowers, followersOf } from "./following.js";
 import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
 import { evaluated, reported } from "./pace.js";
-import { memberIds } from "./participation.js";
+import { formGeneration, memberIds } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
 import {
   changeRun,
@@ -14,7 +14,6 @@ import {
   enter,
   forEach,
   log,
-  note,
   recordOf,
   runOf,
   send,
@@ -30,7 +29,8 @@ import { shardCount } from "./work.js";
 
 export type Report = Extract<WorkerEvent, { readonly kind: "report" }>;
 
-export function beginRound(t: Transition, round: RoundKind): Transition {
+export function beginRound(before: Transition, round: RoundKind): Transition {
+  const t = formedAnew(before);
   const run = runOf(t);
   const members = memberIds(run);
   const count = shardCount(recordOf(t), round);
@@ -60,6 +60,14 @@ export function beginRound(t: Transition, round: RoundKind): Transition {
         )
       : describe(begun, "evaluating"),
   );
+}
+
+/** One who was lost between two rounds is no member of this one. */
+function formedAnew(t: Transition): Transition {
+  const { members } = recordOf(t);
+  const now = memberIds(runOf(t));
+  const isSame = members.length === now.length && now.every((id) => members.includes(id));
+  return isSame ? t : formGeneration(t);
 }
 
 /** A round that an earlier coordinator began goes on: its members have made nodes of their ranges. */
@@ -153,8 +161,8 @@ function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Tra
     (shard) => !needsResults || !phase.results.has(shard),
   );
   const dealt = dealRest(pace, left, kept, missing);
-  const { generation, step } = recordOf(t);
-  const formed = note(t, { generation: generation + 1 });
+  const { step } = recordOf(t);
+  const formed = formGeneration(t);
   return tellAll(
     log(
       enter(formed, touched({ ...phase, dealt }, t.fleet.clock.awakeMs)),

@@ -95,18 +95,20 @@ export function takeSaved(t: Transition, workerId: string, saved: Saved): Transi
 }
 
 function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transition {
-  const { checkpoint, name, attempt, step, plan } = recordOf(t);
+  const { checkpoints, name, attempt, step, plan } = recordOf(t);
   const { phase } = runOf(t);
-  const isNewer = saved.step > (checkpoint?.step ?? 0) && saved.step <= step;
+  const keep = plan.settings.keepCheckpoints;
+  const isNewer = saved.step > (checkpoints[0]?.step ?? 0) && saved.step <= step;
+  const newest = { step: saved.step, attempt, name: saved.name };
   const kept = isNewer
     ? emit(
         log(
-          note(t, { checkpoint: { step: saved.step, attempt, name: saved.name } }),
+          note(t, { checkpoints: [newest, ...checkpoints].slice(0, keep) }),
           "info",
           `checkpoint of step ${saved.step} is saved`,
           { step: saved.step, worker: workerId, megabytes: Math.round(saved.bytes / 1e5) / 10 },
         ),
-        { kind: "discard", job: name, step: saved.step, keep: plan.settings.keepCheckpoints },
+        { kind: "discard", job: name, step: saved.step, keep },
       )
     : t;
   const wasAsked = phase.kind === "saving" && phase.what === "checkpoint" && saved.step === step;

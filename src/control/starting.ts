@@ -1,7 +1,8 @@
 import { end, fail } from "./ending.js";
-import type { Participant, Phase, Transition } from "./fleetState.js";
+import type { Member, Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
 import {
+  formGeneration,
   isBeyondBudget,
   isIdle,
   memberIds,
@@ -9,6 +10,7 @@ import {
   releaseAll,
   setAside,
   setAsideForAWhile,
+  strike,
   unfit,
   whyNot,
 } from "./participation.js";
@@ -24,6 +26,7 @@ import {
   recordOf,
   runOf,
   send,
+  withEntry,
 } from "./transition.js";
 import { checkState, noChecksums } from "./checksum.js";
 import { workersMin } from "./work.js";
@@ -35,11 +38,12 @@ import { workersMin } from "./work.js";
 
 /** Begins the next attempt from the newest checkpoint, or from the start. Children are of one attempt only. */
 export function beginAttempt(t: Transition): Transition {
-  const { attempt, checkpoint, startedMs } = recordOf(t);
+  const { attempt, checkpoints, startedMs } = recordOf(t);
   const begun = note(releaseAll(t, `attempt ${attempt} is over`), {
     attempt: attempt + 1,
     generation: 0,
-    step: checkpoint?.step ?? 0,
+    members: [],
+    step: checkpoints[0]?.step ?? 0,
     startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
   });
   return enter(
@@ -88,8 +92,24 @@ export function decideGathering(
   return load(late, choice);
 }
 
+/**
+ * A worker cannot use the checkpoint. Whether that lies in the checkpoint or in the worker's disk
+ * is told by the others: it waits aside until they are through.
+ */
+export function takeUnreadable(t: Transition, member: Member, message: string): Transition {
+  const { workerId } = member;
+  const { phase, participants } = runOf(t);
+  const stage = participants.get(workerId)?.stage;
+  if (phase.kind !== "loading" || stage?.kind !== "loading") return strike(t, member, message);
+  const unreadable = withEntry(phase.unreadable, workerId, message);
+  return enter(setAside(t, workerId, message), { ...phase, unreadable });
+}
+
 /** Waits until all who load hold the state, and checks that it is one and the same. */
-export function decideLoading(t: Transition): Transition {
+export function decideLoading(
+  t: Transition,
+  { unreadable }: Extract<Phase, { readonly kind: "loading" }>,
+): Transition {
   // What is being loaded is kept already.
   if (runOf(t).cancelled) return end(t, { state: "cancelled", reason: "" });
   const late = releaseLate(t, "loading");
@@ -99,7 +119,9 @@ export function decideLoading(t: Transition): Transition {
     stage.kind === "loaded" ? [{ workerId, value: stage.parameterChecksum }] : [],
   );
   const [first] = loaded;
-  if (first === undefined) return beginAttempt(late);
+  const [problem] = unreadable.values();
+  if (first === undefined)
+    return beginAttempt(problem === undefined ? late : giveUpNewest(late, problem));
   const odd = loaded.find(({ value }) => value !== first.value);
   if (odd !== undefined) {
     return fail(
@@ -107,19 +129,48 @@ export function decideLoading(t: Transition): Transition {
       `${odd.workerId} loaded parameters of checksum ${odd.value}, ${first.workerId} of ${first.value}`,
     );
   }
-  const members = forEach(late, loaded, (so, { workerId, value }) =>
+  const told = forEach(late, unreadable, (so, [worker, why]) =>
+    log(so, "warn", `${worker} is set aside: ${why}`, { worker }),
+  );
+  const members = forEach(told, loaded, (so, { workerId, value }) =>
     changeParticipant(checkState(so, workerId, value).t, workerId, { stage: { kind: "member" } }),
   );
-  const formed = note(members, { generation: recordOf(members).generation + 1 });
+  const formed = formGeneration(members);
   const { attempt, step } = recordOf(formed);
   const from = step === 0 ? "" : ` from step ${step}`;
-  return enter(
-    log(formed, "info", `attempt ${attempt} begins${from} with ${loaded.length} workers`, {
+  const begun = log(
+    formed,
+    "info",
+    `attempt ${attempt} begins${from} with ${loaded.length} workers`,
+    {
       step,
       workers: loaded.length,
       members: memberIds(runOf(formed)).join(", "),
-    }),
-    { kind: "boundary" },
+    },
+  );
+  return enter(sayReplay(begun), { kind: "boundary" });
+}
+
+/** What the log tells already is not told again. */
+function sayReplay(t: Transition): Transition {
+  const { name, step } = recordOf(t);
+  const last = t.fleet.logged.get(name)?.step ?? 0;
+  if (last <= step) return t;
+  return log(t, "info", `replays steps ${step + 1} to ${last}, which the log has already`, {
+    step,
+  });
+}
+
+/** Nobody can use the newest checkpoint: the one before it is as good, and only further back. */
+function giveUpNewest(t: Transition, problem: string): Transition {
+  const [bad, ...older] = recordOf(t).checkpoints;
+  if (bad === undefined) return t;
+  const next = older[0]?.step ?? 0;
+  return log(
+    note(t, { checkpoints: older }),
+    "warn",
+    `the checkpoint of step ${bad.step} is given up, goes back to step ${next}: ${problem}`,
+    { step: bad.step },
   );
 }
 
@@ -168,13 +219,13 @@ function load(t: Transition, { pin, group }: Choice): Transition {
   const alone = forEach(pinned, others, (so, { workerId, probe }) =>
     setAside(so, workerId, whyNot(so, workerId, probe) ?? ""),
   );
-  const { checkpoint } = recordOf(alone);
+  const [checkpoint] = recordOf(alone).checkpoints;
   const source: StateSource =
     checkpoint === undefined ? { kind: "initial" } : { kind: "checkpoint", step: checkpoint.step };
   const loading = forEach(alone, group, (so, workerId) =>
     beginLoad(so, workerId, source, so.fleet.options.loadMs),
   );
-  return enter(loading, { kind: "loading" });
+  return enter(loading, { kind: "loading", unreadable: new Map() });
 }
 
 /** The pin, and the ready workers that it lets in; of equal groups the one with the smallest id. */

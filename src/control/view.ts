@@ -83,7 +83,7 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
     settings: plan.settings,
     weights: weights?.name ?? "",
     batch,
-    checkpointStep: record.checkpoint?.step ?? 0,
+    checkpointStep: record.checkpoints[0]?.step ?? 0,
   };
 }
 

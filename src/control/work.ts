@@ -33,8 +33,8 @@ export function checkpointDue({ plan }: JobRecord, step: number): boolean {
 }
 
 /** Whether the state is newer than what is kept. */
-export function hasUnsaved({ step, checkpoint }: JobRecord): boolean {
-  return step > (checkpoint?.step ?? 0);
+export function hasUnsaved({ step, checkpoints }: JobRecord): boolean {
+  return step > (checkpoints[0]?.step ?? 0);
 }
 
 export function shardCount({ plan }: JobRecord, round: RoundKind): number {

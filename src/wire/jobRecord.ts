@@ -11,6 +11,7 @@ import type {
   Pin,
   WeightsRef,
 } from "../control/record.js";
+import type { StepFacts } from "../control/message.js";
 import { ConfigError, WireError } from "../job/problem.js";
 import { checkSettings } from "../job/request.js";
 import { settingNames, type JobSettings, type SettingName } from "../job/settings.js";
@@ -36,6 +37,9 @@ import { boundariesMax, classesMax } from "./workerCommand.js";
 /** The key-value store takes values below a server's max_payload, 1 MiB by default. */
 const recordBytesMax = 1_000_000;
 const evaluationsMax = 100_000;
+const membersMax = 65_536;
+const checkpointsMax = 10_000;
+const trailMax = 10_000;
 const version = 1;
 
 export const jobStates: readonly JobState[] = [
@@ -55,7 +59,13 @@ export const jobStates: readonly JobState[] = [
 export const jobRecord: Codec<JobRecord> = { encode, decode };
 
 function encode(record: JobRecord): Uint8Array {
-  const bytes = new TextEncoder().encode(JSON.stringify({ version, ...record }, plainLoss));
+  const trail = record.trail.map(({ step, loss, sumChecksum }) => [
+    step,
+    Number.isFinite(loss) ? loss : String(loss),
+    sumChecksum,
+  ]);
+  const json = JSON.stringify({ version, ...record, trail }, plainLoss);
+  const bytes = new TextEncoder().encode(json);
   check(bytes.length <= recordBytesMax, `the record of ${record.name} has ${bytes.length} bytes`);
   return bytes;
 }
@@ -77,9 +87,11 @@ function decode(bytes: Uint8Array): JobRecord {
     generation: integer(record["generation"], "generation"),
     step: integer(record["step"], "step"),
     pin: optional(record["pin"], "pin", pin),
-    checkpoint: optional(record["checkpoint"], "checkpoint", checkpoint),
+    members: entries(record["members"] ?? [], "members", membersMax, memberId),
+    checkpoints: checkpoints(record),
     evaluations: entries(record["evaluations"], "evaluations", evaluationsMax, evaluation),
     loss: record["loss"] === undefined ? undefined : loss(record["loss"]),
+    trail: entries(record["trail"] ?? [], "steps of the trail", trailMax, stepFacts),
     weights: optional(record["weights"], "weights", weights),
     createdMs: amount(number(record["createdMs"], "time of creation"), "time of creation"),
     startedMs: amount(number(record["startedMs"], "time of the start"), "time of the start"),
@@ -170,7 +182,26 @@ function pin({ numerics, probe }: Json): Pin {
   };
 }
 
-function checkpoint({ step, attempt, name }: Json): CheckpointRef {
+function memberId(value: unknown): string {
+  return token(string(value, "member"), "member");
+}
+
+/** Newest first. A record of before there could be several has one, or none. */
+function checkpoints(record: Json): readonly CheckpointRef[] {
+  const { checkpoint: only, checkpoints: all = only === undefined ? [] : [only] } = record;
+  return entries(all, "checkpoints", checkpointsMax, checkpoint);
+}
+
+/** Three in a list: there may be a thousand of them. */
+function stepFacts(value: unknown): StepFacts {
+  const [step, mean, sumChecksum] = entries(value, "facts of a step", 3, (entry) => entry);
+  const sum = number(sumChecksum, "checksum of a sum");
+  check(Number.isInteger(sum) && 0 <= sum && sum <= 0xffffffff, `checksum of a sum ${sum}`);
+  return { step: integer(step, "step of the trail"), loss: loss(mean), sumChecksum: sum };
+}
+
+function checkpoint(value: unknown): CheckpointRef {
+  const { step, attempt, name } = object(value, "checkpoint");
   return {
     step: integer(step, "step of the checkpoint"),
     attempt: integer(attempt, "attempt of the checkpoint"),

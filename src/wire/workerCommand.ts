@@ -25,6 +25,7 @@ import {
 } from "./codec.js";
 import { fromPassedRequest, fromSettings, toSettings } from "./settings.js";
 import { ranges, shardsMax } from "./ranges.js";
+import { stepFacts } from "./stepFacts.js";
 
 const { v1 } = bitfleet;
 type Message = bitfleet.v1.ToWorker & bitfleet.v1.ToWorker.$Shape;
@@ -86,7 +87,7 @@ function commandMessage(command: WorkerCommand): Properties {
       return { round: { ...command, members, followers: [...command.followers] } };
     }
     case "commit":
-      return { commit: command };
+      return { commit: { ...command, facts: command.facts ?? null } };
     case "save":
       return { save: command };
     case "release":
@@ -175,7 +176,8 @@ function stateCommand({
   if (offer) return { kind: "offer", ...place(offer), step: count(offer.step, "step") };
   if (commit) {
     const step = count(commit.step, "step");
-    return { kind: "commit", ...place(commit), step, save: commit.save ?? false };
+    const facts = commit.facts ? stepFacts(commit.facts) : undefined;
+    return { kind: "commit", ...place(commit), step, save: commit.save ?? false, facts };
   }
   if (save) {
     const what = word(save.what, ["checkpoint", "weights"], "save");

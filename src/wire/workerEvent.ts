@@ -1,6 +1,12 @@
 /** FromWorker <-> WorkerEvent. */
 import { bitfleet } from "#proto";
-import type { FailureCause, LogLevel, ShardResult, WorkerEvent } from "../control/message.js";
+import type {
+  FailureCause,
+  HeldState,
+  LogLevel,
+  ShardResult,
+  WorkerEvent,
+} from "../control/message.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -19,6 +25,7 @@ import {
 } from "./codec.js";
 import { ranges, shardsMax } from "./ranges.js";
 import { decodeFields, encodeFields } from "./fields.js";
+import { stepFacts } from "./stepFacts.js";
 
 const { v1 } = bitfleet;
 type Message = bitfleet.v1.FromWorker & bitfleet.v1.FromWorker.$Shape;
@@ -36,6 +43,8 @@ export const causes: readonly FailureCause[] = [
   "error",
 ];
 export const levels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
+/** More than a worker keeps. */
+const trailMax = 4_096;
 /** A task's result: what is larger belongs into the store. */
 const resultMax = 2 * 1024 * 1024;
 
@@ -45,7 +54,8 @@ function toMessage(event: WorkerEvent): Properties {
   switch (event.kind) {
     case "hello": {
       const { kind, held, ...hello } = event;
-      const state = held === undefined ? null : { ...held, ranges: [...held.ranges] };
+      const state =
+        held === undefined ? null : { ...held, ranges: [...held.ranges], trail: [...held.trail] };
       return { [kind]: { ...hello, held: state, protocol } };
     }
     case "beat":
@@ -145,7 +155,16 @@ function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {
     gpu: message.gpu ?? false,
     numerics: text(message.numerics, "numerics", 1024),
     term: count(message.term, "term"),
-    held: held ? { ...reached(held), ranges: ranges(held.ranges, shardsMax) } : undefined,
+    held: held ? heldState(held) : undefined,
+  };
+}
+
+function heldState(message: bitfleet.v1.HeldState.$Properties): HeldState {
+  return {
+    ...reached(message),
+    ranges: ranges(message.ranges, shardsMax),
+    summed: message.summed ?? false,
+    trail: list(message.trail, "steps of the trail", trailMax, stepFacts),
   };
 }
 

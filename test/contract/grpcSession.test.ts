@@ -83,13 +83,14 @@ describe("a worker's session", () => {
     await expect.poll(() => events.length).toBe(201);
     expect(events).toEqual([hello, ...Array.from({ length: 200 }, (_, i) => prepared(i + 1))]);
 
+    const facts = { step: 7, loss: 0.5, sumChecksum: 9 };
     for (let step = 0; step < 200; step += 1) {
-      session.send(9, { kind: "commit", job: "digits", attempt: 1, step, save: step === 7 });
+      session.send(9, { kind: "commit", job: "digits", attempt: 1, step, save: step === 7, facts });
     }
     await expect.poll(() => worker.commands.length).toBe(200);
     expect(worker.commands[7]).toEqual([
       9,
-      { kind: "commit", job: "digits", attempt: 1, step: 7, save: true },
+      { kind: "commit", job: "digits", attempt: 1, step: 7, save: true, facts },
     ]);
     expect(session.peer).toContain("127.0.0.1");
   });

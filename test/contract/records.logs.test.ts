@@ -10,9 +10,15 @@ eachWithRecordStores((own) => {
   stores = own;
 });
 
-async function openLogs(): Promise<JobLogs> {
+const deposed: string[] = [];
+
+async function openLogs(term = 1): Promise<JobLogs> {
   const store = await stores.open();
-  return new JobLogs(store.logs, stores.stop.signal);
+  return new JobLogs(store.logs, {
+    signal: stores.stop.signal,
+    term,
+    onDeposed: (reason) => deposed.push(reason),
+  });
 }
 
 function append(logs: JobLogs, job: string, message: string): void {

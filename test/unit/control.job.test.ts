@@ -63,7 +63,7 @@ describe("checkpoints", () => {
     expect(driver.sent("w1")[0]).toMatchObject({ kind: "commit", step: 1, save: true });
     expect(driver.sent("w2")[0]).toMatchObject({ kind: "commit", step: 1, save: false });
     driver.saved("w1", "checkpoint", 2);
-    expect(driver.record().checkpoint).toEqual({ step: 2, attempt: 1, name: "checkpoint-2" });
+    expect(driver.record().checkpoints).toEqual([{ step: 2, attempt: 1, name: "checkpoint-2" }]);
     const keep = driver.record().plan.settings.keepCheckpoints;
     expect(driver.commands).toContainEqual({ kind: "discard", job: "job", step: 2, keep });
   });
@@ -74,7 +74,7 @@ describe("checkpoints", () => {
     step(driver);
     driver.saved("w1", "checkpoint", 2);
     driver.saved("w2", "checkpoint", 1);
-    expect(driver.record().checkpoint?.step).toBe(2);
+    expect(driver.record().checkpoints[0]?.step).toBe(2);
   });
 });
 
@@ -105,7 +105,7 @@ describe("a cancel", () => {
     driver.released("w1");
     expect(driver.record().state).toBe("cancelling");
     driver.hello("w2", { incarnation: "w2.2" });
-    expect(driver.record()).toMatchObject({ state: "cancelled", checkpoint: { step: 1 } });
+    expect(driver.record()).toMatchObject({ state: "cancelled", checkpoints: [{ step: 1 }] });
   });
 
   test("before the first step has nothing to keep", () => {
@@ -123,7 +123,7 @@ describe("a cancel", () => {
     expect(driver.record().weights).toBe(undefined);
     driver.saved("w1", "checkpoint", 1);
     driver.released("w1");
-    expect(driver.record()).toMatchObject({ state: "cancelled", checkpoint: { step: 1 } });
+    expect(driver.record()).toMatchObject({ state: "cancelled", checkpoints: [{ step: 1 }] });
   });
 
   test("after the weights are saved is too late", () => {

@@ -213,7 +213,7 @@ describe("what is told of another job or attempt", () => {
       { kind: "load", ...place, step: 0, source: { kind: "initial" } },
       { kind: "offer", ...place, step: 0 },
       { kind: "save", ...place, what: "checkpoint" },
-      { kind: "commit", ...place, step: 0, save: false },
+      { kind: "commit", ...place, step: 0, save: false, facts: undefined },
     ] as const;
     for (const command of commands) {
       driver.told(command);

@@ -62,7 +62,7 @@ describe("after a start of the coordinator", () => {
 
   test("who holds the step before the last commit is told to apply its sum", () => {
     const driver = restarted({ step: 2 });
-    driver.hello("w1", { held: held(1) });
+    driver.hello("w1", { held: held(1, { summed: true }) });
     driver.pass(5000, ["w1"]);
     expect(driver.sent("w1")).toMatchObject([
       { kind: "commit", step: 1, save: false },
@@ -75,8 +75,8 @@ describe("after a start of the coordinator", () => {
     ["only steps from before the last commit are held", held(0)],
     ["only another attempt is held", held(2, { attempt: 0 })],
   ])("when %s a new attempt is recorded before anything is sent", (_, state) => {
-    const checkpoint = { step: 1, attempt: 1, name: "c" };
-    const driver = restarted({ step: 2, checkpoint });
+    const checkpoints = [{ step: 1, attempt: 1, name: "c" }];
+    const driver = restarted({ step: 2, checkpoints });
     driver.hello("w1", { held: state });
     driver.released("w1");
     driver.pass(4750, ["w1"]);

@@ -46,7 +46,11 @@ describe("a checkpoint beside the training that cannot be written", () => {
       "checkpoint of step 2 is not saved: the disk is full",
       "checkpoint of step 3 is not saved: permission is denied",
     ]);
-    expect(driver.record()).toMatchObject({ state: "training", step: 4, checkpoint: { step: 1 } });
+    expect(driver.record()).toMatchObject({
+      state: "training",
+      step: 4,
+      checkpoints: [{ step: 1 }],
+    });
   });
 
   test("is warned of again when one was written in between", () => {
@@ -59,7 +63,7 @@ describe("a checkpoint beside the training that cannot be written", () => {
     step(driver);
     saveFailed(driver, "w1", "checkpoint", 3);
     expect(driver.said()).toEqual(["checkpoint of step 3 is not saved: the disk is full"]);
-    expect(driver.record().checkpoint?.step).toBe(2);
+    expect(driver.record().checkpoints[0]?.step).toBe(2);
   });
 
   test("of another attempt is not heard of", () => {
@@ -139,7 +143,7 @@ test("a cancel that cannot keep the state asks every member once and then says s
   expect(driver.record()).toMatchObject({
     state: "cancelled",
     reason: `the state of step ${at} could not be kept: the disk is full`,
-    checkpoint: undefined,
+    checkpoints: [],
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jobStatus, workerStatuses } from "../../src/control/view.js";
-import { FleetDriver, record, result } from "./fleetDriver.js";
+import { FleetDriver, held, record, result } from "./fleetDriver.js";
 import type { JobRequest } from "../../src/job/settings.js";
 import type { WorkerCommand } from "../../src/control/message.js";
 
@@ -150,7 +150,7 @@ describe("several jobs", () => {
     fleet.step(2);
     expect(fleet.at).toEqual({ first: "w2 w3 w4 w5" });
     const stopped = fleet.driver.record("second");
-    expect(stopped).toMatchObject({ state: "queued", checkpoint: { step: stopped.step } });
+    expect(stopped).toMatchObject({ state: "queued", checkpoints: [{ step: stopped.step }] });
     fleet.join("w6", "w7", "w8");
     fleet.step(2);
     expect(fleet.driver.record("second")).toMatchObject({ attempt: 2, state: "training" });
@@ -239,8 +239,7 @@ describe("several jobs", () => {
     const next = new FleetDriver(records, 2);
     for (const { name, attempt, step } of records) {
       const workerId = fleet.at[name] ?? "";
-      const held = { job: name, attempt, step, parameterChecksum: 100 + step, ranges: [] };
-      next.hello(workerId, { held, term: 1 });
+      next.hello(workerId, { held: held(step, { job: name, attempt }), term: 1 });
     }
     next.pass(5000, ["w1", "w2"]);
     expect([next.record("first").state, next.record("second").state]).toEqual([

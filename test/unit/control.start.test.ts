@@ -139,8 +139,11 @@ describe("a start", () => {
   });
 
   test("is from the newest checkpoint", () => {
-    const checkpoint = { step: 2, attempt: 1, name: "c" };
-    const driver = new FleetDriver([{ ...record("job"), attempt: 1, checkpoint, order: 1 }]);
+    const checkpoints = [
+      { step: 2, attempt: 1, name: "c" },
+      { step: 1, attempt: 1, name: "b" },
+    ];
+    const driver = new FleetDriver([{ ...record("job"), attempt: 1, checkpoints, order: 1 }]);
     driver.hello("w1");
     driver.prepared("w1");
     const source = { kind: "checkpoint", step: 2 };

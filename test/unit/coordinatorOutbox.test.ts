@@ -52,7 +52,7 @@ function send(workerId: string, command: WorkerCommand): Delivery {
 }
 
 const commit = (name: string): WorkerCommand => ({
-  ...{ kind: "commit", job: name, attempt: 1, step: 3, save: false },
+  ...{ kind: "commit", job: name, attempt: 1, step: 3, save: false, facts: undefined },
 });
 const spare: WorkerCommand = { kind: "spare", reason: "" };
 
@@ -105,7 +105,8 @@ test.each([
   ["attempt", { attempt: 2 }],
   ["generation", { generation: 7 }],
   ["pin", { pin: { numerics: "n", probe: "p" } }],
-  ["checkpoint", { checkpoint: { step: 3, attempt: 1, name: "c" } }],
+  ["members", { members: ["w1"] }],
+  ["checkpoints", { checkpoints: [{ step: 3, attempt: 1, name: "c" }] }],
   ["evaluations", { evaluations: [{ step: 3, correct: 1, total: 2, loss: 1 }] }],
   ["weights", { weights: { name: "w", parameterDigest: "d" } }],
 ] as const)("a change of %s is decisive", async (_, change) => {

@@ -4,7 +4,7 @@ import {
   type FleetCommand,
   type FleetHappening,
 } from "../../src/control/fleetEvent.js";
-import type { Fleet, Hello, Run } from "../../src/control/fleetState.js";
+import type { Fleet, Hello, LoggedLines, Run } from "../../src/control/fleetState.js";
 import type {
   HeldState,
   ShardResult,
@@ -48,13 +48,17 @@ export class FleetDriver {
   commands: readonly FleetCommand[] = [];
   readonly records = new Map<string, JobRecord>();
 
-  constructor(records: readonly JobRecord[] = [], term = 1) {
+  constructor(
+    records: readonly JobRecord[] = [],
+    term = 1,
+    logged: ReadonlyMap<string, LoggedLines> = new Map(),
+  ) {
     const options = {
       ...fleetTimes,
       leaseMs: 5_000,
       ...{ term, nats: { url: "nats", token: "" }, store: "/store", joinLine: "join me" },
     };
-    this.fleet = emptyFleet(options, records, this.nowMs);
+    this.fleet = emptyFleet(options, records, logged, this.nowMs);
   }
 
   /** The job under way that came first. */
@@ -205,7 +209,11 @@ export function result(shard: number, how: Partial<ShardResult> = {}): ShardResu
 }
 
 export function held(step: number, how: Partial<HeldState> = {}): HeldState {
-  return { job: "job", attempt: 1, step, parameterChecksum: 100 + step, ranges: [], ...how };
+  return {
+    ...{ job: "job", attempt: 1, step, parameterChecksum: 100 + step, ranges: [] },
+    ...{ summed: false, trail: [] },
+    ...how,
+  };
 }
 
 export function upTo(end: number, first = 0): readonly number[] {

@@ -126,7 +126,14 @@ export class MemberDriver {
   }
 
   commit(step: number, save = false): void {
-    this.told({ kind: "commit", job: "job", attempt: 1, step, save });
+    this.told({
+      kind: "commit",
+      job: "job",
+      attempt: 1,
+      step,
+      save,
+      facts: { step, loss: 1, sumChecksum: 7 },
+    });
   }
 
   load(

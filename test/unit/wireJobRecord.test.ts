@@ -29,9 +29,17 @@ const full: JobRecord = {
   generation: 7,
   step: 31,
   pin: { numerics: "cpu AVX512 1 thread", probe: "cd01" },
-  checkpoint: { step: 20, attempt: 1, name: "jobs/digits/checkpoint-00000020.safetensors" },
+  members: ["w-1", "w-2"],
+  checkpoints: [
+    { step: 20, attempt: 1, name: "jobs/digits/checkpoint-00000020.safetensors" },
+    { step: 10, attempt: 1, name: "jobs/digits/checkpoint-00000010.safetensors" },
+  ],
   evaluations: [{ step: 20, correct: 78, total: 100, loss: 0.7 }],
   loss: 0.123456789,
+  trail: [
+    { step: 29, loss: 0.5, sumChecksum: 0xffffffff },
+    { step: 30, loss: 0.123456789, sumChecksum: 7 },
+  ],
   weights: { name: "jobs/digits/weights.npz", parameterDigest: "ef".repeat(32) },
   createdMs: 1_700_000_000_000,
   startedMs: 1_700_000_001_000,
@@ -64,7 +72,9 @@ describe("the durable record of a job", () => {
     const bare: JobRecord = {
       ...full,
       pin: undefined,
-      checkpoint: undefined,
+      members: [],
+      checkpoints: [],
+      trail: [],
       weights: undefined,
       loss: undefined,
       evaluations: [],
@@ -74,7 +84,8 @@ describe("the durable record of a job", () => {
 
   test.each([NaN, Infinity, -Infinity])("keeps a loss of %d", (loss) => {
     const evaluations = [{ step: 1, correct: 0, total: 1, loss }];
-    const record = { ...full, loss, evaluations };
+    const trail = [{ step: 30, loss, sumChecksum: 7 }];
+    const record = { ...full, loss, evaluations, trail };
     expect(jobRecord.decode(jobRecord.encode(record))).toEqual(record);
   });
 
@@ -109,9 +120,9 @@ describe("the durable record of a job", () => {
     ["step", 2 ** 31],
     ["pin", "cpu"],
     ["pin.probe", ""],
-    ["checkpoint.name", "../other"],
-    ["checkpoint.name", "/etc/passwd"],
-    ["checkpoint.name", "a//b"],
+    ["checkpoints.0.name", "../other"],
+    ["checkpoints.0.name", "/etc/passwd"],
+    ["checkpoints.0.name", "a//b"],
     ["evaluations.0.correct", 101],
     ["evaluations.0.loss", "huge"],
     ["loss", null],

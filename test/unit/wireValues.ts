@@ -22,6 +22,11 @@ export const events: readonly WorkerEvent[] = [
         { first: 0, end: 4 },
         { first: 12, end: 16 },
       ],
+      summed: true,
+      trail: [
+        { step: 29, loss: Infinity, sumChecksum: 0xffffffff },
+        { step: 30, loss: 0.123456789, sumChecksum: 7 },
+      ],
     },
   },
   {
@@ -137,7 +142,11 @@ export const commands: readonly WorkerCommand[] = [
       },
     ],
   },
-  { kind: "commit", job: "digits", attempt: 1, step: 22, save: true },
+  {
+    ...{ kind: "commit", job: "digits", attempt: 1, step: 22, save: true },
+    facts: { step: 22, loss: 0.123456789, sumChecksum: 0xffffffff },
+  },
+  { kind: "commit", job: "digits", attempt: 1, step: 23, save: false, facts: undefined },
   { kind: "save", job: "digits", attempt: 1, what: "checkpoint" },
   { kind: "release", job: "digits", reason: "cancelled" },
   {

@@ -136,7 +136,9 @@ describe("what a worker is told", () => {
   );
 
   test("the bytes of a command stay as they are", () => {
-    expect(hex(command("commit", {}))).toBe("08014a0e0a0664696769747310011816" + "2001");
+    expect(hex(command("commit", {}))).toBe(
+      "08014a210a06646967697473100118162001" + "a201100816115f633937dd9abf3f1dffffffff",
+    );
     expect(hex(command("cancel-task", {}))).toBe("08016a080a067461736b2d31");
   });
 

@@ -58,6 +58,8 @@ export class CoordinatorSim {
   readonly #streams = new Map<string, Stream>();
   #reign: Reign | undefined;
   #isRaising = false;
+  #logTerm = 0;
+  #logFreeMs = 0;
 
   constructor(place: CoordinatorPlace, name: string) {
     this.#place = place;
@@ -175,7 +177,9 @@ export class CoordinatorSim {
         store: "/store",
         joinLine: "bitfleet worker --join here",
       };
-      const fleet = emptyFleet(options, found, process.clock.nowMs);
+      const logged = this.#place.shelf.takeOver(lock.term);
+      this.#logTerm = lock.term;
+      const fleet = emptyFleet(options, found, logged, process.clock.nowMs);
       this.#reign = { lock, records, outbox, fleet };
       world.tell(`${this.name} is the coordinator of term ${lock.term}`);
       jetStream.connect(process, (isUp) => {
@@ -197,16 +201,20 @@ export class CoordinatorSim {
     const term = await reign.lock.raise(seen);
     const records = [...reign.fleet.records.values()];
     const options = { ...reign.fleet.options, term };
-    reign.fleet = emptyFleet(options, records, this.process.clock.nowMs);
+    const { logged } = reign.fleet;
+    reign.fleet = emptyFleet(options, records, logged, this.process.clock.nowMs);
     this.#isRaising = false;
     for (const stream of this.#accepted) stream.cut("coordinator", 0, 20);
   }
 
   /** What is decided is decided, even if the coordinator dies before it has told anyone. */
   #book({ fleet }: Reign, command: FleetCommand): void {
-    if (command.kind !== "log") return;
     const { world, ledger } = this.#place;
     const { term } = fleet.options;
+    if (command.kind === "send" && command.command.kind === "commit") {
+      ledger.decides(term, command.command, world.nowMs);
+    }
+    if (command.kind !== "log") return;
     world.tell(`[${term}] ${command.job}: ${command.message}`);
     ledger.logs(term, command.job, command.message, command.fields, world.nowMs);
   }
@@ -219,6 +227,7 @@ export class CoordinatorSim {
       case "record":
         return outbox.keep(command.record);
       case "log":
+        return this.#log(command);
       case "task-progress":
         return;
       case "task-done":
@@ -231,6 +240,18 @@ export class CoordinatorSim {
       case "discard":
         return this.#place.shelf.discard(command.job, command.step, command.keep);
     }
+  }
+
+  /** Lines become durable one after the other, some time; those on their way die with us. */
+  #log({ job, message, fields }: Extract<FleetCommand, { readonly kind: "log" }>): void {
+    if (job === "") return;
+    const { world, shelf } = this.#place;
+    this.#logFreeMs = Math.max(this.#logFreeMs, world.nowMs) + world.between(0, 8);
+    this.process.after(this.#logFreeMs - world.nowMs, () => {
+      if (!shelf.append(this.#logTerm, job, { message, fields })) {
+        this.#stepDown("another coordinator writes the log");
+      }
+    });
   }
 
   #deliver(delivery: Delivery): void {

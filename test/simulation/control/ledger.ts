@@ -3,7 +3,10 @@ import type { JobOrder, WorkerCommand } from "../../../src/control/message.js";
 import { expectedEvaluation, type ToyJob } from "./toyJob.js";
 import type { JobRecord } from "../../../src/control/record.js";
 import { passProblem } from "./passes.js";
+import type { Line } from "./shelf.js";
 import { checksumOf, usesOf, type Reference, type Toy, type ToyState } from "./toy.js";
+
+type Commit = Extract<WorkerCommand, { readonly kind: "commit" }>;
 
 /**
  * The checker's own books. It hears from children what they compute, add up and hold, and from
@@ -117,9 +120,58 @@ export class Ledger {
   logs(life: number, job: string, message: string, fields: LogFields, nowMs: number): void {
     if (message === "is being cancelled")
       this.#cancelled.add(`${life}/${job}/${String(fields["attempt"])}`);
-    if (/^step \d|^evaluation at/.test(message)) this.#times(job, fields, nowMs);
-    if (/^step \d+ of \d+$/.test(message)) this.#decides(life, job, fields);
-    else if (message.startsWith("evaluation at ")) this.#evaluates(job, fields);
+    if (!message.startsWith("evaluation at ")) return;
+    this.#times(job, Number(fields["step"]), nowMs);
+    this.#evaluates(job, fields);
+  }
+
+  /** A job's log as it is kept must tell of every step and evaluation once, in order. */
+  checkLog(job: ToyJob, lines: readonly Line[]): void {
+    const { name, toy, expected } = job;
+    const told = lines
+      .filter(({ message }) => /^step \d+ of \d+$|^evaluation at step/.test(message))
+      .map(({ message, fields: { step, loss } }) =>
+        [message.split(" ", 1)[0], step, loss].join(" "),
+      );
+    const due = expected.losses.flatMap((mean, i) => {
+      const step = i + 1;
+      const line = `step ${step} ${rounded(mean)}`;
+      const state = expected.states[step];
+      if (state === undefined || (step % 5 !== 0 && step !== toy.steps)) return line;
+      return [line, `evaluation ${step} ${rounded(expectedEvaluation(job, state, step).loss)}`];
+    });
+    if (told.join() !== due.join()) this.mistake(`the log of ${name} tells ${told.join(", ")}`);
+  }
+
+  /** A coordinator tells someone to apply a step: it has decided it, or says again that it has. */
+  decides(life: number, { job, attempt, step, facts }: Commit, nowMs: number): void {
+    const known = this.#jobs.get(job)?.expected;
+    if (facts?.loss !== known?.losses[step] || facts?.sumChecksum !== known?.sums[step]) {
+      this.mistake(`step ${step} of ${job} came to ${JSON.stringify(facts)}`);
+    }
+    const line = `${life}/${job}/${attempt}`;
+    const last = this.#last.get(line);
+    if (step === last) return;
+    if (last !== undefined && step !== last + 1) {
+      this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided after step ${last}`);
+    }
+    this.#last.set(line, step);
+    this.rounds += 1;
+    this.#times(job, step + 1, nowMs);
+    const key = `${job}/${attempt}/${step}`;
+    this.#decidedEver.add(`${job}/${step}`);
+    if (this.#decided.has(key)) this.redone += 1;
+    else {
+      this.#decided.set(key, life);
+      if (this.#cancelled.has(line)) {
+        this.mistake(`step ${step} of ${job} is decided after the job was cancelled`);
+      }
+    }
+    for (let shard = 0; shard < (this.#jobs.get(job)?.toy.shards ?? 0); shard += 1) {
+      if (!this.#computed.has(`${key}/${shard}`)) {
+        this.mistake(`step ${step} of ${job} is decided before shard ${shard} is computed`);
+      }
+    }
   }
 
   /** A worker does what a coordinator of that term told it. */
@@ -165,40 +217,8 @@ export class Ledger {
     return kept.attempt > attempt || (kept.attempt === attempt && kept.generation >= generation);
   }
 
-  #decides(life: number, job: string, fields: LogFields): void {
-    this.rounds += 1;
-    const known = this.#jobs.get(job);
-    const step = Number(fields["step"]) - 1;
-    const attempt = Number(fields["attempt"]);
-    const key = `${job}/${attempt}/${step}`;
-    const first = this.#decided.get(key);
-    if (this.#cancelled.has(`${life}/${job}/${attempt}`)) {
-      this.mistake(`step ${step} of ${job} is decided after the job was cancelled`);
-    }
-    this.#decidedEver.add(`${job}/${step}`);
-    if (first === undefined) this.#decided.set(key, life);
-    else if (first === life)
-      this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided twice`);
-    else this.redone += 1;
-    const line = `${life}/${job}/${attempt}`;
-    const last = this.#last.get(line);
-    if (last !== undefined && step !== last + 1) {
-      this.mistake(`step ${step} of ${job}, attempt ${attempt} is decided after step ${last}`);
-    }
-    this.#last.set(line, step);
-    for (let shard = 0; shard < (known?.toy.shards ?? 0); shard += 1) {
-      if (!this.#computed.has(`${key}/${shard}`)) {
-        this.mistake(`step ${step} of ${job} is decided before shard ${shard} is computed`);
-      }
-    }
-    const loss = Number((known?.expected.losses[step] ?? NaN).toPrecision(6));
-    if (fields["loss"] !== loss) {
-      this.mistake(`step ${step} of ${job} has loss ${String(fields["loss"])}, not ${loss}`);
-    }
-  }
-
-  #times(job: string, fields: LogFields, nowMs: number): void {
-    const isFirst = job !== "first" || fields["step"] === 1;
+  #times(job: string, step: number, nowMs: number): void {
+    const isFirst = job !== "first" || step === 1;
     if (!isFirst && this.#lastMs !== undefined) {
       this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastMs);
     }
@@ -215,7 +235,11 @@ export class Ledger {
     const isSame =
       fields["correct"] === correct &&
       fields["total"] === total &&
-      fields["loss"] === Number(loss.toPrecision(6));
+      fields["loss"] === rounded(loss);
     if (!isSame) this.mistake(`evaluation of ${job} at step ${step}: ${JSON.stringify(fields)}`);
   }
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(6));
 }

@@ -119,7 +119,8 @@ export class Scene {
   }
 
   checkEnd(): void {
-    for (const { name, toy, expected } of this.jobs) {
+    for (const job of this.jobs) {
+      const { name, toy, expected } = job;
       const record = this.jetStream.record(name);
       if (record?.state !== "done") {
         const { state = "gone", reason = "", step = -1 } = record ?? {};
@@ -127,6 +128,7 @@ export class Scene {
         continue;
       }
       this.ledger.ends(record, toy, expected);
+      this.ledger.checkLog(job, this.shelf.lines(name));
     }
     for (const life of this.coordinators) {
       const open = [...life.tasks].filter(([, state]) => state === "open");

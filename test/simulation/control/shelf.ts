@@ -1,8 +1,40 @@
+import type { LogFields } from "../../../src/control/fleetEvent.js";
+import type { LoggedLines } from "../../../src/control/fleetState.js";
+import { loggedIn } from "../../../src/control/history.js";
 import type { ToyState } from "./toy.js";
 
-/** The store: checkpoints, which outlive every process. */
+export interface Line {
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** What outlives every process: the store with its checkpoints, and the jobs' logs. */
 export class Shelf {
   readonly #checkpoints = new Map<string, Map<number, ToyState>>();
+
+  readonly #lines = new Map<string, Line[]>();
+  /** Whoever took the logs over last writes them, and nobody of a lower term. */
+  #logTerm = 0;
+
+  lines(job: string): readonly Line[] {
+    return this.#lines.get(job) ?? [];
+  }
+
+  takeOver(term: number): ReadonlyMap<string, LoggedLines> {
+    this.#logTerm = Math.max(this.#logTerm, term);
+    return new Map(
+      [...this.#lines].flatMap(([job, lines]) => {
+        const shown = loggedIn(lines);
+        return shown === undefined ? [] : [[job, shown] as const];
+      }),
+    );
+  }
+
+  append(term: number, job: string, line: Line): boolean {
+    if (term < this.#logTerm) return false;
+    this.#lines.set(job, [...this.lines(job), line]);
+    return true;
+  }
 
   put(job: string, step: number, state: ToyState): void {
     const steps = this.#checkpoints.get(job) ?? new Map<number, ToyState>();
