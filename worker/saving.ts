@@ -46,9 +46,9 @@ export async function saveWeightsOf(
 ): Promise<SavedFile> {
   const name = weightsName(order.job);
   const specs = tensors(architecture(order.settings.model), order.classes);
-  checkFinite(`the weights of ${order.job} at step ${step}`, specs, parameters);
+  await checkFinite(`the weights of ${order.job} at step ${step}`, specs, parameters);
   const { bytes } = await store.put(name, npzChunks(specs, parameters));
-  return { step, name, parameterDigest: parameterDigest(parameters), bytes };
+  return { step, name, parameterDigest: await parameterDigest(parameters), bytes };
 }
 
 /**

@@ -56,14 +56,14 @@ export async function saveCheckpoint(
 ): Promise<CheckpointManifest> {
   const { job, attempt, step, term, model, classes, specs } = state;
   for (const kind of ["parameters", "momentum"] as const)
-    checkFinite(`not all ${kind} of ${job} are finite`, specs, state[kind]);
+    await checkFinite(`not all ${kind} of ${job} are finite`, specs, state[kind]);
   const names = namesOf(job, step);
   const chunks = safetensorsChunks(namedTensors(specs, state));
   const { sha256, bytes } = await store.put(names.data, chunks);
   const manifest: CheckpointManifest = {
     ...{ name: names.data, job, attempt, step, term, model, classes, sha256, bytes },
     layoutDigest: layoutDigest(specs),
-    parameterDigest: parameterDigest(state.parameters),
+    parameterDigest: await parameterDigest(state.parameters),
   };
   await store.put(names.manifest, [encodeManifest(manifest)]);
   return manifest;
@@ -140,7 +140,7 @@ export async function loadCheckpoint(
     throw isUnreadable ? new CheckpointError(name, error.reason, error) : error;
   }
   if (hash.digest("hex") !== manifest.sha256) refuse("its SHA-256 is not its manifest's");
-  if (parameterDigest(loaded.parameters) !== manifest.parameterDigest) {
+  if ((await parameterDigest(loaded.parameters)) !== manifest.parameterDigest) {
     refuse("its parameters are not its manifest's");
   }
   return loaded;

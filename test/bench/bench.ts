@@ -1,3 +1,4 @@
+import { benchCheckpoint } from "./checkpoint.js";
 import { benchCommit } from "./commit.js";
 import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
@@ -12,6 +13,9 @@ const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
   },
   async *commit() {
     yield await benchCommit(3);
+  },
+  async *checkpoint() {
+    yield await benchCheckpoint();
   },
 };
 
