@@ -121,3 +121,29 @@ test("a long log is read in several batches without gap or repetition", async ()
   await logs.flush(15_000);
   expect((await read(logs, "a")).map(({ sequence }) => sequence)).toEqual(numbers(1203));
 });
+
+test("a log that a higher term has taken over is closed to the coordinator before", async () => {
+  const first = await openLogs(1);
+  const step = (n: number): void => {
+    first.append("a", {
+      ...{ timeMs: 5, level: "info", message: `step ${n} of 9` },
+      fields: { step: n },
+    });
+  };
+  for (const n of [1, 2, 3]) step(n);
+  await first.flush(5000);
+  const second = await openLogs(2);
+  const logged = await second.takeOver([
+    { name: "a", isActive: true },
+    { name: "b", isActive: false },
+  ]);
+  expect([...logged]).toEqual([["a", { step: 3, hasEvaluation: false }]]);
+  step(4);
+  await first.flush(5000);
+  expect(deposed).toEqual(["a coordinator of term 2 writes the log of a"]);
+  append(second, "a", "on");
+  await second.flush(5000);
+  const messages = (await read(second, "a")).map(({ message }) => message);
+  expect(messages.slice(0, 3)).toEqual(["step 1 of 9", "step 2 of 9", "step 3 of 9"]);
+  expect(messages.slice(3)).toEqual(["a coordinator has started, and goes on with the job", "on"]);
+});

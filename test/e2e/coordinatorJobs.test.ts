@@ -233,3 +233,44 @@ test("a coordinator that is killed twice in a row, once before it serves, loses 
   expect((await ended("one")).state).toBe("done");
   expect((await ended("two")).state).toBe("done");
 });
+
+test("through five kills of the coordinator every step has one line, as in a job that nobody disturbs", async () => {
+  addWorker("w1", 15);
+  addWorker("w2", 15);
+  await fleet.waitForWorkers(2);
+  const steps = 60;
+  await fleet.client.submit(request("calm", { steps, checkpointEvery: 1000 }));
+  expect((await ended("calm")).state).toBe("done");
+  await fleet.client.submit(request("shaken", { steps, checkpointEvery: 1000 }));
+  const slowest: number[] = [];
+  for (let kill = 1; kill <= 5; kill += 1) {
+    const { step } = await fleet.client.job("shaken");
+    await until("a few more steps", async () => {
+      const now = await fleet.client.job("shaken").catch(() => undefined);
+      return now !== undefined && (now.step > step + kill || now.state === "done");
+    });
+    fleet.coordinator.kill("SIGKILL");
+    await fleet.coordinator.ended;
+    fleet.restartCoordinator();
+    await serves();
+    const servesMs = performance.now();
+    await until("training goes on", async () => {
+      const { state } = await fleet.client.job("shaken");
+      return state !== "waiting";
+    });
+    slowest.push(performance.now() - servesMs);
+  }
+  expect(await ended("shaken")).toMatchObject({ state: "done", step: steps, attempt: 1 });
+  const told = async (job: string): Promise<readonly unknown[]> =>
+    (await linesOf(job))
+      .filter(({ message }) => /^step \d|^evaluation at/.test(message))
+      .map(({ message, fields: { step, epoch, loss, rate } }) => [
+        message,
+        step,
+        epoch,
+        loss,
+        rate,
+      ]);
+  expect(await told("shaken")).toEqual(await told("calm"));
+  expect(Math.max(...slowest)).toBeLessThan(5000);
+});
