@@ -74,13 +74,24 @@ function facts(status: JobStatus): readonly (readonly [string, string])[] {
 }
 
 function underWay(status: JobStatus): readonly (readonly [string, string])[] {
-  const { rate, imagesPerSecond, secondsLeft, workers } = status;
+  const { rate, imagesPerSecond, secondsLeft, workers, workerUse } = status;
   return [
     ["rate", short(rate)],
-    ["workers", String(workers)],
+    ["workers", workerUse > 0 ? `${workers}, used to ${percent(workerUse)}` : String(workers)],
+    ...slowest(status),
     ["speed", imagesPerSecond > 0 ? `${short(imagesPerSecond)} images/s` : "not measured yet"],
     ["time left", secondsLeft < 0 ? "not known yet" : duration(secondsLeft)],
   ];
+}
+
+function slowest({ straggler, stragglerTimes }: JobStatus): readonly (readonly [string, string])[] {
+  if (straggler === "") return [];
+  const times = stragglerTimes.toFixed(1);
+  return [["slowest", `${straggler} takes ${times} times as long for a shard as the median`]];
+}
+
+function percent(part: number): string {
+  return `${Math.round(100 * part)} %`;
 }
 
 function taken({ startedMs, endedMs }: JobStatus): string {

@@ -1,10 +1,12 @@
 import { rate } from "../bit/recipe.js";
 import type { JobSettings } from "../job/settings.js";
 import type { Fleet, Member, Run } from "./fleetState.js";
+import { memberIds } from "./participation.js";
 import { holdUp } from "./progress.js";
 import { whySpare } from "./schedule.js";
 import type { EvaluationResult, JobRecord, JobState } from "./record.js";
 import { recordNamed, runWith } from "./transition.js";
+import { straggler, usage } from "./usage.js";
 import { epochOf, workersMin } from "./work.js";
 
 /** What people and clients see of the fleet: the fields of JobStatus and WorkerStatus in proto/. */
@@ -39,6 +41,11 @@ export interface JobStatus {
   readonly weights: string;
   readonly batch: number;
   readonly checkpointStep: number;
+  /** How much of the workers' time computing takes, 0 to 1; 0 while unknown. */
+  readonly workerUse: number;
+  /** A worker much slower than the others, and how many times as long as the median it takes; empty and 0 for none. */
+  readonly straggler: string;
+  readonly stragglerTimes: number;
 }
 
 export type WorkerState = "idle" | "preparing" | "working" | "spare" | "lost";
@@ -68,6 +75,8 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
   const stepMs = run?.pace.stepMs;
   const { batch } = plan.settings;
   const { steps } = plan.schedule;
+  const members = run === undefined ? [] : memberIds(run);
+  const slow = run && straggler(run.pace, members);
   return {
     ...shownAsIs(record),
     reason: shownReason(fleet, record, run, nowMs),
@@ -76,14 +85,16 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
     rate: rate(plan.schedule, step),
     imagesPerSecond: stepMs === undefined || stepMs <= 0 ? 0 : (1000 * batch) / stepMs,
     secondsLeft: secondsLeft(fleet, record, nowMs),
-    workers: [...(run?.participants.values() ?? [])].filter(({ stage }) => stage.kind === "member")
-      .length,
+    workers: members.length,
     parameterDigest: weights?.parameterDigest ?? "",
     classes: plan.classes,
     settings: plan.settings,
     weights: weights?.name ?? "",
     batch,
     checkpointStep: record.checkpoints[0]?.step ?? 0,
+    workerUse: (run && usage(run.pace, members)) ?? 0,
+    straggler: slow?.workerId ?? "",
+    stragglerTimes: slow?.times ?? 0,
   };
 }
 

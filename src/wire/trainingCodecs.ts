@@ -158,6 +158,9 @@ function fromJobStatus(message: bitfleet.v1.JobStatus.$Properties): JobStatus {
     weights: (message.weights ?? "") === "" ? "" : storeName(message.weights, "weights"),
     batch: count(message.batch, "batch"),
     checkpointStep: count(message.checkpointStep, "checkpoint step"),
+    workerUse: amount(message.workerUse, "use of the workers"),
+    straggler: optionalToken(message.straggler, "straggler"),
+    stragglerTimes: amount(message.stragglerTimes, "times of the straggler"),
   };
 }
 

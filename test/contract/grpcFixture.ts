@@ -60,6 +60,9 @@ export function jobStatus(changes: Partial<JobStatus> = {}): JobStatus {
     weights: "",
     batch: 512,
     checkpointStep: 0,
+    workerUse: 0.91,
+    straggler: "w2",
+    stragglerTimes: 1.75,
     ...changes,
   };
 }

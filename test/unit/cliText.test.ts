@@ -204,6 +204,8 @@ describe("tables", () => {
   test("a status is read from top to bottom", () => {
     const text = statusLines(jobStatus({ reason: "all\u001b[2J well" }), terminal).join("\n");
     expect(text).toContain("digits: training, all [2J well");
+    expect(text).toMatch(/workers +2, used to 91 %/);
+    expect(text).toMatch(/slowest +w2 takes 1\.8 times as long for a shard as the median/);
     expect(text).toMatch(/model {6}1-1-1-1x0\.5, 2 classes/);
     expect(text).toMatch(/steps {6}12 of 60, 512 examples each, pass 3/);
     expect(text).toMatch(/speed {6}431\.5 images\/s/);
