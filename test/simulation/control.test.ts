@@ -19,6 +19,8 @@ const quiet = { ...simulationDefaults, faults: [] };
 describe("the control plane under seeds", () => {
   let tally = emptyTally;
   let held = 0;
+  let joined = 0;
+  let failedToJoin = 0;
 
   test.each(portions)(
     "every job ends with the bits of one worker through any fault (SEED=%i and on)",
@@ -46,7 +48,29 @@ describe("the control plane under seeds", () => {
   test.each(few)("a worker that joins costs nobody anything (SEED=%i)", async (seed) => {
     const outcome = await simulate(seed, { ...simulationDefaults, faults: ["worker joined"] });
     expectNoMistake(outcome);
-    expect(outcome.story.join("\n")).not.toMatch(/is lost|take over|attempt 2|set aside/);
+    const story = outcome.story.join("\n");
+    expect(story).not.toMatch(/is lost|take over|attempt 2|set aside|could not join/);
+    joined += story.match(/ joined at step/g)?.length ?? 0;
+    // A few frames back and forth, where a step takes about 100 ms.
+    expect(outcome.joinCostMs).toBeLessThan(50);
+  });
+
+  test.each(few)(
+    "one that hangs while it joins holds nobody up for long (SEED=%i)",
+    async (seed) => {
+      const outcome = await simulate(seed, { ...early, faults: ["joiner hangs"] });
+      expectNoMistake(outcome);
+      const story = outcome.story.join("\n");
+      expect(story).not.toMatch(/is lost|take over|attempt 2/);
+      failedToJoin += story.match(/ could not join/g)?.length ?? 0;
+      // A slow step, the shortest wait and a tick.
+      expect(outcome.longestGapMs).toBeLessThan(400 + 250 + 250);
+    },
+  );
+
+  test.each(few)("joiners and the donors that they lose end well (SEED=%i)", async (seed) => {
+    const faults = ["worker joined", "joiner hangs", "worker killed", "child crashed"] as const;
+    expectNoMistake(await simulate(seed, { ...simulationDefaults, everyMs: 500, faults }));
   });
 
   test.each(few)("bad links alone never undo what was committed (SEED=%i)", async (seed) => {
@@ -109,6 +133,8 @@ describe("the control plane under seeds", () => {
 
   afterAll(() => {
     if (one !== undefined) return;
+    expect(joined, "workers that joined").toBeGreaterThan(10);
+    expect(failedToJoin, "joins that came to nothing").toBeGreaterThan(5);
     expect(held, "seeds in which somebody was left").toBeGreaterThan(1);
     const missing = faultNames.filter((fault) => (tally.fired.get(fault) ?? 0) === 0);
     expect(missing, "faults that never fired").toEqual([]);

@@ -8,6 +8,7 @@ const seeds = one === undefined ? Array.from({ length: 100 }, (_, seed) => seed)
 function optionsOf(seed: number): WorldOptions {
   return {
     ranks: 1 + (seed % 5),
+    followers: 0,
     shardCount: 1 + ((seed * 7) % 13),
     elements: 37 + ((seed * 31) % 150),
     steps: 3,
@@ -47,6 +48,21 @@ describe("the exchange under seeds", () => {
         add(name, Number(count));
       }
     }
+  });
+
+  test.each(seeds)("followers get the same bits as well, through any fault (SEED=%i)", (seed) => {
+    const followers = 1 + (seed % 2);
+    const world = new ExchangeWorld(seed, { ...optionsOf(seed), faults, followers });
+    const ended = world.run();
+    expect(world.problems).toEqual([]);
+    expect(ended, `still in step ${world.committed} after ${world.nowMs} ms`).toBe(true);
+  });
+
+  test.each(seeds)("nobody waits for a follower that is not there (SEED=%i)", (seed) => {
+    const options = { ...optionsOf(seed), followers: 2, isDeaf: true };
+    const world = new ExchangeWorld(seed, options);
+    expect(world.run()).toBe(true);
+    expect(world.problems).toEqual([]);
   });
 
   test.each(seeds)("a bad network alone costs at most its repeats (SEED=%i)", (seed) => {

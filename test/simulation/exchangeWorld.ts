@@ -36,6 +36,10 @@ export const noFaults: Faults = {
 
 export interface WorldOptions {
   readonly ranks: number;
+  /** Ranks that only collect the finished sum. */
+  readonly followers: number;
+  /** Followers stand still from the start. */
+  readonly isDeaf?: boolean;
   readonly shardCount: number;
   readonly elements: number;
   readonly steps: number;
@@ -54,12 +58,14 @@ type Command =
       readonly step: number;
       readonly generation: number;
       readonly members: readonly Member[];
+      readonly followers: readonly string[];
     };
 
 interface Rank {
   readonly workerId: string;
   readonly address: string;
   readonly exchange: Exchange;
+  readonly follows: boolean;
   readonly commands: { readonly atMs: number; readonly command: Command }[];
   readonly ranges: Range[];
   readonly computed: Set<number>;
@@ -74,15 +80,7 @@ export const unitElements = 4;
 
 export class ExchangeWorld {
   readonly ranks: readonly Rank[];
-  readonly fired = {
-    drop: 0,
-    duplicate: 0,
-    stale: 0,
-    death: 0,
-    pause: 0,
-    nonsense: 0,
-    reconnect: 0,
-  };
+  readonly fired = { ...noFaults };
   readonly finishedHolders = { count: 0 };
   readonly problems: string[] = [];
   /** Data bytes sent, by step. */
@@ -98,12 +96,15 @@ export class ExchangeWorld {
   constructor(seed: number, options: WorldOptions) {
     this.#options = options;
     this.#random = new Random(seed, 77);
-    this.ranks = Array.from({ length: options.ranks }, (_, i) => this.#newRank(i));
+    this.ranks = Array.from({ length: options.ranks + options.followers }, (_, i) =>
+      this.#newRank(i),
+    );
+    const members = this.#members();
     const ranges = deal(
       options.shardCount,
-      this.ranks.map(() => 1 + this.#random.below(3)),
+      members.map(() => 1 + this.#random.below(3)),
     );
-    this.ranks.forEach((rank, i) => rank.ranges.push(...ranges.slice(i, i + 1)));
+    members.forEach((rank, i) => rank.ranges.push(...ranges.slice(i, i + 1)));
     this.#beginStep();
   }
 
@@ -128,6 +129,10 @@ export class ExchangeWorld {
     return this.ranks.filter(({ isAlive }) => isAlive);
   }
 
+  #members(): readonly Rank[] {
+    return this.#alive().filter(({ follows }) => !follows);
+  }
+
   #chance(probability: number): boolean {
     return this.hasFaults && this.#random.float() < probability;
   }
@@ -148,6 +153,7 @@ export class ExchangeWorld {
       workerId: `w${i}`,
       address: `a${i}`,
       exchange,
+      follows: i >= this.#options.ranks,
       commands: [],
       ranges: [],
       computed: new Set(),
@@ -167,14 +173,17 @@ export class ExchangeWorld {
 
   #dealAll(withFinished: boolean): void {
     this.#generation += 1;
-    const members = this.#alive().map(({ workerId, address, ranges }): Member => {
+    const followers = this.#alive().flatMap(({ follows, address }) => (follows ? address : []));
+    const members = this.#members().map(({ workerId, address, ranges }): Member => {
       const finished = withFinished && this.#reported.has(workerId);
       return { workerId, address, ranges: [...ranges], ...(finished ? { finished } : {}) };
     });
     if (members.some(({ finished }) => finished === true)) this.finishedHolders.count += 1;
     for (const rank of this.#alive()) {
       const { committed: step } = this;
-      this.#command(rank, { kind: "deal", step, generation: this.#generation, members });
+      this.#command(rank, {
+        ...{ kind: "deal", step, generation: this.#generation, members, followers },
+      });
     }
   }
 
@@ -186,7 +195,7 @@ export class ExchangeWorld {
 
   #inject(): void {
     const { faults } = this.#options;
-    if (this.#alive().length > 1 && this.#chance(faults.death)) this.#kill();
+    if (this.#members().length > 1 && this.#chance(faults.death)) this.#kill();
     for (const rank of this.#alive()) {
       if (this.#chance(faults.pause)) {
         this.fired.pause += 1;
@@ -200,12 +209,12 @@ export class ExchangeWorld {
   }
 
   #kill(): void {
-    const alive = this.#alive();
+    const alive = this.#members();
     const victim = alive[this.#random.below(alive.length)];
     if (victim === undefined) return;
     this.fired.death += 1;
     victim.isAlive = false;
-    const survivors = this.#alive();
+    const survivors = this.#members();
     const someoneFinished = survivors.some(({ workerId }) => this.#reported.has(workerId));
     const isOracle = someoneFinished && this.#random.below(2) === 0;
     const taken = dealMissing(
@@ -247,6 +256,7 @@ export class ExchangeWorld {
   }
 
   #work(rank: Rank): void {
+    if (rank.follows && this.#options.isDeaf === true) return;
     if (this.nowMs < rank.pausedUntilMs) return;
     for (let next = rank.commands[0]; next !== undefined && next.atMs <= this.nowMs;) {
       rank.commands.shift();
@@ -283,7 +293,7 @@ export class ExchangeWorld {
       rank.exchange.begin({ ...moment, elements, shardCount });
       return;
     }
-    rank.exchange.round(moment)?.deal(command.generation, command.members);
+    rank.exchange.round(moment)?.deal(command.generation, command.members, command.followers);
     const mine = command.members.find(({ workerId }) => workerId === rank.workerId);
     let { nowMs } = this;
     for (const { first, end } of mine?.ranges ?? []) {
@@ -331,7 +341,8 @@ export class ExchangeWorld {
   }
 
   #commitIfAllReported(): void {
-    if (!this.#alive().every(({ workerId }) => this.#reported.has(workerId))) return;
+    const awaited = this.#options.isDeaf === true ? this.#members() : this.#alive();
+    if (!awaited.every(({ workerId }) => this.#reported.has(workerId))) return;
     this.committed += 1;
     if (this.committed < this.#options.steps) this.#beginStep();
   }

@@ -46,6 +46,8 @@ export class ChildSim {
   readonly process: Process;
   /** Computes nothing any more, and looks alive. */
   isStuck = false;
+  /** Gets stuck as soon as it is to take another worker's state. */
+  hangsAsJoiner = false;
   /** Since when the device has been at what it does now. */
   #busySinceMs: number | undefined;
   readonly #place: ChildPlace;
@@ -147,6 +149,7 @@ export class ChildSim {
       this.#update();
     };
     if (source.kind === "peer") {
+      if (this.hangsAsJoiner) this.isStuck = true;
       const moment = { attempt: this.#order.attempt, step };
       this.#collected = (values) => {
         const elements = elementsOf(this.#toy);

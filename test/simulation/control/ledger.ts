@@ -40,6 +40,10 @@ export class Ledger {
   #lastMs: number | undefined;
   /** The longest time between two decisions of one job. */
   longestGapMs = 0;
+  /** Of the first job: what rounds in which somebody joined took longer than the longer of the two before. */
+  joinCostMs = 0;
+  #joined = false;
+  readonly #gapsMs: number[] = [];
 
   constructor(jobs: readonly ToyJob[]) {
     this.#jobs = new Map(jobs.map((job) => [job.name, job]));
@@ -120,6 +124,7 @@ export class Ledger {
   logs(life: number, job: string, message: string, fields: LogFields, nowMs: number): void {
     if (message === "is being cancelled")
       this.#cancelled.add(`${life}/${job}/${String(fields["attempt"])}`);
+    if (job === "first" && / joined at /.test(message)) this.#joined = true;
     if (!message.startsWith("evaluation at ")) return;
     this.#times(job, Number(fields["step"]), nowMs);
     this.#evaluates(job, fields);
@@ -221,7 +226,14 @@ export class Ledger {
     const isFirst = job !== "first" || step === 1;
     if (!isFirst && this.#lastMs !== undefined) {
       this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.#lastMs);
+      const gapMs = nowMs - this.#lastMs;
+      const usualMs = Math.max(...this.#gapsMs.slice(-2));
+      if (this.#joined && this.#gapsMs.length >= 2) {
+        this.joinCostMs = Math.max(this.joinCostMs, gapMs - usualMs);
+      }
+      this.#gapsMs.push(gapMs);
     }
+    if (job === "first") this.#joined = false;
     this.#lastMs = job === "first" ? nowMs : undefined;
   }
 

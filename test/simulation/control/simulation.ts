@@ -8,6 +8,8 @@ export interface Outcome {
   readonly redone: number;
   /** The longest that the first job went without a decision, from its first step on. */
   readonly longestGapMs: number;
+  /** How much longer than those before a round took in which somebody joined, at most. */
+  readonly joinCostMs: number;
   readonly fired: ReadonlyMap<Fault, number>;
   readonly story: readonly string[];
   /** When everything was done, in simulated ms. */
@@ -58,10 +60,11 @@ export async function simulate(seed: number, options = simulationDefaults): Prom
   watch(scene, () => healedMs > 0 || !hasFaults);
   await world.run();
   scene.checkEnd();
-  const { rounds, redone, mistakes, longestGapMs } = ledger;
+  const { rounds, redone, mistakes, longestGapMs, joinCostMs } = ledger;
   return {
     seed,
     longestGapMs,
+    joinCostMs,
     mistakes,
     rounds,
     redone,

@@ -50,6 +50,13 @@ export const workerFaults = {
     scene.startWorker(kind);
     return true;
   },
+  "joiner hangs": (scene: Scene) => {
+    const kind = scene.kinds.find(({ workerId }) => !scene.workers.has(workerId));
+    if (kind === undefined) return false;
+    scene.world.tell(`${kind.workerId} is started, and hangs when it is to join`);
+    scene.startWorker(kind).hangingJoins = scene.world.between(1, 2);
+    return true;
+  },
   "child crashed": (scene: Scene) =>
     onWorker(scene, "loses its child", (worker) => {
       if (worker.child === undefined || !mayFail(scene, worker)) return false;

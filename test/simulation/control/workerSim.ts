@@ -41,6 +41,8 @@ export class WorkerSim {
   child: ChildSim | undefined;
   /** The next child dies before it is ready. */
   isDoomed = false;
+  /** So many of the next children get stuck as soon as they are to take another worker's state. */
+  hangingJoins = 0;
   readonly #place: WorkerPlace;
   #member: Member;
   #stream: Stream | undefined;
@@ -188,6 +190,8 @@ export class WorkerSim {
       order,
     );
     this.child = child;
+    child.hangsAsJoiner = this.hangingJoins > 0;
+    this.hangingJoins -= 1;
     if (this.isDoomed) {
       this.isDoomed = false;
       this.process.after(this.#place.world.between(1, 150), () => {
