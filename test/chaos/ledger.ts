@@ -63,6 +63,7 @@ export function lostSteps(lines: readonly LogLine[], deaths: readonly Death[]): 
   const problems: string[] = [];
   const holders = new Set<string>();
   const diedAtMs = new Map<string, number>();
+  let committed = 0;
   const waiting = deaths.toSorted((a, b) => a.atMs - b.atMs);
   for (const line of lines) {
     for (let death = waiting[0]; death && death.atMs <= line.timeMs; death = waiting[0]) {
@@ -73,17 +74,20 @@ export function lostSteps(lines: readonly LogLine[], deaths: readonly Death[]): 
     const began = /^attempt (\d+) begins/.exec(line.message);
     if (began !== null) {
       const [survivor] = holders;
-      if (survivor !== undefined) {
+      const isBack = !(numberOf(line, "step") >= committed);
+      if (survivor !== undefined && isBack) {
         problems.push(`${line.message}, although ${survivor} held the state and lived`);
       }
       holders.clear();
       for (const member of textOf(line, "members").split(", ")) holders.add(member);
     }
+    if (isStep(line)) committed = Math.max(committed, numberOf(line, "step"));
     const worker = textOf(line, "worker");
     if (line.message.startsWith(`${worker} joined`)) {
       const recently = line.timeMs - (diedAtMs.get(worker) ?? -Infinity) < restartMsMin;
       if (!recently) holders.add(worker);
     }
+    if (line.message.startsWith(`${worker} leaves`)) holders.delete(worker);
     // The last one is waited for, dead or alive: being out of reach takes nothing from it.
     if (line.message.startsWith(`${worker} is lost`) && holders.size > 1) holders.delete(worker);
   }

@@ -79,6 +79,12 @@ test("the last holder is not lost by being out of reach", () => {
   expect(lostSteps(lines, [])).toHaveLength(1);
 });
 
+test("another attempt from the very step that was committed last loses nothing", () => {
+  const saved = ["attempt 2 begins from step 1", { members: "b", step: 1 }] as const;
+  expect(lostSteps(log(begins(1, "a"), step(1), saved), [])).toEqual([]);
+  expect(lostSteps(log(begins(1, "a"), step(1), step(2), saved), [])).toHaveLength(1);
+});
+
 test("a line on the join of a worker that has just been killed counts for nothing", () => {
   const joined = ["b joined at step 1", { worker: "b" }] as const;
   const lines = log(begins(1, "a"), joined, begins(2, "c"));
