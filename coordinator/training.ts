@@ -201,6 +201,21 @@ export class Training implements TrainingHandlers {
     return Promise.resolve(workerStatuses(this.#options.loop.fleet, performance.now()));
   }
 
+  async drainWorker(id: string): Promise<WorkerStatus> {
+    await Promise.resolve();
+    const { loop } = this.#options;
+    const found = this.#worker(id);
+    if (found === undefined) throw new NotFoundError(`there is no worker ${id}`);
+    if (found.state === "lost") throw new FailureError(`worker ${id} is lost: ${found.reason}`);
+    loop.handle({ kind: "drain", workerId: id });
+    return this.#worker(id) ?? found;
+  }
+
+  #worker(id: string): WorkerStatus | undefined {
+    const { fleet } = this.#options.loop;
+    return workerStatuses(fleet, performance.now()).find((worker) => worker.id === id);
+  }
+
   async *exportWeights(name: string, signal: AbortSignal): AsyncGenerator<Chunk> {
     const weights = trainedWeights(this.#record(name));
     const found = await this.#options.store.stat(weights);

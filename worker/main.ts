@@ -10,9 +10,12 @@ import { parseFailpoints } from "./failpoint.js";
 import { numerics } from "./numerics.js";
 import { Supervisor } from "./supervisor.js";
 
+/** What ending a job's process may take on top of the grace. */
+const endingMs = 10_000;
+
 /** One worker: joins a coordinator and takes part in its jobs until it is told to stop. */
 run(
-  async ({ signal }) => {
+  async (shutdown) => {
     const environment = readEnvironment(process.env);
     const { join } = environment;
     if (join === undefined) {
@@ -39,11 +42,14 @@ run(
         tensorflow: toolchain.tfVersion,
         gpu: toolchain.gpu,
       }),
+      graceMs: environment.graceMs,
       environment: process.env,
       keepStateMs: environment.keepStateSeconds * 1000,
       logger,
     });
-    const { how, reason } = await supervisor.run(signal);
+    shutdown.graceMs = environment.graceMs + endingMs;
+    shutdown.onHurry(() => supervisor.hurry());
+    const { how, reason } = await supervisor.run(shutdown.signal);
     logger.info({ reason }, "left the fleet");
     switch (how) {
       case "left":

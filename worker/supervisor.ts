@@ -30,6 +30,8 @@ export interface SupervisorOptions {
   /** The store as this machine sees it; the coordinator's word where undefined. */
   readonly store: string | undefined;
   readonly numerics: Numerics;
+  /** Asked to stop, it waits so long to be released. */
+  readonly graceMs: number;
   readonly environment: NodeJS.ProcessEnv;
   /** How long it keeps a job's state without a coordinator. */
   readonly keepStateMs: number;
@@ -59,12 +61,12 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { workerId, incarnation, host, numerics } = options;
+    const { workerId, incarnation, host, numerics, graceMs, keepStateMs } = options;
     const identity = {
       ...{ workerId, incarnation, host, pid: process.pid },
       ...{ device: numerics.device, gpu: numerics.gpu, numerics: numerics.text },
     };
-    this.#member = emptyMember(identity, { ...memberTimes, orphanMs: options.keepStateMs });
+    this.#member = emptyMember(identity, { ...memberTimes, graceMs, orphanMs: keepStateMs });
     this.#tasks = new Tasks(options.environment, (event) => this.#handle({ kind: "task", event }));
   }
 
@@ -72,7 +74,7 @@ export class Supervisor {
   async run(signal: AbortSignal): Promise<Leaving> {
     const outcome = new Promise<Leaving>((resolve) => (this.#quit = resolve));
     const ticking = setInterval(() => this.#handle({ kind: "tick" }), tickMs);
-    const leave = (): void => this.#handle({ kind: "leave", reason: "it was asked to stop" });
+    const leave = (): void => this.#leave(false);
     signal.addEventListener("abort", leave, { once: true });
     this.#connect();
     if (signal.aborted) leave();
@@ -87,6 +89,15 @@ export class Supervisor {
       this.#child?.kill();
       this.#tasks.close();
     }
+  }
+
+  /** Leaves without finishing anything. */
+  hurry(): void {
+    this.#leave(true);
+  }
+
+  #leave(atOnce: boolean): void {
+    this.#handle({ kind: "leave", reason: "it was asked to stop", atOnce });
   }
 
   #handle(happening: MemberHappening): void {

@@ -3,7 +3,7 @@ import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { hostPort } from "../process/address.js";
-import type { Variables } from "../process/environment.js";
+import { graceMs, type Variables } from "../process/environment.js";
 import type { Gpu } from "./gpus.js";
 import { KeptPart } from "./keptPart.js";
 import { PartProcess, type Ended } from "./processes.js";
@@ -22,7 +22,7 @@ export interface FleetUpOptions {
 }
 
 /** What a part is given to stop by itself, before it is killed. */
-const workerGraceMs = 15_000;
+const workerEndingMs = 15_000;
 const coordinatorGraceMs = 20_000;
 /** Wrong use: starting again would end alike. */
 const wrongUse = 2;
@@ -105,9 +105,10 @@ export class FleetUp {
               log.write(`${line}\n`);
               if (stream === "stderr") this.#options.say(`${name}: ${plain(line)}`);
             }),
-          isFinal: ({ code }) => code === wrongUse,
+          // One that was drained is not wanted back.
+          isFinal: ({ code }) => code === wrongUse || code === 0,
           onEnd: (ended, waitMs) => this.#tell(name, ended, waitMs),
-          graceMs: workerGraceMs,
+          graceMs: graceMs(environment) + workerEndingMs,
         }),
       );
     }

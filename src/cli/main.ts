@@ -1,10 +1,11 @@
 #!/usr/bin/env node
+import { graceSecondsMax } from "../process/environment.js";
 import { run } from "../process/shutdown.js";
 import { runProgram } from "./program.js";
 import { processTerminal } from "./terminal.js";
 
-/** Long enough for `up` to stop its workers and then its coordinator. */
-const graceMs = 60_000;
+/** Parts that are started here are ended in their own time, which the longest grace of a worker bounds. */
+const graceMs = 1000 * graceSecondsMax + 60_000;
 
 run(
   ({ signal }) =>

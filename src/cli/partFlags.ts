@@ -14,6 +14,7 @@ export interface PartFlags {
   readonly join?: string;
   readonly id?: string;
   readonly keepState?: string;
+  readonly grace?: string;
 }
 
 /** The values are checked by the process that reads them. Paths are made absolute from here. */
@@ -29,6 +30,7 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
     BITFLEET_JOIN: flags.join,
     BITFLEET_WORKER_ID: flags.id,
     BITFLEET_KEEP_STATE: flags.keepState,
+    BITFLEET_GRACE_SECONDS: flags.grace,
   };
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   return { ...variables, ...Object.fromEntries(set) };

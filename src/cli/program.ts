@@ -8,6 +8,7 @@ import { addCancel } from "./cancel.js";
 import type { Context } from "./context.js";
 import { addCoordinator } from "./coordinator.js";
 import { addDoctor } from "./doctor.js";
+import { addDrain } from "./drain.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
 import { addJobs } from "./jobs.js";
@@ -69,6 +70,7 @@ const commands = [
   addCancel,
   addResume,
   addWorkers,
+  addDrain,
   addExport,
   addEvaluate,
   addPredict,

@@ -1,9 +1,9 @@
-import type { Variables } from "../process/environment.js";
+import { graceMs, type Variables } from "../process/environment.js";
 import type { Context } from "./context.js";
 import { PartProcess, type Part } from "./processes.js";
 
-/** Longer than a part takes to stop by itself. */
-const stopMs = 45_000;
+/** What a part may take to stop, on top of the grace that a worker is given. */
+const endingMs = 15_000;
 
 /** Runs one part in the foreground: its output is ours, our end is its end, its exit code ours. */
 export async function runPart(
@@ -11,6 +11,7 @@ export async function runPart(
   environment: Variables,
   { signal, setExitCode }: Context,
 ): Promise<void> {
+  const stopMs = graceMs(environment) + endingMs;
   const child = new PartProcess(part, environment);
   const hangUp = (): void => child.signal("SIGTERM");
   const stop = (): void => void child.stop(stopMs);

@@ -17,6 +17,10 @@ export function addWorker(program: Command, context: Context): void {
       "--keep-state <SECONDS>",
       `without a coordinator a job's state is kept for so long, then the worker ends; ${defaultKeepStateSeconds} by default (BITFLEET_KEEP_STATE)`,
     )
+    .option(
+      "--grace <SECONDS>",
+      "told to stop, it has so long to finish or hand over, 30 by default (BITFLEET_GRACE_SECONDS)",
+    )
     .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
     .action((flags: PartFlags) =>
       runPart("worker", partEnvironment(context.variables, flags), context),

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hasEnded } from "../control/record.js";
-import { checkJobName, checkRequest } from "../job/request.js";
+import { checkJobName, checkRequest, checkWorkerId } from "../job/request.js";
 import type { JobRequest } from "../job/settings.js";
 import { Channel } from "../link/channel.js";
 import { trainingMethods as methods } from "../link/methods.js";
@@ -132,6 +132,11 @@ export class BitfleetClient {
 
   workers(): Promise<readonly WorkerStatus[]> {
     return this.#repeat(() => this.#channel.unary(methods.listWorkers, undefined, callMs));
+  }
+
+  /** Asks a worker to finish or hand over what it does, and to end; its answer is that it is leaving. */
+  async drain(workerId: string): Promise<WorkerStatus> {
+    return await this.#channel.unary(methods.drainWorker, checkWorkerId(workerId), callMs);
   }
 
   /**

@@ -3,6 +3,7 @@ import { end } from "./ending.js";
 import type { Phase, Transition } from "./fleetState.js";
 import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
 import { joinFailed } from "./joining.js";
+import { drain } from "./leaving.js";
 import { giveUp } from "./members.js";
 import {
   connectedMembers,
@@ -52,6 +53,8 @@ export function decideBoundary(before: Transition): Transition {
   if (work.kind === "end") {
     return hasTraining(record) ? beginSaving(t, "weights") : end(t, { state: "done", reason: "" });
   }
+  const drained = drain(t, members);
+  if (drained !== undefined) return drained;
   const needed = workersMin(record);
   if (members.length >= needed) {
     return beginRound(beginFollowing(restartFollowers(t, false)), work.round);

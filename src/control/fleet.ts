@@ -7,6 +7,7 @@ import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
 import { keepRecords } from "./keeping.js";
+import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leaving.js";
 import { disconnected, expire, heard, lose, present, register } from "./members.js";
 import type { WorkerEvent } from "./message.js";
 import { natsChanged } from "./nats.js";
@@ -84,6 +85,8 @@ function take(t: Transition, event: FleetEvent): Transition {
       return cancel(t, event.job);
     case "resume":
       return resume(t, event.job);
+    case "drain":
+      return drainWorker(t, event.workerId);
     case "task":
       return submitTask(t, event.taskId, event.task);
     case "cancel-task":
@@ -99,7 +102,8 @@ function takeHello(t: Transition, hello: Hello): Transition {
   }
   const registered = register(t, hello);
   const member = present(registered, hello);
-  return member === undefined ? registered : repeatTasks(synchronise(registered, member), member);
+  if (member === undefined) return registered;
+  return repeatTasks(repeatDrain(synchronise(registered, member), member), member);
 }
 
 function takeWorkerEvent(
@@ -136,6 +140,8 @@ function takeWorkerEvent(
       const fields = { worker: member.workerId, ...event.fields };
       return emit(so, { kind: "log", job, level, message, fields });
     }
+    case "leaving":
+      return takeLeaving(so, member.workerId, event.reason);
     case "leave":
       return lose(so, member.workerId, `it left: ${event.reason}`, false);
   }
@@ -164,7 +170,7 @@ function decide(t: Transition): Transition {
 }
 
 function decideJob(t: Transition, job: string): Transition {
-  return focus(t, job, decidePhase);
+  return focus(t, job, (so) => decidePhase(releaseStateless(so)));
 }
 
 function decidePhase(t: Transition): Transition {

@@ -40,6 +40,8 @@ export type FleetHappening =
   | { readonly kind: "submit"; readonly record: JobRecord }
   | { readonly kind: "cancel"; readonly job: string }
   | { readonly kind: "resume"; readonly job: string }
+  /** Asks the worker to finish or hand over, and to leave. */
+  | { readonly kind: "drain"; readonly workerId: string }
   | { readonly kind: "task"; readonly taskId: string; readonly task: Task }
   | { readonly kind: "cancel-task"; readonly taskId: string };
 
@@ -108,6 +110,8 @@ export interface FleetOptions {
   readonly saveMs: number;
   /** What nobody could write is tried again after this time. */
   readonly saveRetryMs: number;
+  /** The last holder of a state that leaves waits so long for another to take it over. */
+  readonly handOverMs: number;
   /** A worker that has not ended its child by then is lost. */
   readonly releaseMs: number;
   /** A round's worker that reports no progress for this long is lost; see progress.ts. */
@@ -135,6 +139,7 @@ export const fleetTimes = {
   joinMs: 120_000,
   saveMs: 600_000,
   saveRetryMs: 5_000,
+  handOverMs: 10_000,
   releaseMs: 30_000,
   firstUnitMs: 600_000,
   unitFloorMs: 5_000,

@@ -65,6 +65,8 @@ export interface Member {
   /** Told to end its child for this job, and not yet done. */
   readonly closing:
     { readonly job: string; readonly reason: string; readonly sinceMs: number } | undefined;
+  /** It is to end as soon as nothing is lost by it: why, and since when. */
+  readonly leaving: { readonly reason: string; readonly sinceMs: number } | undefined;
   /** The last reason that it was told for waiting as a spare. */
   readonly spare: string;
   /** Incarnations that had the name before; the oldest are forgotten. */

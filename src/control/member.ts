@@ -1,6 +1,7 @@
-import { endChild, takeChildEvent } from "./memberChild.js";
+import { takeChildEvent } from "./memberChild.js";
 import type { MemberAction, MemberEvent } from "./memberEvent.js";
 import { sayPrepared, takeJobCommand, takePrepare, takeRelease } from "./memberJob.js";
+import { leave, leaveAtOnce, quitIfDone, sayLeaving } from "./memberLeaving.js";
 import { disconnect, greet, takeHeard, tick } from "./memberLink.js";
 import { act, say, set } from "./memberState.js";
 import type { Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
@@ -18,6 +19,8 @@ export type { Member } from "./memberState.js";
 export const memberTimes: MemberTimes = {
   closeMs: 5_000,
   orphanMs: 600_000,
+  graceMs: 30_000,
+  lonelyMs: 5_000,
   welcomeMs: 3_000,
   unansweredMs: 3_000,
   childSilentMs: 5_000,
@@ -61,7 +64,7 @@ function take(t: MemberTransition, event: MemberEvent): MemberTransition {
     case "task":
       return takeTaskEvent(t, event.event);
     case "leave":
-      return leave(t, event.reason);
+      return event.atOnce ? leaveAtOnce(t, event.reason) : leave(t, event.reason);
     case "tick":
       return tick(t);
   }
@@ -85,7 +88,7 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
     case "spare":
       return act(so, { kind: "note", level: "info", message: `spare: ${command.reason}` });
     case "prepare":
-      return takePrepare(so, command.order);
+      return so.member.leaving === undefined ? takePrepare(so, command.order) : so;
     case "release":
       return takeRelease(so, command.job);
     case "load":
@@ -98,12 +101,15 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
       return takeTask(so, command.taskId, command.task);
     case "cancel-task":
       return cancelTask(so, command.taskId);
+    case "drain":
+      return leave(so, command.reason);
   }
 }
 
 /** A child that holds no state is not in the hello: its probe tells of it. */
 function welcome(t: MemberTransition, beatMs: number): MemberTransition {
-  const up = set(t, { link: { kind: "up", beatMs, beatenMs: t.nowMs, answeredMs: t.nowMs } });
+  const link = { kind: "up", beatMs, beatenMs: t.nowMs, answeredMs: t.nowMs } as const;
+  const up = sayLeaving(set(t, { link }));
   const { child } = up.member;
   return child.kind === "working" && child.held === undefined && child.load === undefined
     ? sayPrepared(up, child)
@@ -111,8 +117,9 @@ function welcome(t: MemberTransition, beatMs: number): MemberTransition {
 }
 
 function takeTask(t: MemberTransition, taskId: string, task: Task): MemberTransition {
-  const { tasks } = t.member;
+  const { tasks, leaving } = t.member;
   if (!tasks.has(taskId)) {
+    if (leaving !== undefined) return t;
     const running = set(t, { tasks: new Map(tasks).set(taskId, undefined) });
     return act(running, { kind: "start-task", taskId, task });
   }
@@ -126,17 +133,11 @@ function takeTaskEvent(t: MemberTransition, event: TaskEvent): MemberTransition 
   const tasks = new Map(t.member.tasks).set(event.taskId, event);
   const ended = [...tasks].flatMap(([taskId, end]) => (end === undefined ? [] : taskId));
   for (const taskId of ended.slice(0, -tasksKept)) tasks.delete(taskId);
-  return say(set(t, { tasks }), event);
+  return quitIfDone(say(set(t, { tasks }), event));
 }
 
 function cancelTask(t: MemberTransition, taskId: string): MemberTransition {
   const tasks = new Map(t.member.tasks);
   if (!tasks.delete(taskId)) return t;
-  return act(set(t, { tasks }), { kind: "stop-task", taskId });
-}
-
-function leave(t: MemberTransition, reason: string): MemberTransition {
-  const leaving = { how: "left", reason } as const;
-  const told = endChild(set(say(t, { kind: "leave", reason }), { leaving }));
-  return told.member.child.kind === "none" ? act(told, { kind: "quit", ...leaving }) : told;
+  return quitIfDone(act(set(t, { tasks }), { kind: "stop-task", taskId }));
 }

@@ -1,7 +1,8 @@
 import type { ChildEvent } from "./memberEvent.js";
-import { closeChild, failChild, sayLoaded, sayPrepared, startChild } from "./memberJob.js";
+import { failChild, sayLoaded, sayPrepared, startChild } from "./memberJob.js";
 import { report, takeShard, takeSummed } from "./memberRound.js";
-import { act, say, set, setChild } from "./memberState.js";
+import { quitIfDone } from "./memberLeaving.js";
+import { say, set, setChild } from "./memberState.js";
 import type { MemberTransition, Working } from "./memberState.js";
 
 /** What the child says, and what its end means. */
@@ -63,12 +64,6 @@ function takeWord(t: MemberTransition, child: Working, event: ChildWord): Member
   }
 }
 
-/** Ends the child of a worker that is to end itself. */
-export function endChild(t: MemberTransition): MemberTransition {
-  const { child } = t.member;
-  return child.kind === "working" ? closeChild(set(t, { next: undefined }), child, false) : t;
-}
-
 function takeLoaded(
   t: MemberTransition,
   child: Working,
@@ -92,7 +87,7 @@ function takeExit(
       : child.kind === "closing" && child.answer
         ? say(gone, { kind: "released", job: child.job })
         : gone;
-  if (leaving !== undefined) return act(told, { kind: "quit", ...leaving });
+  if (leaving !== undefined) return quitIfDone(told);
   return next === undefined ? told : startChild(told, next);
 }
 

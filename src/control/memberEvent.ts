@@ -28,8 +28,8 @@ export type MemberHappening =
   | { readonly kind: "command"; readonly term: number; readonly command: WorkerCommand }
   | { readonly kind: "child"; readonly event: ChildEvent }
   | { readonly kind: "task"; readonly event: TaskEvent }
-  /** The process was asked to end. */
-  | { readonly kind: "leave"; readonly reason: string }
+  /** The process was asked to end: it finishes or hands over what it does; `atOnce` it does not. */
+  | { readonly kind: "leave"; readonly reason: string; readonly atOnce: boolean }
   | { readonly kind: "tick" };
 
 /** From the child process. */

@@ -1,4 +1,5 @@
 import { closeChild } from "./memberJob.js";
+import { leaveUnreleased } from "./memberLeaving.js";
 import { dealtRanges } from "./memberRound.js";
 import { act, say, set, setChild } from "./memberState.js";
 import type { Child, Link, Member, MemberTransition } from "./memberState.js";
@@ -16,7 +17,7 @@ const standstillMs = 1_000;
 
 export function greet(t: MemberTransition): MemberTransition {
   const { identity, term, child, leaving } = t.member;
-  if (leaving !== undefined) return t;
+  if (leaving?.atOnce === true) return t;
   const sinceMs = lonelySince(t.member) ?? t.nowMs;
   const link = { kind: "greeting", sinceMs, helloMs: t.nowMs } as const;
   return act(set(t, { link }), {
@@ -36,7 +37,9 @@ export function takeHeard(t: MemberTransition): MemberTransition {
 
 /** What time has done to the stream and to the child. */
 export function tick(t: MemberTransition): MemberTransition {
-  return beat(watchChild(leaveSilence(greetAgain(killStuck(endOrphan(standStill(t)))))));
+  return beat(
+    watchChild(leaveSilence(greetAgain(killStuck(leaveUnreleased(endOrphan(standStill(t))))))),
+  );
 }
 
 function standStill(t: MemberTransition): MemberTransition {
@@ -51,12 +54,13 @@ function standStill(t: MemberTransition): MemberTransition {
 /** Nobody knows when a coordinator will be back, and others may want the device. */
 function endOrphan(t: MemberTransition): MemberTransition {
   const { link, times, leaving, child } = t.member;
-  if (link.kind === "up" || leaving !== undefined) return t;
+  if (link.kind === "up" || leaving?.atOnce === true) return t;
   if (link.sinceMs === undefined) return set(t, { link: { ...link, sinceMs: t.nowMs } });
   if (t.nowMs - link.sinceMs < times.orphanMs) return t;
   const reason = `no coordinator for ${Math.round(times.orphanMs / 1000)} s`;
   if (child.kind === "none") return act(t, { kind: "quit", how: "orphaned", reason });
-  const leave = set(t, { leaving: { how: "orphaned", reason }, next: undefined });
+  const orphaned = { how: "orphaned", reason, sinceMs: t.nowMs, atOnce: true } as const;
+  const leave = set(t, { leaving: orphaned, next: undefined });
   return child.kind === "working" ? closeChild(leave, child, false) : leave;
 }
 

@@ -24,9 +24,15 @@ export interface Member {
   readonly tasks: ReadonlyMap<string, TaskEvent | undefined>;
   /** How often in a row the system killed a child at the same point. */
   readonly kills: Kills | undefined;
-  /** Why the process is to end, once its child has. */
-  readonly leaving: Leaving | undefined;
+  /** Why the process is to end, once its child and its tasks have. */
+  readonly leaving: Departure | undefined;
   readonly tickedMs: number | undefined;
+}
+
+export interface Departure extends Leaving {
+  readonly sinceMs: number;
+  /** It does not wait to be released. */
+  readonly atOnce: boolean;
 }
 
 export interface Kills {
@@ -46,6 +52,9 @@ export interface MemberTimes {
   readonly closeMs: number;
   /** After this long without a coordinator the worker ends, and its child with it. */
   readonly orphanMs: number;
+  /** One that is to leave waits so long to be released, and so long for a coordinator that is away. */
+  readonly graceMs: number;
+  readonly lonelyMs: number;
   /** A coordinator that has not answered the hello by then is tried again. */
   readonly welcomeMs: number;
   /** One that has answered no beat for this long, too. */

@@ -50,6 +50,7 @@ export function register(t: Transition, hello: Member["hello"]): Transition {
     beatMs: back ? known.beatMs : 0,
     natsSilentMs: undefined,
     closing: back ? known.closing : undefined,
+    leaving: back ? known.leaving : undefined,
     spare: "",
     superseded: superseded.slice(-supersededMax),
   };

@@ -216,6 +216,8 @@ export type WorkerEvent =
       readonly message: string;
       readonly fields: Readonly<Record<string, string | number | boolean>>;
     }
+  /** It was asked to end, and does what it has begun until it is released. */
+  | { readonly kind: "leaving"; readonly reason: string }
   | { readonly kind: "leave"; readonly reason: string };
 
 /** What becomes of a task. */
@@ -296,4 +298,6 @@ export type WorkerCommand =
   /** End the job's child. Answered by `released`. */
   | { readonly kind: "release"; readonly job: string; readonly reason: string }
   | { readonly kind: "task"; readonly taskId: string; readonly task: Task }
-  | { readonly kind: "cancel-task"; readonly taskId: string };
+  | { readonly kind: "cancel-task"; readonly taskId: string }
+  /** Finish or hand over, leave, and end the process. Answered by `leaving`. */
+  | { readonly kind: "drain"; readonly reason: string };

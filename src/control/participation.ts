@@ -30,10 +30,13 @@ const lastBackoffMs = 600_000;
 /** A failure so long ago does not count any more. */
 const strikeKeptMs = 600_000;
 
-/** Connected, and with no child of any job. */
-export function isIdle(fleet: Fleet, { workerId, link, closing }: Member): boolean {
+/** Connected to stay, and with no child of any job. */
+export function isIdle(fleet: Fleet, { workerId, link, closing, leaving }: Member): boolean {
   return (
-    link.kind === "connected" && closing === undefined && runWith(fleet, workerId) === undefined
+    link.kind === "connected" &&
+    closing === undefined &&
+    leaving === undefined &&
+    runWith(fleet, workerId) === undefined
   );
 }
 
@@ -172,7 +175,7 @@ export function drop(
     participants: withoutKey(run.participants, workerId),
     yields: withoutKey(run.yields, workerId),
     absent:
-      mayReturn && participant.stage.kind === "member"
+      mayReturn && (participant.stage.kind === "member" || hasReturned(run, workerId))
         ? new Set([...run.absent, workerId])
         : run.absent,
   });
@@ -180,6 +183,11 @@ export function drop(
     worker: workerId,
     step: recordOf(t).step,
   });
+}
+
+/** Whether it has come back with the state of a job that nobody has taken up again yet. */
+function hasReturned({ phase }: Run, workerId: string): boolean {
+  return phase.kind === "recovering" && phase.holders.has(workerId);
 }
 
 /** A child failed for a reason of its worker's own: asked again at once a few times, then after a while. */
@@ -219,9 +227,12 @@ export function formGeneration(t: Transition): Transition {
   return note(t, { generation: generation + 1, members: memberIds(runOf(t)) });
 }
 
-/** Those of them that can be told something now. */
+/** Those of them that can be told something now, who is leaving last. */
 export function connectedMembers(t: Transition): readonly string[] {
-  return memberIds(runOf(t)).filter((id) => isConnected(t, id));
+  const isLeaving = (id: string): boolean => t.fleet.members.get(id)?.leaving !== undefined;
+  return memberIds(runOf(t))
+    .filter((id) => isConnected(t, id))
+    .toSorted((a, b) => Number(isLeaving(a)) - Number(isLeaving(b)));
 }
 
 export function isConnected({ fleet }: Transition, workerId: string): boolean {

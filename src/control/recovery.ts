@@ -148,7 +148,11 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
   if (isWaiting(t, phase, useful)) return t;
   if (useful.length === 0) {
     // Nothing was done in this attempt yet: whoever is ready for it may begin it.
-    const isNew = record.generation === 0 && !runOf(t).cancelled;
+    const run = runOf(t);
+    const isNew = record.generation === 0 && !run.cancelled;
+    // A holder was here, and its stream ended: it has as long to come back as after a loss.
+    const isAwaited = [...run.absent].every((id) => phase.awaited?.has(id) === true);
+    if (!isNew && !isAwaited) return beginRecovery(t);
     return isNew ? enter(t, { kind: "gathering", enoughSinceMs: undefined }) : rewind(t);
   }
   const step = Math.max(...useful.map(({ reached }) => reached));
@@ -248,10 +252,16 @@ function rewind(t: Transition): Transition {
   const run = runOf(t);
   const { step, checkpoints } = recordOf(t);
   if (run.cancelled) return end(t, { state: "cancelled", reason: "" });
+  const [newest] = checkpoints;
+  if (step === (newest?.step ?? 0)) {
+    // As after the last worker left: nothing is lost.
+    const from = newest === undefined ? "the start" : `the checkpoint of step ${step}`;
+    return beginAttempt(log(t, "info", `goes on from ${from}`, { step }));
+  }
   const logged = log(
     logProgress(t, run.job),
     "warn",
-    `no worker holds step ${step} any more; goes back to step ${checkpoints[0]?.step ?? 0}`,
+    `no worker holds step ${step} any more; goes back to step ${newest?.step ?? 0}`,
     { step },
   );
   return beginAttempt(logged);

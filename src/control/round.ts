@@ -1,6 +1,7 @@
 import { checkState } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
+import { isHandedOver, staying } from "./leaving.js";
 import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import { awaitFollowers, followersOf } from "./following.js";
@@ -136,6 +137,7 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
     if (waiting === undefined) return commit(t, phase);
     return phase.completeSinceMs === undefined ? enter(t, waiting) : t;
   }
+  if (isHandedOver(t, phase, left)) return enter(t, { kind: "boundary" });
   if (left.length < phase.dealt.size) return regroup(t, phase, left);
   return loseStuck(t, phase);
 }
@@ -160,7 +162,9 @@ function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Tra
     kept,
     (shard) => !needsResults || !phase.results.has(shard),
   );
-  const dealt = dealRest(pace, left, kept, missing);
+  const stay = staying(t, left);
+  const takers = stay.length === 0 ? left : stay;
+  const dealt = new Map([...kept, ...dealRest(pace, takers, kept, missing)]);
   const { step } = recordOf(t);
   const formed = formGeneration(t);
   return tellAll(

@@ -28,7 +28,8 @@ export function schedule(t: Transition): Transition {
   // They end a child of the job that let go of them, and are free then.
   const soon = workersThat(
     t.fleet,
-    ({ link, closing }) => link.kind === "connected" && closing !== undefined,
+    ({ link, closing, leaving }) =>
+      link.kind === "connected" && closing !== undefined && leaving === undefined,
   );
   let so = t;
   let isHeldUp = false;
@@ -147,7 +148,7 @@ function givable(
       .toReversed()
       .slice(0, spare)
       .flatMap((id) => fleet.members.get(id) ?? [])
-      .filter(({ link }) => link.kind === "connected")
+      .filter(({ link, leaving }) => link.kind === "connected" && leaving === undefined)
       .map((member) => ({ from: run.job, member }));
   });
 }
@@ -194,7 +195,10 @@ function suspendFor(t: Transition, job: string, missing: number): Transition {
 function couldHave(fleet: Fleet, job: string): boolean {
   const record = recordNamed(fleet, job);
   const fit = [...fleet.members.values()].filter(
-    (member) => member.link.kind === "connected" && foreign(record, member) === undefined,
+    (member) =>
+      member.link.kind === "connected" &&
+      member.leaving === undefined &&
+      foreign(record, member) === undefined,
   );
   const isOpen = record.pin === undefined && !record.plan.settings.mixedDevices;
   const largest = isOpen

@@ -76,7 +76,7 @@ function choose({ fleet }: Transition): Member | undefined {
     [...fleet.tasks.values()].filter(({ worker }) => worker?.incarnation === member.incarnation)
       .length + (isIdle(fleet, member) ? 0 : 1_000_000);
   return [...fleet.members.values()]
-    .filter(({ link }) => link.kind === "connected")
+    .filter(({ link, leaving }) => link.kind === "connected" && leaving === undefined)
     .toSorted((a, b) => load(a) - load(b) || (a.workerId < b.workerId ? -1 : 1))[0];
 }
 

@@ -48,7 +48,7 @@ export interface JobStatus {
   readonly stragglerTimes: number;
 }
 
-export type WorkerState = "idle" | "preparing" | "working" | "spare" | "lost";
+export type WorkerState = "idle" | "preparing" | "working" | "leaving" | "spare" | "lost";
 
 export interface WorkerStatus {
   readonly id: string;
@@ -56,7 +56,7 @@ export interface WorkerStatus {
   readonly host: string;
   readonly device: string;
   readonly state: WorkerState;
-  /** Why it is a spare or lost; empty otherwise. */
+  /** Why it is a spare, leaves or is lost; empty otherwise. */
   readonly reason: string;
   /** The job it works on; empty for none. */
   readonly job: string;
@@ -127,9 +127,13 @@ function activity(
   fleet: Fleet,
   member: Member,
 ): { readonly state: WorkerState; readonly reason: string; readonly job: string } {
-  const { link, closing, workerId } = member;
+  const { link, closing, leaving, workerId } = member;
   if (link.kind === "lost") return { state: "lost", reason: link.reason, job: "" };
   const run = runWith(fleet, workerId);
+  if (leaving !== undefined) {
+    const job = run?.job ?? closing?.job ?? "";
+    return { state: "leaving", reason: leaving.reason, job };
+  }
   if (run !== undefined) {
     const isMember = run.participants.get(workerId)?.stage.kind === "member";
     return { state: isMember ? "working" : "preparing", reason: "", job: run.job };

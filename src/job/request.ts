@@ -64,6 +64,14 @@ export function checkJobName(name: string): string {
   );
 }
 
+/** Throws a ConfigError for what cannot be a worker's id. */
+export function checkWorkerId(id: string): string {
+  if (dnsLabel.test(id)) return id;
+  throw new ConfigError(
+    `worker is ${quoted(id)}, not an id: up to 63 of a-z, 0-9 and -, without - at the ends`,
+  );
+}
+
 function checkNames({ name, model, weights }: JobRequest): void {
   checkJobName(name);
   architecture(model);

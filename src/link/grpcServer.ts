@@ -83,6 +83,7 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   many(methods.readLogs, (request, signal) => handlers.readLogs(request, signal));
   one(methods.cancelJob, (name) => handlers.cancelJob(name));
   one(methods.resumeJob, (name) => handlers.resumeJob(name));
+  one(methods.drainWorker, (id) => handlers.drainWorker(id));
   one(methods.listWorkers, () => handlers.listWorkers());
   many(methods.exportWeights, (name, signal) => handlers.exportWeights(name, signal));
   const { path, request, response } = methods.predict;

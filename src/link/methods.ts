@@ -8,11 +8,13 @@ import {
   jobStatus,
   logLine,
   logsRequest,
+  oneWorker,
   predictPart,
   predictReply,
   previewUpdate,
   submitRequest,
   workerList,
+  workerName,
 } from "../wire/trainingCodecs.js";
 
 export interface Method<Request, Response> {
@@ -31,6 +33,7 @@ export const trainingMethods = {
   cancelJob: method("CancelJob", jobName, jobStatus),
   resumeJob: method("ResumeJob", jobName, jobStatus),
   listWorkers: method("ListWorkers", empty, workerList),
+  drainWorker: method("DrainWorker", workerName, oneWorker),
   exportWeights: method("ExportWeights", jobName, chunk),
   predict: method("Predict", predictPart, predictReply),
 } as const;

@@ -34,6 +34,7 @@ export interface TrainingHandlers {
   cancelJob(name: string): Promise<JobStatus>;
   resumeJob(name: string): Promise<JobStatus>;
   listWorkers(): Promise<readonly WorkerStatus[]>;
+  drainWorker(id: string): Promise<WorkerStatus>;
   exportWeights(name: string, signal: AbortSignal): AsyncIterable<Chunk>;
   /** The parts in the order sent: the first names the job, a picture's name precedes its bytes. */
   predict(parts: AsyncIterable<PredictPart>, signal: AbortSignal): Promise<readonly Prediction[]>;

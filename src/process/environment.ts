@@ -27,6 +27,8 @@ export interface Environment {
   readonly workerId: string | undefined;
   /** How long a worker keeps a job's state without a coordinator. */
   readonly keepStateSeconds: number;
+  /** A worker that is told to stop has so long to finish or hand over what it does. */
+  readonly graceMs: number;
   readonly logLevel: LoggerLevel;
 }
 
@@ -48,6 +50,7 @@ export function readEnvironment(variables: Variables): Environment {
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
     keepStateSeconds: seconds(variables, "BITFLEET_KEEP_STATE") ?? defaultKeepStateSeconds,
+    graceMs: graceMs(variables),
     logLevel: logLevel(variables, "LOG_LEVEL"),
   };
 }
@@ -141,6 +144,18 @@ function workerId(variables: Variables, name: string): string | undefined {
       `${name} is "${value}", but must be 1 to 63 lower-case letters, digits or hyphens inside`,
     );
   return value;
+}
+
+export const graceSecondsMax = 86_400;
+
+/** How long a worker that is told to stop may take; see `Environment`. */
+export function graceMs(variables: Variables): number {
+  const value = text(variables, "BITFLEET_GRACE_SECONDS") ?? "30";
+  if (!/^\d{1,5}$/.test(value) || Number(value) > graceSecondsMax)
+    throw new ConfigError(
+      `BITFLEET_GRACE_SECONDS is "${value}", but must be a whole number of 0 to ${graceSecondsMax}`,
+    );
+  return 1000 * Number(value);
 }
 
 function logLevel(variables: Variables, name: string): LoggerLevel {

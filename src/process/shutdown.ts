@@ -1,6 +1,7 @@
 /**
  * How a process of ours begins and ends. SIGINT and SIGTERM abort one signal, which `main` passes to all that is long; when
- * `main` has returned, the clean-ups run, the last added first. A second signal, or a deadline missed, ends the process at once.
+ * `main` has returned, the clean-ups run, the last added first. A second signal, unless `main` wants to hear of it, or a deadline
+ * missed, ends the process at once.
  */
 import { ConfigError, FailureError } from "../job/problem.js";
 
@@ -18,6 +19,9 @@ interface Cleanup {
 export class Shutdown {
   readonly #controller = new AbortController();
   readonly #cleanups: Cleanup[] = [];
+  #onHurry: (() => void) | undefined;
+  /** Time that `main` has to return once the end was asked for. */
+  graceMs = cleanupDeadlineMs;
 
   /** Aborted once the process should end. */
   get signal(): AbortSignal {
@@ -32,6 +36,19 @@ export class Shutdown {
   /** Asks the process to end; the first reason given stays. */
   begin(reason: Error): void {
     if (!this.signal.aborted) this.#controller.abort(reason);
+  }
+
+  /** Has a second signal call this instead of ending the process; a third one ends it. */
+  onHurry(hurry: () => void): void {
+    this.#onHurry = hurry;
+  }
+
+  /** Whether somebody was told of the second signal. */
+  hurry(): boolean {
+    const hurry = this.#onHurry;
+    this.#onHurry = undefined;
+    hurry?.();
+    return hurry !== undefined;
   }
 
   /** Resolves when the process should end. */
@@ -62,7 +79,7 @@ export class Shutdown {
 export interface RunOptions {
   /** Prints the stack of an unexpected error. */
   readonly debug: boolean;
-  /** Time that `main` has to return once the end was asked for. */
+  /** As `Shutdown.graceMs`. */
   readonly graceMs?: number;
 }
 
@@ -75,7 +92,9 @@ export function run(
   options: RunOptions,
 ): void {
   const shutdown = new Shutdown();
+  shutdown.graceMs = options.graceMs ?? shutdown.graceMs;
   const onSignal = (name: NodeJS.Signals): void => {
+    if (shutdown.signal.aborted && shutdown.hurry()) return;
     if (shutdown.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
     shutdown.begin(new FailureError(`stopped by ${name}`));
   };
@@ -86,7 +105,7 @@ export function run(
     process.on("uncaughtException", reject);
     process.on("unhandledRejection", reject);
   });
-  void guard(Promise.race([main(shutdown), crashed, overdue(shutdown, options)]), options)
+  void guard(Promise.race([main(shutdown), crashed, overdue(shutdown)]), options)
     .then(async (code) => {
       shutdown.begin(new FailureError("the process has ended"));
       for (const problem of await shutdown.cleanUp()) print(`while ending, ${problem}`);
@@ -137,11 +156,10 @@ async function guard(work: Promise<number | undefined>, options: RunOptions): Pr
   }
 }
 
-async function overdue(shutdown: Shutdown, options: RunOptions): Promise<number> {
+async function overdue(shutdown: Shutdown): Promise<number> {
   await shutdown.requested();
-  const graceMs = options.graceMs ?? cleanupDeadlineMs;
   await new Promise<void>((resolve) => {
-    setTimeout(resolve, graceMs).unref();
+    setTimeout(resolve, shutdown.graceMs).unref();
   });
   return 1;
 }

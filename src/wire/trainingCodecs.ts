@@ -47,7 +47,14 @@ const predictionsMax = 1024;
 export const partBytesMax = 1024 * 1024;
 const fileBytesMax = 2 ** 40;
 
-const workerStates: readonly WorkerState[] = ["idle", "preparing", "working", "spare", "lost"];
+const workerStates: readonly WorkerState[] = [
+  "idle",
+  "preparing",
+  "working",
+  "leaving",
+  "spare",
+  "lost",
+];
 
 export const empty = codec(
   "ListJobsRequest",
@@ -209,6 +216,20 @@ export const workerList = codec(
     workers: workers.map((worker) => ({ ...worker, reason: cut(worker.reason) })),
   }),
   ({ workers }) => list(workers, "workers", workersMax, workerStatus),
+);
+
+export const workerName = codec(
+  "WorkerName",
+  v1.WorkerName,
+  (id: string) => ({ id }),
+  ({ id }) => token(id, "worker id"),
+);
+
+export const oneWorker = codec(
+  "WorkerStatus",
+  v1.WorkerStatus,
+  (worker: WorkerStatus) => ({ ...worker, reason: cut(worker.reason) }),
+  workerStatus,
 );
 
 function workerStatus(message: bitfleet.v1.WorkerStatus.$Properties): WorkerStatus {

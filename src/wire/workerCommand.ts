@@ -96,6 +96,8 @@ function commandMessage(command: WorkerCommand): Properties {
       return { task: { taskId: command.taskId, ...taskMessage(command.task) } };
     case "cancel-task":
       return { cancelTask: { taskId: command.taskId } };
+    case "drain":
+      return { drain: { reason: cut(command.reason) } };
   }
 }
 
@@ -146,6 +148,7 @@ function fromMessage(message: Omit<Message, "term">): WorkerCommand {
   }
   if (heard) return { kind: "heard" };
   if (refuse) return { kind: "refuse", reason: text(refuse.reason, "reason") };
+  if (message.drain) return { kind: "drain", reason: text(message.drain.reason, "reason") };
   if (spare) return { kind: "spare", reason: text(spare.reason, "reason") };
   if (prepare) return { kind: "prepare", order: order(prepare) };
   if (load) {

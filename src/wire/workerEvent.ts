@@ -88,6 +88,8 @@ function toMessage(event: WorkerEvent): Properties {
       return {
         log: { ...event, message: cut(event.message), fieldsJson: encodeFields(event.fields) },
       };
+    case "leaving":
+      return { leaving: { reason: cut(event.reason) } };
     case "leave":
       return { leave: { reason: cut(event.reason) } };
   }
@@ -110,6 +112,7 @@ function fromMessage(message: Message): WorkerEvent {
   }
   if (message.released) return { kind: "released", job: label(message.released.job, "job") };
   if (message.log) return log(message.log);
+  if (message.leaving) return { kind: "leaving", reason: text(message.leaving.reason, "reason") };
   if (message.leave) return { kind: "leave", reason: text(message.leave.reason, "reason") };
   return taskEvent(message);
 }

@@ -349,6 +349,22 @@ test("cancel and resume show what the job is now", async () => {
   expect(resumed.terminal.noted).toMatch(/only a cancelled or failed job/);
 });
 
+test("drain says that the worker is leaving, and refuses what is no id before it asks", async () => {
+  const training: Partial<TrainingHandlers> = {
+    drainWorker: async (id) => ({
+      ...{ id, incarnation: "i1", host: "host", device: "CPU", state: "leaving", reason: "" },
+      ...{ job: "", phase: "", numerics: "n", imagesPerSecond: 0, residentBytes: 0 },
+      lastBeatAgeMs: 1,
+    }),
+  };
+  const drained = await run(["drain", "w2"], { training });
+  expect(drained.terminal.answer).toBe("w2 is leaving");
+  expect(drained.code).toBe(0);
+  const refused = await run(["drain", "W 2"], { training });
+  expect(refused.code).toBe(2);
+  expect(refused.terminal.noted).toMatch(/worker is "W 2", not an id/);
+});
+
 test("doctor names what it has looked at, and ends with code 1 only where something is missing", async () => {
   const { code, terminal } = await run(["doctor", "--json"], {
     training: { listWorkers: async () => [] },

@@ -80,6 +80,7 @@ const nothing: TrainingHandlers = {
   readLogs: unexpected,
   cancelJob: unexpected,
   resumeJob: unexpected,
+  drainWorker: unexpected,
   listWorkers: unexpected,
   exportWeights: unexpected,
   predict: unexpected,

@@ -131,6 +131,17 @@ describe("the control plane under seeds", () => {
     }
   });
 
+  test.each(few)(
+    "workers that are asked to leave cost nobody a step, however many leave at once (SEED=%i)",
+    async (seed) => {
+      const faults = ["worker left", "worker joined"] as const;
+      const outcome = await simulate(seed, { ...simulationDefaults, faults });
+      expectNoMistake(outcome);
+      expect(outcome.redone).toBe(0);
+      expect(outcome.story.join("\n")).not.toMatch(/is lost|take over|goes back/);
+    },
+  );
+
   afterAll(() => {
     if (one !== undefined) return;
     expect(joined, "workers that joined").toBeGreaterThan(10);

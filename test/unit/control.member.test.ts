@@ -232,22 +232,6 @@ describe("what is saved", () => {
   });
 });
 
-describe("a worker asked to leave", () => {
-  test("says so, ends its child, and then itself", () => {
-    const driver = MemberDriver.holding();
-    driver.happens({ kind: "leave", reason: "asked" });
-    expect(driver.kinds()).toEqual(["leave", "close"]);
-    driver.child({ kind: "exited", code: 0, signal: null });
-    expect(driver.actions).toEqual([{ kind: "quit", how: "left", reason: "asked" }]);
-  });
-
-  test("ends at once where it has no child", () => {
-    const driver = new MemberDriver();
-    driver.happens({ kind: "leave", reason: "asked" });
-    expect(driver.kinds()).toEqual(["quit"]);
-  });
-});
-
 test("a worker that is told to end does", () => {
   const driver = new MemberDriver();
   driver.happens({ kind: "connected" });

@@ -18,6 +18,20 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+test.each([
+  ["0", 0],
+  ["", 30_000],
+  ["86400", 86_400_000],
+])("a grace of %j seconds is %i ms", (value, ms) => {
+  expect(readEnvironment({ BITFLEET_GRACE_SECONDS: value }).graceMs).toBe(ms);
+});
+
+test.each(["-1", "1.5", "86401", "ten"])("a grace of %j is refused by name", (value) => {
+  expect(() => readEnvironment({ BITFLEET_GRACE_SECONDS: value })).toThrow(
+    `BITFLEET_GRACE_SECONDS is "${value}"`,
+  );
+});
+
 test("without any variable everything is on loopback and in the home folder", () => {
   const environment = readEnvironment({ HOME: "/root", BITFLEET_PORT: "" });
   expect(environment).toMatchObject({ host: "127.0.0.1", port: 7450, httpPort: 7451 });
@@ -43,6 +57,7 @@ test("every variable is read", () => {
       BITFLEET_JOIN: "[::1]:7450",
       BITFLEET_WORKER_ID: "gpu-3",
       BITFLEET_KEEP_STATE: "90",
+      BITFLEET_GRACE_SECONDS: "20",
       LOG_LEVEL: "debug",
     }),
   ).toEqual({
@@ -56,6 +71,7 @@ test("every variable is read", () => {
     join: { host: "::1", port: 7450 },
     workerId: "gpu-3",
     keepStateSeconds: 90,
+    graceMs: 20_000,
     logLevel: "debug",
   });
 });

@@ -40,6 +40,14 @@ test("whoever waits for the end is told, before and after", async () => {
   expect(shutdown.signal.reason).toEqual(new Error("first reason"));
 });
 
+test("who wants to hear of a second signal is told once, and the third one is as any other", () => {
+  const shutdown = new Shutdown();
+  expect(shutdown.hurry()).toBe(false);
+  let told = 0;
+  shutdown.onHurry(() => void (told += 1));
+  expect([shutdown.hurry(), shutdown.hurry(), told]).toEqual([true, false, 1]);
+});
+
 test("wrong use exits with 2 and failure with 1, in one sentence; a fault of ours says where to look", () => {
   expect(verdict(new ConfigError("a is 1"), false)).toEqual({ code: 2, lines: ["a is 1"] });
   expect(verdict(new FailureError("no NATS"), true)).toEqual({ code: 1, lines: ["no NATS"] });

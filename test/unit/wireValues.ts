@@ -89,6 +89,7 @@ export const events: readonly WorkerEvent[] = [
     fields: { step: 3, loss: 0.5, final: false, worker: "worker-1" },
   },
   { kind: "leave", reason: "SIGTERM" },
+  { kind: "leaving", reason: "SIGTERM" },
 ];
 
 /** The same for what a worker is told. */
@@ -168,4 +169,5 @@ export const commands: readonly WorkerCommand[] = [
     },
   },
   { kind: "cancel-task", taskId: "task-1" },
+  { kind: "drain", reason: "it was drained" },
 ];

@@ -105,9 +105,13 @@ function mayFail({ failures }: Scene, { kind: { workerId } }: WorkerSim): boolea
 }
 
 /** Somebody starts it again, as Kubernetes would. */
-function comeBack(scene: Scene, { kind }: WorkerSim): void {
+function comeBack(scene: Scene, worker: WorkerSim): void {
+  const { workerId } = worker.kind;
   scene.world.after(scene.world.between(500, 6_000), () => {
-    if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
+    const present = scene.workers.get(workerId);
+    if (present?.process.isAlive !== true) scene.startWorker(worker.kind);
+    // One that was asked to leave may take its time.
+    else if (present === worker) comeBack(scene, worker);
   });
 }
 

@@ -97,7 +97,7 @@ export class WorkerSim {
 
   leave(): void {
     this.process.do(() => {
-      this.#handle({ kind: "leave", reason: "it was asked to" });
+      this.#handle({ kind: "leave", reason: "it was asked to", atOnce: false });
     });
   }
 
