@@ -60,6 +60,9 @@ export class CoordinatorLock {
   /** The term that the lock in NATS is known to hold. */
   #written: number;
   #renewing: Promise<void>;
+  /** Who waits to hear whether a renewal that is still to begin succeeds. */
+  readonly #asked: ((isOurs: boolean) => void)[] = [];
+  #hurry = new AbortController();
 
   /** Waits as a standby for as long as another holds the lock; rejects when the signal aborts. */
   static async acquire(bucket: Bucket, options: LockOptions): Promise<CoordinatorLock> {
@@ -89,6 +92,17 @@ export class CoordinatorLock {
     return term;
   }
 
+  /**
+   * Whether the lock is ours after this call began: what was written before it is then known to any successor. Waits while NATS
+   * is away; false once another has taken over, or we have given up.
+   */
+  async confirm(): Promise<boolean> {
+    if (this.#stop.signal.aborted) return false;
+    const asked = new Promise<boolean>((resolve) => this.#asked.push(resolve));
+    this.#hurry.abort();
+    return asked;
+  }
+
   /** Gives the lock back, so that the next need not wait for the lease to run out. */
   async release(): Promise<void> {
     if (this.#stop.signal.aborted) return;
@@ -103,9 +117,12 @@ export class CoordinatorLock {
     const signal = AbortSignal.any([this.#stop.signal, this.#options.signal]);
     try {
       for (;;) {
-        await this.#clock.sleep(this.#times.renewMs, signal);
+        await this.#pause(signal);
+        const asked = this.#asked.splice(0);
         const term = this.#held.term;
-        if (!(await this.#write(term))) {
+        const isOurs = await this.#write(term);
+        for (const answer of asked) answer(isOurs);
+        if (!isOurs) {
           this.#lose();
           return;
         }
@@ -113,6 +130,20 @@ export class CoordinatorLock {
       }
     } catch (error) {
       if (!signal.aborted) throw error;
+    } finally {
+      for (const answer of this.#asked.splice(0)) answer(false);
+    }
+  }
+
+  /** Until it is time to renew, or somebody asks. */
+  async #pause(signal: AbortSignal): Promise<void> {
+    if (this.#asked.length > 0) return;
+    this.#hurry = new AbortController();
+    const either = AbortSignal.any([signal, this.#hurry.signal]);
+    try {
+      await this.#clock.sleep(this.#times.renewMs, either);
+    } catch (error) {
+      if (signal.aborted || !this.#hurry.signal.aborted) throw error;
     }
   }
 

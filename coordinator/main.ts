@@ -95,7 +95,9 @@ async function serve(setting: Setting): Promise<void> {
   const { term } = lock;
   const onConflict = (reason: string): void => stepDown(setting, shown, reason);
   const { signal } = life;
-  const memory = await openMemory({ durable, store, term, signal, logger, onConflict });
+  const isHolder = (): Promise<boolean> => lock.confirm();
+  const kept = { durable, store, term, signal, logger };
+  const memory = await openMemory({ ...kept, isHolder, onConflict });
   const loop = new Loop({
     fleet: {
       ...fleetTimes,
@@ -120,7 +122,7 @@ async function serve(setting: Setting): Promise<void> {
     host: environment.host,
     port: setting.port,
     token: setting.token,
-    training: new Training({ loop, logs: memory.logs, store, signal }),
+    training: new Training({ loop, logs: memory.logs, store, isHolder, signal }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });

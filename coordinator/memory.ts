@@ -19,6 +19,8 @@ export interface MemoryOptions {
   readonly term: number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
+  /** Whether we hold the lock now, however long it takes to know. */
+  readonly isHolder: () => Promise<boolean>;
   /** Called once: act no more. */
   readonly onConflict: (reason: string) => void;
 }
@@ -51,8 +53,8 @@ export async function termInStore(store: Store): Promise<number> {
 }
 
 export async function openMemory(options: MemoryOptions): Promise<Memory> {
-  const { durable, store, term, signal, logger, onConflict } = options;
-  const opened = { bucket: durable.jobs, codec: jobRecord, signal, onConflict };
+  const { durable, store, term, signal, logger, isHolder, onConflict } = options;
+  const opened = { bucket: durable.jobs, codec: jobRecord, signal, isHolder, onConflict };
   const { records, found } = await Records.open(opened);
   const copies = await readMirror(store, jobRecord);
   for (const reason of copies.damaged) logger.warn({ reason }, "the copy of a record is of no use");

@@ -14,6 +14,8 @@ export interface RecordsOptions {
   readonly codec: Codec<JobRecord>;
   readonly clock?: Clock;
   readonly signal: AbortSignal;
+  /** Whether we hold the lock now, however long it takes to know. */
+  readonly isHolder: () => Promise<boolean>;
   /** Called once: act no more. */
   readonly onConflict: (reason: string) => void;
 }
@@ -108,7 +110,7 @@ export class Records {
   }
 
   async #write(name: string, record: JobRecord): Promise<boolean> {
-    const { bucket, codec, signal, onConflict } = this.#options;
+    const { bucket, codec, signal, isHolder, onConflict } = this.#options;
     let problem = `the record of job ${name} was written by another coordinator`;
     try {
       const value = codec.encode(record);
@@ -120,7 +122,8 @@ export class Records {
           return true;
         }
         const there = await this.#read(name);
-        if (there !== undefined && !there.isOurs) break;
+        // The late word of a coordinator that was replaced and does not know it yet is replaced in turn.
+        if (there !== undefined && !there.isOurs && !(await isHolder())) break;
         this.#revisions.set(name, there?.revision ?? 0);
       }
     } catch (error) {

@@ -1,4 +1,5 @@
 /** What clients ask for. Refusals are sentences that name the setting or the job; see src/link/service.ts for their status. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
@@ -30,6 +31,8 @@ export interface TrainingOptions {
   readonly loop: Loop;
   readonly logs: JobLogs;
   readonly store: Store;
+  /** Whether this coordinator holds the lock now, however long it takes to know. */
+  readonly isHolder: () => Promise<boolean>;
   /** Aborted when the process ends. */
   readonly signal: AbortSignal;
 }
@@ -248,9 +251,12 @@ export class Training implements TrainingHandlers {
     return jobStatus(this.#options.loop.fleet, name, performance.now());
   }
 
-  /** What is decided, once no crash can take it back. */
+  /** What is decided, once no crash can take it back, and no successor can have missed it. */
   async #durable(name: string): Promise<JobStatus> {
-    if (await this.#options.loop.kept(name, durableMs)) return this.#status(name);
+    const { loop, isHolder, signal } = this.#options;
+    const late = sleep(durableMs, "late" as const, { signal }).catch(() => "late" as const);
+    const isKept = (await loop.kept(name, durableMs)) && (await Promise.race([isHolder(), late]));
+    if (isKept === true) return this.#status(name);
     throw new FailureError(
       `what was asked of job ${name} is under way, but not durable yet: NATS does not answer; ask again`,
     );

@@ -21,7 +21,7 @@ interface Opened {
   readonly written: readonly string[];
 }
 
-async function open(): Promise<Opened> {
+async function open(isHolder = false): Promise<Opened> {
   const store = await stores.open();
   const conflicts: string[] = [];
   const written: string[] = [];
@@ -36,6 +36,7 @@ async function open(): Promise<Opened> {
     bucket,
     codec: jobRecord,
     signal: stores.stop.signal,
+    isHolder: () => Promise.resolve(isHolder),
     onConflict: (reason) => conflicts.push(reason),
   });
   return { records, found, conflicts, written };
@@ -55,6 +56,21 @@ test("what was stored is found again, whole, by the next coordinator", async () 
   await next.records.store(jobRecordOf("a", 6));
   expect((await open()).found).toContainEqual(jobRecordOf("a", 6));
   expect([...first.conflicts, ...next.conflicts]).toEqual([]);
+});
+
+test("the late word of a coordinator that was replaced is replaced by whoever holds the lock", async () => {
+  const deposed = await open();
+  await deposed.records.store(jobRecordOf("late", 3));
+  const holder = await open(true);
+  await deposed.records.store(jobRecordOf("late", 4));
+  await holder.records.store(jobRecordOf("late", 7));
+  expect((await open()).found).toContainEqual(jobRecordOf("late", 7));
+  expect(holder.conflicts).toEqual([]);
+  await deposed.records.store(jobRecordOf("other", 1));
+  deposed.records.put(jobRecordOf("late", 5));
+  for (let i = 0; i < 100 && deposed.conflicts.length === 0; i += 1) await sleep(20);
+  expect(deposed.conflicts).toHaveLength(1);
+  expect((await open()).found).toContainEqual(jobRecordOf("late", 7));
 });
 
 test("while NATS is away records wait, only the newest of each job is written, and nothing blocks", async () => {

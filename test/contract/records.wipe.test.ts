@@ -39,6 +39,7 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
   const memory = await openMemory({
     ...{ durable, store, term, signal: stores.stop.signal },
     logger: createLogger({ process: "test" }, "silent"),
+    isHolder: () => Promise.resolve(false),
     onConflict: (reason) => conflicts.push(reason),
   });
   opened.memory = memory;

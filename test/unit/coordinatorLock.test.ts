@@ -153,3 +153,21 @@ test("a standby leaves a lock that has gone missing to its holder for the length
   expect(bucket.written).toEqual([]);
   expect((await lock).term).toBe(5);
 });
+
+test("whoever asks hears of a renewal that began after the question", async () => {
+  const bucket = new FakeBucket();
+  const lock = await acquire(bucket, [], { times: { leaseMs: 60_000, renewMs: 30_000 } });
+  const before = bucket.written.length;
+  expect(await Promise.all([lock.confirm(), lock.confirm()])).toEqual([true, true]);
+  expect(bucket.written.length).toBeGreaterThan(before);
+});
+
+test("whoever asks hears that another has taken over, and so does everybody after", async () => {
+  const bucket = new FakeBucket();
+  const losses: string[] = [];
+  const lock = await acquire(bucket, losses, { times: { leaseMs: 60_000, renewMs: 30_000 } });
+  bucket.entry = { value: encode({ holder: "other", term: 9 }), revision: 99, isOurs: false };
+  expect(await lock.confirm()).toBe(false);
+  expect(await lock.confirm()).toBe(false);
+  expect(losses).toHaveLength(1);
+});

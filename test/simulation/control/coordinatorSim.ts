@@ -159,6 +159,7 @@ export class CoordinatorSim {
       });
       const { records, found } = await Records.open({
         ...{ bucket: jetStream.bucket("jobs", process), codec: jetStream.codec, clock, signal },
+        isHolder: () => lock.confirm(),
         onConflict: onLost,
       });
       const outbox = new Outbox({
