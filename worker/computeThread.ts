@@ -21,6 +21,8 @@ export interface Batch {
 }
 
 let engine: Engine | undefined;
+/** What the parameters were when they were last written; undefined before. */
+let written: number | undefined;
 let shape = { side: 0, microBatch: 0, mixup: false };
 
 const calls = {
@@ -45,28 +47,43 @@ const calls = {
     readonly momentum: Float32Array | undefined;
   }): number => {
     built().write(state.parameters, state.momentum);
-    return built().parameterChecksum();
+    return (written = built().parameterChecksum());
   },
 
   /** Copies the state into shared memory. */
   read: (into: { readonly parameters: Float32Array; readonly momentum: Float32Array }): void => {
+    checkUnchanged();
     const { parameters, momentum } = built().read();
     into.parameters.set(parameters);
     into.momentum.set(momentum);
   },
 
-  /** The unscaled gradient sum of one shard, into shared memory. */
+  /**
+   * The unscaled gradient sum of one shard, into shared memory. Behind the last one of a list the
+   * parameters are looked at again: what they were before is known.
+   */
   shard: (request: {
     readonly batch: Batch;
     readonly lambda: number;
     readonly into: Float32Array;
-  }): { readonly loss: number; readonly finite: boolean; readonly computeMs: number } => {
+    readonly isLast: boolean;
+  }): {
+    readonly loss: number;
+    readonly finite: boolean;
+    readonly parameterChecksum: number | undefined;
+    readonly computeMs: number;
+  } => {
     const started = performance.now();
     for (const part of microBatches(request.batch)) {
       built().accumulate(shape.mixup ? { ...part, lambda: request.lambda } : part);
     }
     const { lossSum, finite } = built().take(request.into);
-    return { loss: lossSum, finite, computeMs: performance.now() - started };
+    return {
+      loss: lossSum,
+      finite,
+      parameterChecksum: request.isLast ? built().parameterChecksum() : undefined,
+      computeMs: performance.now() - started,
+    };
   },
 
   apply: (request: {
@@ -75,26 +92,46 @@ const calls = {
     readonly rate: number;
     readonly momentum: number;
     readonly weightDecay: number;
-  }): number => built().apply(request.sum, request),
+  }): number => {
+    checkUnchanged();
+    return (written = built().apply(request.sum, request));
+  },
 
-  evaluate: (
-    batch: Batch,
-  ): { readonly correct: number; readonly loss: number; readonly computeMs: number } => {
+  evaluate: (request: {
+    readonly batch: Batch;
+    readonly isLast: boolean;
+  }): {
+    readonly correct: number;
+    readonly loss: number;
+    readonly parameterChecksum: number | undefined;
+    readonly computeMs: number;
+  } => {
     const started = performance.now();
     let correct = 0;
     let loss = 0;
-    for (const part of microBatches(batch)) {
+    for (const part of microBatches(request.batch)) {
       const result = built().evaluate(part);
       correct += result.correct;
       loss = Math.fround(loss + result.lossSum);
     }
-    return { correct, loss, computeMs: performance.now() - started };
+    const parameterChecksum = request.isLast ? built().parameterChecksum() : undefined;
+    return { correct, loss, parameterChecksum, computeMs: performance.now() - started };
   },
 
   ...computeFaults,
 };
 
 export type ComputeCalls = typeof calls;
+
+/** Memory breaks now and then; what it did to the parameters must not be built on, kept or copied. */
+function checkUnchanged(): void {
+  if (written === undefined) return;
+  const now = built().parameterChecksum();
+  if (now === written) return;
+  throw new Error(
+    `its parameters changed in memory by themselves: their checksum was ${written} and is ${now}`,
+  );
+}
 
 function built(): Engine {
   assert(engine !== undefined, "the engine is used before it is built");

@@ -221,25 +221,26 @@ export class JobChild {
     this.#offered = undefined;
   }
 
-  #deal({ attempt, generation, step, shardCount, members, followers }: Command<"deal">): void {
+  #deal({ attempt, step, trial, shardCount, members, followers }: Command<"deal">): void {
     const { exchange, parameterCount } = this.#prepared();
-    if (this.#steps.deal(step, followers.length > 0)) {
+    if (this.#steps.deal(step, followers.length > 0, trial)) {
       this.#dealtAtMs = performance.now();
       exchange.begin({ attempt, step, elements: parameterCount, shardCount });
     }
     // The exchange knows ranks by their address: it is unique for a worker's life.
     const ranks = members.map((member) => ({ ...member, workerId: member.address }));
-    exchange.deal({ attempt, step }, generation, ranks, followers);
+    exchange.deal({ attempt, step }, ranks, followers, trial);
   }
 
   #exchanged(event: ExchangeEvent): void {
     if (event.kind === "state-collected") {
       return this.#collecting?.resolve(event.state);
     }
-    const { attempt, step, sum } = event;
+    const { attempt, step, trial, sum } = event;
     this.#steps.summed(step, sum);
     const exchangeMs = performance.now() - this.#dealtAtMs;
-    this.#send({ kind: "summed", attempt, step, sumChecksum: crc32(bytesOf(sum)), exchangeMs });
+    const sumChecksum = crc32(bytesOf(sum));
+    this.#send({ kind: "summed", attempt, step, trial, sumChecksum, exchangeMs });
     this.#update();
   }
 

@@ -1,5 +1,8 @@
-import type { JobOrder, RoundKind, ShardResult } from "../src/control/message.js";
+import { crc32 } from "node:zlib";
+import type { Check, JobOrder, RoundKind, ShardResult } from "../src/control/message.js";
+import { bytesOf } from "../src/exchange/content.js";
 import { samplePlan } from "../src/job/samplePlan.js";
+import { isAudited } from "../src/plan/audit.js";
 import { evaluationShards } from "../src/plan/evaluation.js";
 import { Sampler } from "../src/plan/sampler.js";
 import { assert } from "../src/job/problem.js";
@@ -15,6 +18,7 @@ export interface ShardDone {
   readonly round: RoundKind;
   readonly result: ShardResult;
   readonly computeMs: number;
+  readonly parameterChecksum: number | undefined;
 }
 
 export interface ShardWorkOptions {
@@ -24,7 +28,7 @@ export interface ShardWorkOptions {
   /** A vector for a shard's gradient, and where one goes that nobody wants any more. */
   readonly take: () => Float32Array;
   readonly give: (values: Float32Array) => void;
-  /** `gradient` is undefined in an evaluation; it belongs to the receiver. */
+  /** `gradient` is undefined where it goes into no sum; it belongs to the receiver. */
   readonly onShard: (event: ShardDone, gradient: Float32Array | undefined) => void;
   readonly onFailure: (error: unknown) => void;
   /** Of a test. */
@@ -36,6 +40,8 @@ interface Item {
   readonly step: number;
   readonly round: RoundKind;
   readonly shard: number;
+  /** Which check of the shard it is; 0 goes into the sum. */
+  readonly check: number;
 }
 
 type Loaded = Batch & { readonly checksum: number };
@@ -64,11 +70,21 @@ export class ShardWork {
     readonly step: number;
     readonly round: RoundKind;
     readonly shards: readonly number[];
+    readonly checks: readonly Check[];
     readonly first: boolean;
   }): void {
     if (work.first) this.clear();
     const { attempt, step, round } = work;
-    this.#items.push(...work.shards.map((shard) => ({ attempt, step, round, shard })));
+    const own = work.shards.map((shard) => ({ attempt, step, round, shard, check: 0 }));
+    const checks = work.checks.map((one) => ({
+      attempt,
+      step,
+      round,
+      shard: one.shard,
+      check: one.number,
+    }));
+    // What others wait for comes first.
+    this.#items.push(...own, ...checks);
     this.#readAhead();
     if (!this.#running) void this.#run();
   }
@@ -101,33 +117,46 @@ export class ShardWork {
   async #train(item: Item, batch: Loaded): Promise<void> {
     const { faults } = this.#options;
     const into = this.#options.take();
-    const lambda = this.#sampler.lambda(item.step);
+    const { attempt, step, round, shard, check } = item;
     const longerMs = (await faults?.beforeShard(item)) ?? 0;
-    const call = this.#options.compute.call("shard", { batch: plain(batch), lambda, into });
-    const done = await call;
-    const { loss } = done;
+    const done = await this.#options.compute.call("shard", {
+      batch: plain(batch),
+      lambda: this.#sampler.lambda(step),
+      into,
+      isLast: this.#items.at(-1) === item,
+    });
     const finite = (faults?.spoil(item, into) ?? true) && done.finite;
-    const computeMs = done.computeMs + longerMs;
-    if (!this.#finish(item)) {
-      this.#options.give(into);
-      return;
-    }
-    const count = batch.labels.length;
-    const inputChecksum = batch.checksum;
-    const { shard, ...place } = item;
-    const result = { shard, loss, count, correct: 0, finite, inputChecksum };
-    this.#options.onShard({ ...place, result, computeMs }, into);
+    const result = {
+      ...{ shard, loss: done.loss, count: batch.labels.length, correct: 0, finite, check },
+      inputChecksum: batch.checksum,
+      gradientChecksum: this.#isCompared(item) ? crc32(bytesOf(into)) : 0,
+    };
+    const isWanted = this.#finish(item);
+    if (!isWanted || check > 0) this.#options.give(into);
+    if (!isWanted) return;
+    const { parameterChecksum } = done;
+    const event = { attempt, step, round, result, computeMs: done.computeMs + longerMs };
+    this.#options.onShard({ ...event, parameterChecksum }, check > 0 ? undefined : into);
   }
 
   async #evaluate(item: Item, batch: Loaded): Promise<void> {
-    const { correct, loss, computeMs } = await this.#options.compute.call("evaluate", plain(batch));
+    const { computeMs, parameterChecksum, ...done } = await this.#options.compute.call("evaluate", {
+      batch: plain(batch),
+      isLast: this.#items.at(-1) === item,
+    });
     if (!this.#finish(item)) return;
-    const count = batch.labels.length;
-    const inputChecksum = batch.checksum;
-    const { shard, ...place } = item;
-    const finite = Number.isFinite(loss);
-    const result = { shard, loss, count, correct, finite, inputChecksum };
-    this.#options.onShard({ ...place, result, computeMs }, undefined);
+    const { shard, check, ...place } = item;
+    const result = {
+      ...{ ...done, shard, count: batch.labels.length, finite: Number.isFinite(done.loss), check },
+      inputChecksum: batch.checksum,
+      gradientChecksum: 0,
+    };
+    this.#options.onShard({ ...place, result, computeMs, parameterChecksum }, undefined);
+  }
+
+  /** A checksum takes 20 ms for R50x1, so only gradients that somebody compares have one. */
+  #isCompared({ step, shard, check }: Item): boolean {
+    return check > 0 || isAudited(this.#options.order.settings, step, shard);
   }
 
   /** Whether the item still counted; takes it off the list. */

@@ -26,6 +26,7 @@ import {
   log,
   recordOf,
   runOf,
+  withEntry,
 } from "./transition.js";
 import { lacking } from "./need.js";
 import { hasTraining, hasUnsaved, nextWork, workersMin } from "./work.js";
@@ -170,7 +171,10 @@ function admit(t: Transition, phase: Extract<Phase, { readonly kind: "joining" }
     if (stage.parameterChecksum !== expected) {
       return setAside(so, workerId, `it took other parameters from ${phase.donor} than it gave`);
     }
-    const joined = changeParticipant(so, workerId, { stage: { kind: "member" } });
+    const known = withEntry(runOf(so).stated, workerId, [expected]);
+    const joined = changeParticipant(changeRun(so, { stated: known }), workerId, {
+      stage: { kind: "member" },
+    });
     const { phase: now } = runOf(joined);
     return now.kind === "joining"
       ? enter(joined, { ...now, joined: [...now.joined, workerId] })

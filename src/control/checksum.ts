@@ -1,42 +1,53 @@
 import type { Run, Transition } from "./fleetState.js";
+import { memberIds } from "./participation.js";
 import { changeRun, recordOf, runOf, withEntry } from "./transition.js";
 
 /**
- * The same state has the same parameters, bit for bit, on every worker of one arithmetic. Whoever
- * states a checksum of the present state first sets it; anyone else must agree. With mixed devices
- * each kind of arithmetic goes its own way, and is held to its own kind only.
+ * The same state has the same parameters, bit for bit, on every worker of one arithmetic. Whatever
+ * a worker says of the present state is kept, and judged before anything is built on it. With mixed
+ * devices each kind of arithmetic goes its own way, and is held to its own kind only.
  */
-export function checkState(
-  t: Transition,
-  workerId: string,
-  value: number,
-): { readonly t: Transition; readonly problem: string | undefined } {
-  const { checksums } = runOf(t);
-  const key = arithmeticOf(t, workerId);
-  const known = checksums.get(key);
-  if (known === undefined) {
-    return {
-      t: changeRun(t, { checksums: withEntry(checksums, key, { value, workerId }) }),
-      problem: undefined,
-    };
-  }
-  if (known.value === value) return { t, problem: undefined };
-  const { step } = recordOf(t);
-  return {
-    t,
-    problem: `the parameters of step ${step} have checksum ${value} on ${workerId} and ${known.value} on ${known.workerId}`,
-  };
+
+/** Takes a checksum of the state of the record's step. */
+export function takeChecksum(t: Transition, workerId: string, value: number): Transition {
+  const { stated } = runOf(t);
+  const known = stated.get(workerId) ?? [];
+  return known.includes(value)
+    ? t
+    : changeRun(t, { stated: withEntry(stated, workerId, [...known, value]) });
 }
 
-/** The checksum that a copy of the worker's state must have; undefined while nobody has said. */
+/**
+ * The checksum that the worker's state must have: what it said itself as a member, or what another
+ * one of its arithmetic did; undefined while nobody has said.
+ */
 export function checksumAt(t: Transition, workerId: string): number | undefined {
-  return runOf(t).checksums.get(arithmeticOf(t, workerId))?.value;
+  const { stated } = runOf(t);
+  const members = memberIds(runOf(t));
+  const own = members.includes(workerId) ? stated.get(workerId)?.at(-1) : undefined;
+  const arithmetic = arithmeticOf(t, workerId);
+  const alike = members.filter((id) => arithmeticOf(t, id) === arithmetic);
+  return own ?? alike.flatMap((id) => stated.get(id) ?? [])[0];
 }
 
-/** Forgets the checksums: the state is another one. */
-export const noChecksums: Run["checksums"] = new Map();
+/** Forgets what was said: the state is another one. */
+export const noChecksums: Run["stated"] = new Map();
 
-function arithmeticOf(t: Transition, workerId: string): string {
+/** The workers whose parameters must be the same. */
+export function alikeGroups(
+  t: Transition,
+  workers: readonly string[],
+): readonly (readonly string[])[] {
+  const groups = new Map<string, readonly string[]>();
+  for (const workerId of workers) {
+    const key = arithmeticOf(t, workerId);
+    groups.set(key, [...(groups.get(key) ?? []), workerId]);
+  }
+  return [...groups.values()];
+}
+
+/** Workers of equal text get the same bits. */
+export function arithmeticOf(t: Transition, workerId: string): string {
   const mixed = recordOf(t).plan.settings.mixedDevices;
   return mixed ? (t.fleet.members.get(workerId)?.hello.numerics ?? "") : "";
 }

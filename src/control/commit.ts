@@ -44,7 +44,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const next = changeRun(told, {
     phase: { kind: "boundary" },
     absent: new Set(),
-    checksums: noChecksums,
+    stated: noChecksums,
     inherited: new Map(),
     pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },
   });

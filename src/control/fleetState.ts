@@ -1,5 +1,7 @@
 import type { FleetCommand, FleetOptions } from "./fleetEvent.js";
+import type { Opinion } from "./judgement.js";
 import type {
+  Check,
   HeldState,
   RoundKind,
   ShardResult,
@@ -95,8 +97,14 @@ export interface Run {
   readonly givenUp: ReadonlySet<string>;
   /** Worker ids lost since the last commit that may still hold the state. */
   readonly absent: ReadonlySet<string>;
-  /** Checksum of the parameters of state `record.step` by arithmetic; see checksum.ts. */
-  readonly checksums: ReadonlyMap<string, { readonly value: number; readonly workerId: string }>;
+  /** By worker: the checksums that it has said the parameters of state `record.step` have. */
+  readonly stated: ReadonlyMap<string, readonly number[]>;
+  /** By incarnation: why it is not asked again, in any attempt: it computed wrongly. */
+  readonly distrusted: ReadonlyMap<string, string>;
+  /** Incarnations whose parameters were found wrong, and that took a copy of the others'. */
+  readonly repaired: ReadonlySet<string>;
+  /** How often nobody could say whose parameters were right. */
+  readonly ties: number;
   /** Ranges that members were dealt of the next round by an earlier coordinator. */
   readonly inherited: ReadonlyMap<string, readonly Range[]>;
   readonly pace: Pace;
@@ -189,6 +197,14 @@ export interface RoundPhase {
     number,
     { readonly result: ShardResult; readonly workerId: string }
   >;
+  /** By shard: all that was ever computed of it, checks too. */
+  readonly opinions: ReadonlyMap<number, readonly Opinion[]>;
+  /** By worker: what it was asked to check. */
+  readonly checks: ReadonlyMap<string, readonly Check[]>;
+  /** The generation in which the sum was last begun anew, or 0. */
+  readonly trial: number;
+  /** How often it was because the sums differed. */
+  readonly sumsTried: number;
   /** By worker: checksum of the finished sum. */
   readonly sums: ReadonlyMap<string, number>;
   /** By worker: shards finished as last beaten, and since when. */

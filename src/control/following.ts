@@ -9,7 +9,16 @@ import {
   participantsIn,
   setAside,
 } from "./participation.js";
-import { changeParticipant, forEach, log, recordOf, runOf, send } from "./transition.js";
+import {
+  changeParticipant,
+  changeRun,
+  forEach,
+  log,
+  recordOf,
+  runOf,
+  send,
+  withEntry,
+} from "./transition.js";
 
 /**
  * Joining while the others go on. A donor keeps one snapshot of the state at a boundary. A follower
@@ -79,6 +88,13 @@ export function takeFollowed(
   if (step !== recordOf(t).step) return t;
   const held = { step, parameterChecksum };
   return changeParticipant(t, workerId, { stage: { ...stage, held, sum } });
+}
+
+/** The step's sum is made anew: what followers have of it is not it. */
+export function forgetSums(t: Transition): Transition {
+  return forEach(t, followersOf(runOf(t)), (so, { workerId, stage }) =>
+    changeParticipant(so, workerId, { stage: { ...stage, sum: undefined } }),
+  );
 }
 
 /**
@@ -157,7 +173,13 @@ function admit(t: Transition, workerId: string, { held }: Following, step: numbe
   if (expected !== undefined && held?.parameterChecksum !== expected) {
     return setAside(t, workerId, "it came to other parameters than the others");
   }
-  const joined = changeParticipant(t, workerId, { stage: { kind: "member" } });
+  const stated =
+    held === undefined
+      ? runOf(t).stated
+      : withEntry(runOf(t).stated, workerId, [held.parameterChecksum]);
+  const joined = changeParticipant(changeRun(t, { stated }), workerId, {
+    stage: { kind: "member" },
+  });
   const workers = memberIds(runOf(joined)).length;
   return log(joined, "info", `${workerId} joined at step ${step}`, {
     worker: workerId,

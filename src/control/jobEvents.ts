@@ -1,4 +1,4 @@
-import { checkState } from "./checksum.js";
+import { takeChecksum } from "./checksum.js";
 import { fail } from "./ending.js";
 import { repeatOffer, sendOffer, takeFollowed } from "./following.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
@@ -79,9 +79,11 @@ function takeReported(
   report: Extract<JobEvent, { readonly kind: "report" }>,
 ): Transition {
   if (stage.kind === "member") return takeReport(t, workerId, report);
-  return stage.kind === "following" && report.generation >= stage.generation
-    ? takeFollowed(t, workerId, stage, report, report.sumChecksum)
-    : t;
+  if (stage.kind !== "following" || report.generation < stage.generation) return t;
+  const { phase } = runOf(t);
+  // A sum of an earlier trial is none.
+  const isOfNow = phase.kind === "round" && report.trial === phase.trial;
+  return takeFollowed(t, workerId, stage, report, isOfNow ? report.sumChecksum : undefined);
 }
 
 /** It got ready for a coordinator that has ended, and may be of use to this one. */
@@ -153,9 +155,7 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
       ? dropped
       : close(dropped, workerId, held.job, "its state is of no use");
   }
-  const checked = held.step === step ? checkState(t, workerId, held.parameterChecksum) : undefined;
-  if (checked?.problem !== undefined) return fail(t, checked.problem);
-  const known = checked?.t ?? t;
+  const known = held.step === step ? takeChecksum(t, workerId, held.parameterChecksum) : t;
   const applied =
     held.step < step
       ? send(known, workerId, {
@@ -203,8 +203,7 @@ function takeApplied(
     return takeFollowed(t, workerId, stage, { step, parameterChecksum }, undefined);
   }
   if (stage.kind !== "member" || step !== recordOf(t).step) return t;
-  const checked = checkState(t, workerId, parameterChecksum);
-  return checked.problem === undefined ? checked.t : fail(checked.t, checked.problem);
+  return takeChecksum(t, workerId, parameterChecksum);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type {
+  Check,
   FailureCause,
   JobOrder,
   LogLevel,
@@ -46,12 +47,15 @@ export type ChildEvent =
       readonly round: RoundKind;
       readonly result: ShardResult;
       readonly computeMs: number;
+      /** Of the parameters behind the last shard on the list; undefined behind the others. */
+      readonly parameterChecksum: number | undefined;
     }
   /** The finished sum is here. */
   | {
       readonly kind: "summed";
       readonly attempt: number;
       readonly step: number;
+      readonly trial: number;
       readonly sumChecksum: number;
       readonly exchangeMs: number;
     }
@@ -113,6 +117,8 @@ export type ChildCommand =
       readonly step: number;
       readonly round: RoundKind;
       readonly shards: readonly number[];
+      /** Shards whose gradients go nowhere. */
+      readonly checks: readonly Check[];
       readonly first: boolean;
     }
   /** Begins or regroups the exchange of the round; training only. */
@@ -121,6 +127,7 @@ export type ChildCommand =
       readonly attempt: number;
       readonly generation: number;
       readonly step: number;
+      readonly trial: number;
       readonly shardCount: number;
       readonly members: readonly RoundMember[];
       readonly followers: readonly string[];

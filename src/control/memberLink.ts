@@ -2,7 +2,7 @@ import { closeChild } from "./memberJob.js";
 import { leaveUnreleased } from "./memberLeaving.js";
 import { dealtRanges } from "./memberRound.js";
 import { act, say, set, setChild } from "./memberState.js";
-import type { Child, Link, Member, MemberTransition } from "./memberState.js";
+import type { Child, Link, Member, MemberTransition, Working } from "./memberState.js";
 import type { HeldState } from "./message.js";
 
 /**
@@ -114,11 +114,16 @@ function beat(t: MemberTransition): MemberTransition {
     phase: phaseOf(child),
     waitingFor: waitingFor(child).join(", "),
     natsAgeMs: child.kind === "working" ? child.natsAgeMs : -1,
-    shardsDone: child.kind === "working" ? (child.round?.computed.size ?? 0) : 0,
+    shardsDone: child.kind === "working" ? unitsDone(child) : 0,
     residentBytes: child.kind === "working" ? child.residentBytes : 0,
     childSilentMs: child.kind === "working" ? t.nowMs - child.heardMs : -1,
     unitMs: child.kind === "working" ? child.unitMs : -1,
   });
+}
+
+/** Shards and checks. */
+function unitsDone({ round }: Working): number {
+  return round === undefined ? 0 : round.computed.size + round.checked.length;
 }
 
 /** For people: what the worker is at. */
@@ -131,7 +136,8 @@ function phaseOf(child: Child): string {
   if (held.step < step) return "applying";
   if (round === undefined) return "waiting";
   if (round.round === "evaluation") return "evaluating";
-  return round.computed.size < round.dealt.length ? "computing" : "exchanging";
+  const units = round.dealt.length + round.checks.length;
+  return unitsDone(child) < units ? "computing" : "exchanging";
 }
 
 /** The exchange knows addresses; people and the coordinator know ids. */
@@ -148,7 +154,8 @@ function heldState(child: Child, address: string): HeldState | undefined {
   const { order, held, round, trail } = child;
   const { job, attempt } = order;
   const summed = round?.step === held.step && round.sum !== undefined;
-  return { job, attempt, ...held, ranges: dealtRanges(child, address), summed, trail };
+  const ranges = dealtRanges(child, address);
+  return { job, attempt, ...held, ranges, summed, trail, trial: round?.trial ?? 0 };
 }
 
 /** Since when there is no coordinator; a stream that came and went without a welcome was none. */

@@ -2,7 +2,7 @@ import type { Range } from "../plan/tree.js";
 import type { ChildEvent } from "./memberEvent.js";
 import { say, setChild, toChild } from "./memberState.js";
 import type { MemberRound, MemberTransition, Working } from "./memberState.js";
-import type { WorkerCommand } from "./message.js";
+import type { Check, WorkerCommand } from "./message.js";
 
 /**
  * A worker's part of a round: a list of shards that only grows, and a report when all of it is
@@ -27,6 +27,10 @@ export function takeRound(
   if (before !== undefined && command.generation < before.generation) return t;
   const known = new Set(before?.dealt);
   const added = shardsOf(mine?.ranges ?? []).filter((shard) => !known.has(shard));
+  const asked = before?.checks ?? [];
+  const wanted = mine?.checks ?? [];
+  const checks = wanted.filter((check) => !asked.some((one) => isSameCheck(one, check)));
+  const trial = Math.max(command.trial, before?.trial ?? 0);
   const next: MemberRound = {
     round: command.round,
     step: command.step,
@@ -35,14 +39,18 @@ export function takeRound(
     follows,
     dealt: [...(before?.dealt ?? []), ...added],
     computed: before?.computed ?? new Map(),
+    checks: [...asked, ...checks],
+    checked: before?.checked ?? [],
+    parameterChecksum: before?.parameterChecksum,
     computeMs: before?.computeMs ?? 0,
-    sum: before?.sum,
+    trial,
+    sum: before?.trial === trial ? before.sum : undefined,
     reported: false,
   };
   const so = setChild(t, child, { round: next });
   // The same generation again, after a cut: the child knows all of it.
   if (before?.generation === command.generation) return report(so);
-  return report(dealToChild(so, command, added, before === undefined));
+  return report(dealToChild(so, command, { shards: added, checks, first: before === undefined }));
 }
 
 export function takeShard(
@@ -56,19 +64,35 @@ export function takeShard(
     event.attempt === order.attempt &&
     event.step === round.step &&
     event.round === round.round;
-  if (!isCurrent || round.computed.has(event.result.shard)) return t;
-  const computed = new Map(round.computed).set(event.result.shard, event.result);
+  if (!isCurrent) return t;
+  const { result } = event;
+  const parameterChecksum = event.parameterChecksum ?? round.parameterChecksum;
+  if (result.check > 0) {
+    const checked = [...round.checked, result];
+    return report(setChild(t, child, { round: { ...round, checked, parameterChecksum } }));
+  }
+  if (round.computed.has(result.shard)) return t;
+  const computed = new Map(round.computed).set(result.shard, result);
   const computeMs = round.computeMs + event.computeMs;
-  return report(setChild(t, child, { round: { ...round, computed, computeMs } }));
+  return report(
+    setChild(t, child, { round: { ...round, computed, computeMs, parameterChecksum } }),
+  );
 }
 
 export function takeSummed(
   t: MemberTransition,
   child: Working,
-  { attempt, step, sumChecksum, exchangeMs }: Extract<ChildEvent, { readonly kind: "summed" }>,
+  {
+    attempt,
+    step,
+    trial,
+    sumChecksum,
+    exchangeMs,
+  }: Extract<ChildEvent, { readonly kind: "summed" }>,
 ): MemberTransition {
   const { round, order } = child;
   if (round?.round !== "training" || attempt !== order.attempt || step !== round.step) return t;
+  if (trial !== round.trial) return t;
   return report(setChild(t, child, { round: { ...round, sum: { sumChecksum, exchangeMs } } }));
 }
 
@@ -85,9 +109,10 @@ export function report(t: MemberTransition): MemberTransition {
     generation: round.generation,
     step: round.step,
     round: round.round,
+    trial: round.trial,
     sumChecksum: round.sum?.sumChecksum ?? 0,
-    parameterChecksum: held.parameterChecksum,
-    shards: [...round.computed.values()],
+    parameterChecksum: round.parameterChecksum ?? held.parameterChecksum,
+    shards: [...round.computed.values(), ...round.checked],
     computeMs: round.computeMs,
     exchangeMs: round.sum?.exchangeMs ?? 0,
   });
@@ -100,24 +125,33 @@ export function dealtRanges(child: Working, address: string): readonly Range[] {
   return round.members.find((member) => member.address === address)?.ranges ?? [];
 }
 
-function isFinished({ dealt, computed, round, sum }: MemberRound): boolean {
+function isFinished({ dealt, computed, checks, checked, round, sum }: MemberRound): boolean {
   return (
-    dealt.every((shard) => computed.has(shard)) && (round === "evaluation" || sum !== undefined)
+    dealt.every((shard) => computed.has(shard)) &&
+    checks.length === checked.length &&
+    (round === "evaluation" || sum !== undefined)
   );
+}
+
+function isSameCheck(a: Check, b: Check): boolean {
+  return a.shard === b.shard && a.number === b.number;
 }
 
 function dealToChild(
   t: MemberTransition,
-  { attempt, step, round, generation, shardCount, members, followers }: RoundCommand,
-  shards: readonly number[],
-  first: boolean,
+  { attempt, step, round, generation, trial, shardCount, members, followers }: RoundCommand,
+  list: {
+    readonly shards: readonly number[];
+    readonly checks: readonly Check[];
+    readonly first: boolean;
+  },
 ): MemberTransition {
-  const listed =
-    first || shards.length > 0
-      ? toChild(t, { kind: "compute", attempt, step, round, shards, first })
-      : t;
+  const isNew = list.first || list.shards.length > 0 || list.checks.length > 0;
+  const listed = isNew ? toChild(t, { kind: "compute", attempt, step, round, ...list }) : t;
   return round === "training"
-    ? toChild(listed, { kind: "deal", attempt, generation, step, shardCount, members, followers })
+    ? toChild(listed, {
+        ...{ kind: "deal", attempt, generation, step, trial, shardCount, members, followers },
+      })
     : listed;
 }
 

@@ -1,5 +1,6 @@
 import type { ChildCommand, Leaving, MemberAction } from "./memberEvent.js";
 import type {
+  Check,
   JobOrder,
   RoundKind,
   RoundMember,
@@ -128,6 +129,12 @@ export interface MemberRound {
   /** Own shards, in the order in which they were put on the child's list. */
   readonly dealt: readonly number[];
   readonly computed: ReadonlyMap<number, ShardResult>;
+  /** Of others' shards, to compare; see the command. */
+  readonly checks: readonly Check[];
+  readonly checked: readonly ShardResult[];
+  /** As last taken behind a shard of the round. */
+  readonly parameterChecksum: number | undefined;
+  readonly trial: number;
   readonly computeMs: number;
   readonly sum: { readonly sumChecksum: number; readonly exchangeMs: number } | undefined;
   /** Whether the present generation has its report. */

@@ -16,6 +16,15 @@ export interface RoundMember {
   readonly ranges: readonly Range[];
   /** Whether it has reported the finished sum: then nobody need make what a lost worker had. */
   readonly finished: boolean;
+  /** Shards that it computes only to compare them with what another worker got. */
+  readonly checks: readonly Check[];
+}
+
+/** One more computation of a shard, beside the one that goes into the sum. */
+export interface Check {
+  readonly shard: number;
+  /** From 1: tells several checks of one shard apart. */
+  readonly number: number;
 }
 
 /** What one shard of a round gave. Training: `loss` is a float32 sum and `correct` is 0. */
@@ -28,6 +37,10 @@ export interface ShardResult {
   readonly finite: boolean;
   /** uint32 over the images and labels that went in. */
   readonly inputChecksum: number;
+  /** crc32 of the gradient's bytes; 0 where nobody is to compare it. */
+  readonly gradientChecksum: number;
+  /** Which check of the shard this is; 0 is the computation that goes into the sum. */
+  readonly check: number;
 }
 
 /** What a step came to: the same whoever computes it. */
@@ -51,6 +64,8 @@ export interface HeldState {
   readonly summed: boolean;
   /** The last steps that it was told to apply, oldest first. */
   readonly trail: readonly StepFacts[];
+  /** Of that round; see the command. */
+  readonly trial: number;
 }
 
 /** Everything that a worker needs to take part in a job. */
@@ -151,8 +166,11 @@ export type WorkerEvent =
       readonly generation: number;
       readonly step: number;
       readonly round: RoundKind;
+      /** The trial that the sum is of. */
+      readonly trial: number;
       /** crc32 of the finished sum; 0 in an evaluation. */
       readonly sumChecksum: number;
+      /** Taken behind the last shard, so that it is of what the shards were computed with. */
       readonly parameterChecksum: number;
       /** Every shard that this worker has computed for the round so far. */
       readonly shards: readonly ShardResult[];
@@ -274,6 +292,11 @@ export type WorkerCommand =
       readonly step: number;
       readonly round: RoundKind;
       readonly shardCount: number;
+      /**
+       * The generation in which the sum of the step was last begun anew because something in it was
+       * wrong, or 0: what was collected and added before it is dropped.
+       */
+      readonly trial: number;
       readonly members: readonly RoundMember[];
       /** Addresses of joiners that collect the finished sum, and that nobody depends on. */
       readonly followers: readonly string[];

@@ -72,6 +72,8 @@ export function isBeyondBudget(fleet: Fleet, run: Run, member: Member): boolean 
 }
 
 function whySetAside(fleet: Fleet, run: Run, { incarnation }: Member): string | undefined {
+  const distrust = run.distrusted.get(incarnation);
+  if (distrust !== undefined) return distrust;
   const found = run.setAside.get(incarnation);
   return found !== undefined && fleet.clock.awakeMs < found.untilMs ? found.reason : undefined;
 }
@@ -159,6 +161,14 @@ export function setAsideForAWhile(t: Transition, workerId: string, reason: strin
     reason,
     0,
   );
+}
+
+/** Releases a worker that computed wrongly: it takes no part in the job again. */
+export function distrust(t: Transition, workerId: string, reason: string): Transition {
+  const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  const { distrusted, participants } = runOf(t);
+  const known = changeRun(t, { distrusted: withEntry(distrusted, incarnation, reason) });
+  return participants.has(workerId) ? release(known, workerId, reason) : known;
 }
 
 /** The worker's child is gone, or out of reach. `mayReturn`: it may still hold the state. */

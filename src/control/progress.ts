@@ -1,4 +1,5 @@
 import type { Fleet, Member, RoundPhase, Run, Transition } from "./fleetState.js";
+import { openChecks } from "./checking.js";
 import { countOf, shardsOf } from "./dealing.js";
 import { giveUp } from "./members.js";
 import { cutOff, isNatsAway, noteAway } from "./nats.js";
@@ -118,8 +119,9 @@ function limitMs(fleet: Fleet, { pace }: Run, phase: RoundPhase, workerId: strin
 }
 
 function isComputing(phase: RoundPhase, workerId: string): boolean {
-  const shards = countOf(phase.dealt.get(workerId) ?? []);
-  return (phase.progress.get(workerId)?.done ?? 0) < shards;
+  const checks = phase.checks.get(workerId) ?? [];
+  const units = countOf(phase.dealt.get(workerId) ?? []) + checks.length;
+  return (phase.progress.get(workerId)?.done ?? 0) < units;
 }
 
 function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {
@@ -130,6 +132,7 @@ function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string
 /** Whether the round waits for this worker: for the sum, or for a shard dealt to it. */
 function owes(phase: RoundPhase, workerId: string): boolean {
   if (phase.round === "training" && !phase.sums.has(workerId)) return true;
+  if (openChecks(phase, workerId).length > 0) return true;
   const shards = (phase.dealt.get(workerId) ?? []).flatMap(shardsOf);
   return shards.some((shard) => !phase.results.has(shard));
 }

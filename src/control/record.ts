@@ -22,6 +22,8 @@ export interface JobRecord {
   readonly attempt: number;
   /** Grows at every change of membership within an attempt; 0 before the first. */
   readonly generation: number;
+  /** The last step whose sum was begun anew, and in which generation: what was made before is void. */
+  readonly trial: { readonly step: number; readonly generation: number } | undefined;
   /** Steps committed. */
   readonly step: number;
   /** The arithmetic that the job started on and stays with. */
@@ -97,6 +99,7 @@ export function queuedRecord(job: {
     reason: "",
     attempt: 0,
     generation: 0,
+    trial: undefined,
     step: 0,
     pin: undefined,
     members: [],
@@ -108,6 +111,11 @@ export function queuedRecord(job: {
     startedMs: 0,
     endedMs: 0,
   };
+}
+
+/** The trial that the step under way is in. */
+export function trialOf({ trial, step }: JobRecord): number {
+  return trial?.step === step ? trial.generation : 0;
 }
 
 /** Whether nothing more happens to the job by itself. */

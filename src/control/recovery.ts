@@ -1,6 +1,6 @@
-import { checkState, noChecksums } from "./checksum.js";
+import { noChecksums, takeChecksum } from "./checksum.js";
 import { shardsOf } from "./dealing.js";
-import { end, fail } from "./ending.js";
+import { end } from "./ending.js";
 import type { FleetOptions } from "./fleetEvent.js";
 import type { Member, RecoveringPhase, Run, Transition } from "./fleetState.js";
 import { factsOf, logProgress, withFacts } from "./history.js";
@@ -63,7 +63,10 @@ export function newRun(job: string, cancelled: boolean): Run {
     strikes: new Map(),
     givenUp: new Set(),
     absent: new Set(),
-    checksums: noChecksums,
+    stated: noChecksums,
+    distrusted: new Map(),
+    repaired: new Set(),
+    ties: 0,
     inherited: new Map(),
     pace: noPace,
     saveProblem: "",
@@ -96,7 +99,8 @@ export function takeHeld(
   if (
     run?.phase.kind !== "recovering" ||
     held.attempt !== recordNamed(t.fleet, job).attempt ||
-    run.givenUp.has(incarnation)
+    run.givenUp.has(incarnation) ||
+    isOutdated(recordNamed(t.fleet, job), held)
   ) {
     return close(t, workerId, job, `step ${step} of ${job} is not needed any more`);
   }
@@ -198,6 +202,16 @@ function isWaiting(t: Transition, phase: RecoveringPhase, useful: readonly Holde
 }
 
 /**
+ * Whether its part of a step is of a sum that was found wrong after it was lost. It may have made
+ * what was wrong, or have that sum; what it holds is of use only where it has made nothing.
+ */
+function isOutdated({ trial, step }: JobRecord, held: HeldState): boolean {
+  if (trial === undefined || held.step !== trial.step || held.trial >= trial.generation)
+    return false;
+  return held.ranges.length > 0 || held.step < step;
+}
+
+/**
  * Holders whose ranges of the round under way do not overlap. One that was lost may come back with
  * ranges that others have taken over since; it starts over with a copy of their state.
  */
@@ -225,7 +239,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
   );
   const formed = changeRun(formGeneration(members), {
     absent: new Set(),
-    checksums: noChecksums,
+    stated: noChecksums,
     inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },
   });
@@ -237,9 +251,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
       next = send(next, workerId, { ...commit, save: false });
       continue;
     }
-    const checked = checkState(next, workerId, held.parameterChecksum);
-    if (checked.problem !== undefined) return fail(checked.t, checked.problem);
-    next = checked.t;
+    next = takeChecksum(next, workerId, held.parameterChecksum);
   }
   return log(next, "info", `goes on from step ${step} with ${best.length} workers`, {
     step,

@@ -1,20 +1,25 @@
-import { checkState } from "./checksum.js";
+import { withChecks } from "./checking.js";
+import { takeChecksum } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
+import { examine, type Finding } from "./examining.js";
+import { countOf, dealAll, dealRest, shardsOf, sharesOf, uncovered, type Deal } from "./dealing.js";
 import { isHandedOver, staying } from "./leaving.js";
-import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
-import { awaitFollowers, followersOf } from "./following.js";
-import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
+import { awaitFollowers, followersOf, forgetSums } from "./following.js";
+import type { RoundKind, ShardResult, WorkerCommand, WorkerEvent } from "./message.js";
 import { evaluated, reported } from "./pace.js";
 import { formGeneration, memberIds } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
+import { trialOf } from "./record.js";
+import { exclude, repair, rewindUndecided, without } from "./remedy.js";
 import {
   changeRun,
   describe,
   enter,
   forEach,
   log,
+  note,
   recordOf,
   runOf,
   send,
@@ -37,6 +42,7 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
   const count = shardCount(recordOf(t), round);
   const dealt =
     round === "training" ? dealTraining(run, members, count) : dealAll(run.pace, members, count);
+  const trial = round === "training" ? firstTrial(t, count) : 0;
   const phase: RoundPhase = {
     kind: "round",
     round,
@@ -45,13 +51,20 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
     completeSinceMs: undefined,
     dealt,
     results: new Map(),
+    opinions: new Map(),
+    checks: new Map(),
+    trial,
+    sumsTried: 0,
     sums: new Map(),
     progress: new Map(),
     begunWith: members.length,
     removed: 0,
     toldOf: "",
   };
-  const begun = enter(t, touched(phase, t.fleet.clock.awakeMs));
+  const checks = withChecks(t, phase, members);
+  const { step } = recordOf(t);
+  const noted = trial > 0 ? note(t, { trial: { step, generation: trial } }) : t;
+  const begun = enter(noted, touched({ ...phase, checks }, t.fleet.clock.awakeMs));
   return tellAll(
     round === "training"
       ? describe(
@@ -88,6 +101,16 @@ function dealTraining({ pace, inherited }: Run, members: readonly string[], coun
   );
 }
 
+/**
+ * Where a round goes on after a start of the coordinator, somebody who took part in it may be gone
+ * for good without having reported what the others have of it.
+ */
+function firstTrial(t: Transition, count: number): number {
+  const { inherited } = runOf(t);
+  const isOneGone = inherited.size > 0 && uncovered(count, inherited, () => true).length > 0;
+  return isOneGone ? recordOf(t).generation : trialOf(recordOf(t));
+}
+
 /** Sends (or repeats) the round to one of its members. */
 export function sendRound(t: Transition, workerId: string): Transition {
   const { phase } = runOf(t);
@@ -98,31 +121,50 @@ export function sendRound(t: Transition, workerId: string): Transition {
 export function takeReport(t: Transition, workerId: string, report: Report): Transition {
   const { phase, pace } = runOf(t);
   if (phase.kind !== "round" || !concerns(t, phase, report)) return t;
-  const state = checkState(t, workerId, report.parameterChecksum);
-  const problem =
-    state.problem ??
-    shardProblem(t, phase, workerId, report) ??
-    sumProblem(phase, workerId, report);
-  if (problem !== undefined) return fail(t, problem);
-
-  const results = new Map(phase.results);
-  for (const result of report.shards) {
-    if (!results.has(result.shard)) results.set(result.shard, { result, workerId });
+  const beyond = report.shards.find(({ shard }) => shard >= phase.shardCount);
+  if (beyond !== undefined) {
+    const { shard } = beyond;
+    return fail(
+      t,
+      `${workerId} reported shard ${shard} of step ${report.step}, which has ${phase.shardCount}`,
+    );
   }
+  const so = takeChecksum(t, workerId, report.parameterChecksum);
+  const taken = withResults(phase, workerId, report.shards);
+  const own = report.shards.filter(({ check }) => check === 0).length;
   if (phase.round === "evaluation") {
-    const own = { shards: report.shards.length, computeMs: report.computeMs };
-    return changeRun(state.t, {
-      phase: { ...phase, results },
-      pace: evaluated(pace, workerId, own),
+    const { computeMs } = report;
+    return changeRun(so, {
+      phase: taken,
+      pace: evaluated(pace, workerId, { shards: own, computeMs }),
     });
   }
+  // A sum of an earlier trial is none, and what was computed for it counts all the same.
+  if (report.trial !== phase.trial) return enter(so, taken);
   const sums = withEntry(phase.sums, workerId, report.sumChecksum);
   const { computeMs, exchangeMs } = report;
-  const figures = { shards: report.shards.length, computeMs, exchangeMs };
-  return changeRun(state.t, {
-    phase: { ...phase, results, sums },
+  const figures = { shards: own, computeMs, exchangeMs };
+  return changeRun(so, {
+    phase: { ...taken, sums },
     pace: phase.sums.has(workerId) ? pace : reported(pace, workerId, figures),
   });
+}
+
+function withResults(
+  phase: RoundPhase,
+  workerId: string,
+  shards: readonly ShardResult[],
+): RoundPhase {
+  const results = new Map(phase.results);
+  const opinions = new Map(phase.opinions);
+  for (const result of shards) {
+    const { shard, check } = result;
+    if (check === 0 && !results.has(shard)) results.set(shard, { result, workerId });
+    const known = opinions.get(shard) ?? [];
+    const isKnown = known.some((one) => one.workerId === workerId && one.result.check === check);
+    if (!isKnown) opinions.set(shard, [...known, { workerId, result }]);
+  }
+  return { ...phase, results, opinions };
 }
 
 /** Decides the round, or goes on with those who are left. */
@@ -130,16 +172,28 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
   const run = runOf(t);
   const left = memberIds(run).filter((id) => phase.dealt.has(id));
   // Nothing more is committed, or nobody is left to go on: the boundary sees to both.
-  if (run.cancelled || left.length === 0) return enter(t, { kind: "boundary" });
-  if (isComplete(phase, left)) {
+  if (run.cancelled) return enter(t, { kind: "boundary" });
+  if (left.length === 0)
+    return isTakenOver(t) ? tryAgain(t, phase) : enter(t, { kind: "boundary" });
+  const finding = examine(t, phase, left);
+  if (finding.kind === "sound" && isComplete(phase, left)) {
     if (phase.round === "evaluation") return closeEvaluation(t, phase);
     const waiting = awaitFollowers(t, phase);
     if (waiting === undefined) return commit(t, phase);
     return phase.completeSinceMs === undefined ? enter(t, waiting) : t;
   }
   if (isHandedOver(t, phase, left)) return enter(t, { kind: "boundary" });
+  const isSettled = finding.kind === "sound" || finding.kind === "waiting";
+  // A regroup asks for checks itself; all else that is wrong makes it needless.
+  if (!isSettled && finding.kind !== "ask") return settleFinding(t, phase, finding);
   if (left.length < phase.dealt.size) return regroup(t, phase, left);
-  return loseStuck(t, phase);
+  return isSettled ? loseStuck(t, phase) : settleFinding(t, phase, finding);
+}
+
+/** Whether followers go on, who may have collected what those who are lost never reported. */
+function isTakenOver(t: Transition): boolean {
+  const { step } = recordOf(t);
+  return followersOf(runOf(t)).some(({ stage }) => stage.held?.step === step);
 }
 
 function isComplete(phase: RoundPhase, left: readonly string[]): boolean {
@@ -152,9 +206,17 @@ function isComplete(phase: RoundPhase, left: readonly string[]): boolean {
 /**
  * The same round in a new generation: all keep what they have, and take over what is missing. Once
  * someone has the finished sum the others get it from there, and only results can be missing.
+ *
+ * What a worker made that is gone and has not reported it is judged by nobody, so it must not be in
+ * the sum: in a new trial all is collected and added anew.
  */
-function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Transition {
+function regroup(t: Transition, before: RoundPhase, left: readonly string[]): Transition {
   const { pace } = runOf(t);
+  const lost = [...before.dealt.keys()].filter((id) => !left.includes(id));
+  const isVoid = before.round === "training" && lost.some((id) => owesResults(before, id));
+  const phase = isVoid
+    ? { ...before, trial: recordOf(t).generation + 1, sums: new Map<string, number>() }
+    : before;
   const kept = new Map(left.map((id) => [id, phase.dealt.get(id) ?? []]));
   const needsResults = phase.round === "evaluation" || left.some((id) => phase.sums.has(id));
   const missing = uncovered(
@@ -166,15 +228,94 @@ function regroup(t: Transition, phase: RoundPhase, left: readonly string[]): Tra
   const takers = stay.length === 0 ? left : stay;
   const dealt = new Map([...kept, ...dealRest(pace, takers, kept, missing)]);
   const { step } = recordOf(t);
-  const formed = formGeneration(t);
+  const trial = { step, generation: phase.trial };
+  const formed = formGeneration(isVoid ? forgetSums(note(t, { trial })) : t);
+  const checks = withChecks(t, { ...phase, dealt }, left);
   return tellAll(
     log(
-      enter(formed, touched({ ...phase, dealt }, t.fleet.clock.awakeMs)),
+      enter(formed, touched({ ...phase, dealt, checks }, t.fleet.clock.awakeMs)),
       "info",
       `${left.length} workers finish the round at step ${step} and take over ${countOf(missing)} shards`,
       { step, workers: left.length },
     ),
   );
+}
+
+/** Acts on what is wrong with the numbers. Nothing is committed before it is settled. */
+function settleFinding(t: Transition, phase: RoundPhase, finding: Finding): Transition {
+  const { step } = recordOf(t);
+  switch (finding.kind) {
+    case "sound":
+    case "waiting":
+      return t;
+    case "fail":
+      return fail(t, finding.why);
+    case "rewind":
+      return rewindUndecided(t, finding.why);
+    case "ask": {
+      const asked = enter(t, { ...phase, checks: withChecks(t, phase, [...phase.dealt.keys()]) });
+      return tellAnew(
+        finding.why === undefined ? asked : log(asked, "warn", finding.why, { step }),
+      );
+    }
+    case "again": {
+      const logged = log(t, "warn", `${finding.why}: it is added up again`, { step });
+      return tryAgain(logged, { ...phase, sumsTried: phase.sumsTried + 1 });
+    }
+    case "odd": {
+      const blamed = finding.workers;
+      return tryAgain(forEach(t, blamed, repair), without(phase, blamed));
+    }
+    case "wrong": {
+      const blamed = finding.workers;
+      return tryAgain(forEach(t, blamed, exclude), without(phase, blamed));
+    }
+  }
+}
+
+/**
+ * The same step again, without what those who are gone have made: the others keep the nodes that
+ * they made themselves, make what is missing, and collect and add all of it anew.
+ */
+function tryAgain(t: Transition, phase: RoundPhase): Transition {
+  const { pace, phase: now } = runOf(t);
+  const left = memberIds(runOf(t)).filter((id) => phase.dealt.has(id));
+  if (now.kind !== "round") return t;
+  if (left.length === 0) return abandon(t);
+  const { step, generation } = recordOf(t);
+  const kept = new Map(left.map((id) => [id, phase.dealt.get(id) ?? []]));
+  const missing = uncovered(phase.shardCount, kept, () => true);
+  const stay = staying(t, left);
+  const dealt = new Map([
+    ...kept,
+    ...dealRest(pace, stay.length === 0 ? left : stay, kept, missing),
+  ]);
+  const trial = phase.round === "training" ? generation + 1 : phase.trial;
+  const tried: RoundPhase = { ...phase, dealt, trial, sums: new Map() };
+  const noted = phase.round === "training" ? note(t, { trial: { step, generation: trial } }) : t;
+  return tellAnew(enter(forgetSums(noted), { ...tried, checks: withChecks(noted, tried, left) }));
+}
+
+/** Nobody of the round goes on with it; whoever does takes no part of it over. */
+function abandon(t: Transition): Transition {
+  const { step, generation } = recordOf(t);
+  const trial = { step, generation: generation + 1 };
+  return enter(formGeneration(note(t, { trial })), { kind: "boundary" });
+}
+
+/** In a new generation, since one generation of a round is one deal. */
+function tellAnew(t: Transition): Transition {
+  const formed = formGeneration(t);
+  const { phase } = runOf(formed);
+  return phase.kind === "round"
+    ? tellAll(enter(formed, touched(phase, t.fleet.clock.awakeMs)))
+    : formed;
+}
+
+function owesResults({ dealt, opinions }: RoundPhase, workerId: string): boolean {
+  return (dealt.get(workerId) ?? [])
+    .flatMap(shardsOf)
+    .some((shard) => !(opinions.get(shard) ?? []).some((one) => one.workerId === workerId));
 }
 
 function tellAll(t: Transition): Transition {
@@ -201,11 +342,13 @@ function roundCommand(t: Transition, phase: RoundPhase): WorkerCommand {
     step,
     round: phase.round,
     shardCount: phase.shardCount,
+    trial: phase.trial,
     members: [...phase.dealt].map(([workerId, ranges]) => ({
       workerId,
       address: addressOf(workerId),
       ranges,
       finished: phase.sums.has(workerId),
+      checks: phase.checks.get(workerId) ?? [],
     })),
     followers: followersOf(runOf(t)).map(({ workerId }) => addressOf(workerId)),
   };
@@ -218,49 +361,5 @@ function concerns(t: Transition, phase: RoundPhase, report: Report): boolean {
     report.attempt === attempt &&
     report.step === step &&
     report.round === phase.round
-  );
-}
-
-/** What is wrong with a shard of the report, in a sentence. */
-function shardProblem(
-  t: Transition,
-  phase: RoundPhase,
-  workerId: string,
-  report: Report,
-): string | undefined {
-  const at = `of step ${recordOf(t).step}`;
-  for (const result of report.shards) {
-    const { shard } = result;
-    if (shard >= phase.shardCount) {
-      return `${workerId} reported shard ${shard} ${at}, which has ${phase.shardCount}`;
-    }
-    if (!result.finite) {
-      return `shard ${shard} ${at} is not finite on ${workerId}: the rate may be too high`;
-    }
-    const known = phase.results.get(shard);
-    if (known !== undefined && !isSame(known.result, result)) {
-      return `shard ${shard} ${at} came out differently on ${known.workerId} and ${workerId}`;
-    }
-  }
-  return undefined;
-}
-
-function sumProblem(phase: RoundPhase, workerId: string, report: Report): string | undefined {
-  if (phase.round === "evaluation") return undefined;
-  const other = [...phase.sums].find(([, sum]) => sum !== report.sumChecksum);
-  return other === undefined
-    ? undefined
-    : `the sum of step ${report.step} has checksum ${report.sumChecksum} on ${workerId} and ${other[1]} on ${other[0]}`;
-}
-
-type ShardResult = Report["shards"][number];
-
-/** Bit for bit: losses that are equal as numbers but for the sign of a zero are not the same. */
-function isSame(a: ShardResult, b: ShardResult): boolean {
-  return (
-    Object.is(a.loss, b.loss) &&
-    a.count === b.count &&
-    a.correct === b.correct &&
-    a.inputChecksum === b.inputChecksum
   );
 }

@@ -28,7 +28,7 @@ import {
   send,
   withEntry,
 } from "./transition.js";
-import { checkState, noChecksums } from "./checksum.js";
+import { noChecksums, takeChecksum } from "./checksum.js";
 import { workersMin } from "./work.js";
 
 /**
@@ -44,12 +44,13 @@ export function beginAttempt(t: Transition): Transition {
     generation: 0,
     members: [],
     step: checkpoints[0]?.step ?? 0,
+    trial: undefined,
     startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
   });
   return enter(
     changeRun(begun, {
       absent: new Set(),
-      checksums: noChecksums,
+      stated: noChecksums,
       inherited: new Map(),
       setAside: new Map(),
       joins: new Map(),
@@ -133,7 +134,7 @@ export function decideLoading(
     log(so, "warn", `${worker} is set aside: ${why}`, { worker }),
   );
   const members = forEach(told, loaded, (so, { workerId, value }) =>
-    changeParticipant(checkState(so, workerId, value).t, workerId, { stage: { kind: "member" } }),
+    changeParticipant(takeChecksum(so, workerId, value), workerId, { stage: { kind: "member" } }),
   );
   const formed = formGeneration(members);
   const { attempt, step } = recordOf(formed);

@@ -53,8 +53,8 @@ export class AllReduce implements Correspondent {
   readonly #options: AllReduceOptions;
   readonly #counters: Counters;
   readonly #fold: LeafFold;
-  readonly #collector: Collector;
-  readonly #server: ContentServer;
+  #collector: Collector;
+  #server: ContentServer;
   /** By content key: the nodes made here, and my segment of the others'. */
   readonly #parts = new Map<string, Gathering>();
   readonly #own = new Set<string>();
@@ -63,7 +63,7 @@ export class AllReduce implements Correspondent {
   #segmentSum: SegmentSum | undefined;
   #members: readonly Member[] = [];
   readonly #rootKey: string;
-  #generation = 0;
+  #trial = 0;
 
   constructor(options: AllReduceOptions) {
     this.attempt = options.attempt;
@@ -72,22 +72,21 @@ export class AllReduce implements Correspondent {
     this.#counters = options.channel.counters;
     this.#rootKey = nodeContentKey(root(options.shardCount));
     this.#fold = new LeafFold(options.shardCount, options.buffers);
-    this.#collector = new Collector(options.channel.limits, options.channel.counters);
-    this.#server = new ContentServer(
-      (content) => this.#source(content),
-      options.channel.limits,
-      options.channel.counters,
-    );
+    this.#collector = this.#newCollector();
+    this.#server = this.#newServer();
   }
 
   /**
    * The first deal of the step, or a regroup of it. What has been made and collected is kept. A
    * rank that is not among the members only follows: it collects the finished sum. `followers`:
    * addresses of those, which are served as the members are.
+   *
+   * A higher `trial` says that something in the sum was wrong: the nodes made here stay, and all
+   * that came from others goes, with the sum. Frames of another trial are not heard.
    */
-  deal(generation: number, members: readonly Member[], followers: readonly string[] = []): void {
+  deal(members: readonly Member[], followers: readonly string[] = [], trial = 0): void {
     const { self, grid } = this.#options;
-    this.#generation = generation;
+    if (trial > this.#trial) this.#startOver(trial);
     this.#members = members;
     const served = new Set([...members.map(({ address }) => address), ...followers]);
     this.#server.keep((peer) => served.has(peer));
@@ -135,6 +134,7 @@ export class AllReduce implements Correspondent {
   receive(frame: Frame, nowMs: number): void {
     const units = unitsOf(this.#options.grid, frame.offset, frame.length);
     if (units === undefined || !this.#isContent(frame.content)) this.#counters.bad += 1;
+    else if (frame.trial !== this.#trial) this.#counters.stale += 1;
     else if (frame.kind === "data") this.#takeData(frame, units, nowMs);
     else this.#server.request(frame.from, frame.content, units, nowMs);
   }
@@ -149,7 +149,7 @@ export class AllReduce implements Correspondent {
 
   /** The next frame to send, or undefined until something arrives or time passes. */
   next(nowMs: number): Outbound | undefined {
-    const head = { ...this.#options, generation: this.#generation };
+    const head = { ...this.#options, trial: this.#trial };
     const ask = this.#collector.next(nowMs);
     if (ask !== undefined) return askFrame(head, this.#options.channel, ask);
     for (;;) {
@@ -167,6 +167,11 @@ export class AllReduce implements Correspondent {
     return this.#sum?.complete === true ? this.#sum.values : undefined;
   }
 
+  /** The trial that `finished` is of. */
+  get trial(): number {
+    return this.#trial;
+  }
+
   /** Ids of the workers that have been asked for something that is not here yet. */
   get waitingFor(): readonly string[] {
     const addresses = new Set(this.#collector.waitingFor);
@@ -181,6 +186,29 @@ export class AllReduce implements Correspondent {
     this.#parts.clear();
     this.#sum = undefined;
     this.#segmentSum = undefined;
+  }
+
+  #startOver(trial: number): void {
+    this.#trial = trial;
+    // What is allocated here is what others' bits were written to; nodes made here are the fold's.
+    for (const [key, part] of this.#parts) {
+      if (this.#allocated.has(part.values)) this.#parts.delete(key);
+    }
+    for (const values of this.#allocated) this.#options.buffers.release(values);
+    this.#allocated.clear();
+    this.#sum = this.#parts.get(this.#rootKey);
+    this.#segmentSum = undefined;
+    this.#collector = this.#newCollector();
+    this.#server = this.#newServer();
+  }
+
+  #newCollector(): Collector {
+    return new Collector(this.#options.channel.limits, this.#counters);
+  }
+
+  #newServer(): ContentServer {
+    const { limits } = this.#options.channel;
+    return new ContentServer((content) => this.#source(content), limits, this.#counters);
   }
 
   #beOwner(mine: Units, someoneFinished: boolean): readonly Want[] {

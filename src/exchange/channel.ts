@@ -24,21 +24,21 @@ interface Subject {
   readonly job: string;
   readonly attempt: number;
   readonly step: number;
-  readonly generation: number;
+  readonly trial: number;
   readonly grid: Grid;
 }
 
 /** The frame that puts a question to a peer. */
 export function askFrame(subject: Subject, channel: Channel, ask: Ask): Outbound {
   channel.counters.requestsSent += 1;
-  const { job, attempt, step, generation, grid } = subject;
+  const { job, attempt, step, trial, grid } = subject;
   const offset = offsetOf(grid, ask.units.first);
   const length = offsetOf(grid, ask.units.end) - offset;
   const { content } = ask;
   const from = channel.address;
   return {
     to: ask.peer,
-    frame: { kind: "request", job, attempt, step, generation, from, content, offset, length },
+    frame: { kind: "request", job, attempt, step, trial, from, content, offset, length },
   };
 }
 
@@ -47,12 +47,12 @@ export function answerFrame(subject: Subject, channel: Channel, answer: Answer):
   const { content, bytes } = answer;
   channel.counters.dataFramesSent += 1;
   channel.counters.dataBytesSent += bytes.length;
-  const { job, attempt, step, generation, grid } = subject;
+  const { job, attempt, step, trial, grid } = subject;
   const offset = offsetOf(grid, answer.units.first);
   const length = bytes.length / 4;
   const from = channel.address;
   return {
     to: answer.peer,
-    frame: { kind: "data", job, attempt, step, generation, from, content, offset, length, bytes },
+    frame: { kind: "data", job, attempt, step, trial, from, content, offset, length, bytes },
   };
 }

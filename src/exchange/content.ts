@@ -3,6 +3,8 @@ import type { Range } from "../plan/tree.js";
 /**
  * What ranks ask each other for. Content is named by what it is, never by who has it or who was
  * a member when it was made: the same name means the same bits in every generation of an attempt.
+ * Only where something turns out to be wrong is the sum of the step tried again: then the same name
+ * means other bits, and what was said in an earlier trial is stale.
  */
 export type Content =
   /** The sum of shards `first` to `end` (exclusive), a node of the summation tree. */
@@ -16,8 +18,8 @@ interface Head {
   readonly job: string;
   readonly attempt: number;
   readonly step: number;
-  /** For people who read a capture; nothing is decided by it. */
-  readonly generation: number;
+  /** Which trial of the step's sum it belongs to; see `AllReduce.deal`. */
+  readonly trial: number;
   /** Where the sender listens. */
   readonly from: string;
   readonly content: Content;

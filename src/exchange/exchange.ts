@@ -43,7 +43,8 @@ export type ExchangeEvent =
       readonly kind: "sum-finished";
       readonly attempt: number;
       readonly step: number;
-      /** Belongs to the exchange until `end`. */
+      readonly trial: number;
+      /** Belongs to the exchange until `end`, or until a deal of a higher trial. */
       readonly sum: Float32Array;
     }
   | {
@@ -74,7 +75,7 @@ export class Exchange {
   readonly #offers = new Map<string, StateOffer>();
   readonly #collections = new Map<string, StateCollection>();
   readonly #early = new Map<string, { readonly frame: RequestFrame; readonly atMs: number }>();
-  readonly #announced = new Set<AllReduce | StateCollection>();
+  readonly #announced = new Map<AllReduce | StateCollection, number>();
   #newestEnded: Moment | undefined;
 
   constructor(options: ExchangeOptions) {
@@ -190,15 +191,15 @@ export class Exchange {
   events(): readonly ExchangeEvent[] {
     const events: ExchangeEvent[] = [];
     for (const round of this.#rounds.values()) {
-      const sum = round.finished;
-      if (sum === undefined || this.#announced.has(round)) continue;
-      this.#announced.add(round);
-      events.push({ kind: "sum-finished", attempt: round.attempt, step: round.step, sum });
+      const { attempt, step, trial, finished: sum } = round;
+      if (sum === undefined || this.#announced.get(round) === trial) continue;
+      this.#announced.set(round, trial);
+      events.push({ kind: "sum-finished", attempt, step, trial, sum });
     }
     for (const collection of this.#collections.values()) {
       const state = collection.finished;
       if (state === undefined || this.#announced.has(collection)) continue;
-      this.#announced.add(collection);
+      this.#announced.set(collection, 0);
       const { attempt, step } = collection;
       events.push({ kind: "state-collected", attempt, step, state });
     }

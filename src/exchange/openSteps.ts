@@ -7,7 +7,8 @@ export interface Update {
 }
 
 interface Open {
-  isFollowed: boolean;
+  readonly isFollowed: boolean;
+  readonly trial: number;
   sum: Float32Array | undefined;
 }
 
@@ -46,10 +47,14 @@ export class OpenSteps {
     this.#isLoading = false;
   }
 
-  /** A deal of the step's round; returns whether it is the first. `isFollowed`: others collect its sum late. */
-  deal(step: number, isFollowed: boolean): boolean {
+  /**
+   * A deal of the step's round; returns whether it is the first. `isFollowed`: others collect its
+   * sum late. With a higher trial than before the exchange takes the sum back.
+   */
+  deal(step: number, isFollowed: boolean, trial = 0): boolean {
     const open = this.#open.get(step);
-    this.#open.set(step, { isFollowed, sum: open?.sum });
+    const isBack = open !== undefined && open.trial < trial;
+    this.#open.set(step, { isFollowed, trial, sum: isBack ? undefined : open?.sum });
     return open === undefined;
   }
 

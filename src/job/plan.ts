@@ -95,6 +95,7 @@ const fixed = {
   examplesPerClass: table.examplesPerClass.default,
   evalEvery: table.evalEvery.default,
   keepCheckpoints: table.keepCheckpoints.default,
+  audit: table.audit.default,
   threads: table.threads.default,
   priority: table.priority.default,
   mixedDevices: table.mixedDevices.default,

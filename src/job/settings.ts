@@ -204,6 +204,13 @@ export const settings = {
     default: 0,
     about: "Jobs of higher priority start first, and get the workers that nobody lacks",
   },
+  audit: {
+    kind: "whole",
+    min: 0,
+    max: 1_000_000,
+    default: 256,
+    about: "One shard in so many is computed by a second worker as well and compared; 0 is never",
+  },
   threads: {
     kind: "whole",
     min: 1,

@@ -82,11 +82,11 @@ export class ExchangePump {
   /** Passes on a deal or a regroup; of a step that has ended it changes nothing. */
   deal(
     moment: Moment,
-    generation: number,
     members: readonly Member[],
     followers: readonly string[] = [],
+    trial = 0,
   ): void {
-    this.#do(() => this.#exchange.round(moment)?.deal(generation, members, followers));
+    this.#do(() => this.#exchange.round(moment)?.deal(members, followers, trial));
   }
 
   /** Hands over the vector of a finished shard; of a step that has ended it is released. */

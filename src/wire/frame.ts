@@ -9,7 +9,7 @@ import { assert, WireError } from "../job/problem.js";
  * data the values as they lie in memory. All numbers are little-endian.
  *
  *     0 "BFX" and version    4 kind    5 content    6 job length   7 address length
- *     8 attempt   12 step   16 generation   20 first   24 end   28 offset   32 length
+ *     8 attempt   12 step   16 trial        20 first   24 end   28 offset   32 length
  *    36 CRC-32 of all other bytes
  */
 const prefixBytes = 40;
@@ -54,7 +54,7 @@ export function encodeFrame(frame: Frame, into?: Uint8Array): Uint8Array {
   const numbers = [
     frame.attempt,
     frame.step,
-    frame.generation,
+    frame.trial,
     isNode ? content.first : 0,
     isNode ? content.end : 0,
     frame.offset,
@@ -74,8 +74,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   check(buffer.readUInt32LE(0) === magic, "a frame of another kind or version");
   check(buffer.readUInt32LE(checksumOffset) === checksum(buffer), "a frame with a wrong checksum");
   const kind = kinds[buffer.readUInt8(4)];
-  const [attempt, step, generation, first, end, offset, length] = [8, 12, 16, 20, 24, 28, 32].map(
-    (at) => buffer.readUInt32LE(at),
+  const [attempt, step, trial, first, end, offset, length] = [8, 12, 16, 20, 24, 28, 32].map((at) =>
+    buffer.readUInt32LE(at),
   );
   const jobEnd = prefixBytes + buffer.readUInt8(6);
   const headBytes = jobEnd + buffer.readUInt8(7);
@@ -88,7 +88,7 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     job,
     attempt: attempt ?? 0,
     step: step ?? 0,
-    generation: generation ?? 0,
+    trial: trial ?? 0,
     from,
     content,
     offset: offset ?? 0,

@@ -85,6 +85,7 @@ function decode(bytes: Uint8Array): JobRecord {
     reason: text(string(record["reason"], "reason"), "reason"),
     attempt: integer(record["attempt"], "attempt"),
     generation: integer(record["generation"], "generation"),
+    trial: optional(record["trial"], "trial", trial),
     step: integer(record["step"], "step"),
     pin: optional(record["pin"], "pin", pin),
     members: entries(record["members"] ?? [], "members", membersMax, memberId),
@@ -96,6 +97,13 @@ function decode(bytes: Uint8Array): JobRecord {
     createdMs: amount(number(record["createdMs"], "time of creation"), "time of creation"),
     startedMs: amount(number(record["startedMs"], "time of the start"), "time of the start"),
     endedMs: amount(number(record["endedMs"], "time of the end"), "time of the end"),
+  };
+}
+
+function trial(value: Json): { readonly step: number; readonly generation: number } {
+  return {
+    step: integer(value["step"], "step of the trial"),
+    generation: integer(value["generation"], "generation of the trial"),
   };
 }
 

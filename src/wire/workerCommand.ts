@@ -37,6 +37,7 @@ export interface TermCommand {
 }
 
 const membersMax = 4096;
+const checksMax = 65_536;
 export const classesMax = 65_536;
 const picturesMax = 1024;
 export const boundariesMax = 64;
@@ -83,6 +84,7 @@ function commandMessage(command: WorkerCommand): Properties {
       const members = command.members.map((member) => ({
         ...member,
         ranges: [...member.ranges],
+        checks: [...member.checks],
       }));
       return { round: { ...command, members, followers: [...command.followers] } };
     }
@@ -128,6 +130,7 @@ function fromMessage(message: Omit<Message, "term">): WorkerCommand {
       step: count(round.step, "step"),
       round: word(round.round, ["training", "evaluation"], "round"),
       shardCount: count(round.shardCount, "shards", shardsMax, 1),
+      trial: count(round.trial, "trial"),
       members: list(round.members, "members", membersMax, member(round.shardCount ?? 0)),
       followers: list(round.followers, "followers", membersMax, (address) =>
         token(address, "address"),
@@ -227,6 +230,10 @@ function member(shardCount: number): (value: bitfleet.v1.RoundMember.$Properties
     address: token(message.address, "address"),
     ranges: ranges(message.ranges, shardCount),
     finished: message.finished ?? false,
+    checks: list(message.checks, "checks", shardsMax, (check) => ({
+      shard: count(check.shard, "shard", shardCount - 1),
+      number: count(check.number, "check", checksMax, 1),
+    })),
   });
 }
 

@@ -167,6 +167,7 @@ function heldState(message: bitfleet.v1.HeldState.$Properties): HeldState {
     ...reached(message),
     ranges: ranges(message.ranges, shardsMax),
     summed: message.summed ?? false,
+    trial: count(message.trial, "trial"),
     trail: list(message.trail, "steps of the trail", trailMax, stepFacts),
   };
 }
@@ -191,6 +192,7 @@ function report(message: bitfleet.v1.Report.$Properties): WorkerEvent {
     generation: count(message.generation, "generation"),
     step: count(message.step, "step"),
     round: word(message.round, ["training", "evaluation"], "round"),
+    trial: count(message.trial, "trial"),
     sumChecksum: checksum(message.sumChecksum),
     parameterChecksum: checksum(message.parameterChecksum),
     shards: list(message.shards, "shards", shardsMax, shardResult),
@@ -210,6 +212,8 @@ function shardResult(message: bitfleet.v1.ShardResult.$Properties): ShardResult 
     correct: count(message.correct, "correct", examples),
     finite: (message.finite ?? false) && Number.isFinite(loss),
     inputChecksum: checksum(message.inputChecksum),
+    gradientChecksum: checksum(message.gradientChecksum),
+    check: count(message.check, "check"),
   };
 }
 

@@ -58,7 +58,7 @@ process.on("message", (message) => {
   const moment = { attempt: 1, step };
   if (message === "prepare") {
     pump.begin({ ...moment, elements, shardCount: ranks });
-    pump.deal(moment, 1, members);
+    pump.deal(moment, members);
     say("ready");
   } else if (message === "go") {
     cpuBefore = process.cpuUsage();

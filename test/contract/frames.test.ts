@@ -83,7 +83,7 @@ function members(ranges: readonly Member["ranges"][]): readonly Member[] {
 function begin(ranks: readonly Rank[], dealt: readonly Member[], elements: number): void {
   const shardCount = Math.max(...dealt.flatMap(({ ranges }) => ranges.map(({ end }) => end)));
   ranks.forEach(({ pump }) => pump.begin({ ...moment, elements, shardCount }));
-  ranks.forEach(({ pump }) => pump.deal(moment, 1, dealt));
+  ranks.forEach(({ pump }) => pump.deal(moment, dealt));
 }
 
 function addShards({ pump }: Rank, ranges: Member["ranges"], elements: number): void {
@@ -222,7 +222,7 @@ describe.each<readonly [string, (frameBytesMax?: number) => Promise<Transport>]>
     await dead.pump.close();
     const taken = [[{ first: 4, end: 5 }], [{ first: 5, end: 6 }]];
     const regrouped = members(taken.map((more, i) => [...(dealt[i] ?? []), ...more]));
-    [a, b].forEach(({ pump }) => pump.deal(moment, 2, regrouped));
+    [a, b].forEach(({ pump }) => pump.deal(moment, regrouped));
     [a, b].forEach((rank, i) => addShards(rank, taken[i] ?? [], elements));
     const expected = reference(0, 6, elements);
     for (const sum of await sumsOf([a, b])) expect(sameBits(sum, expected)).toBe(true);

@@ -32,6 +32,7 @@ export const settings: JobSettings = checkSettings({
   minWorkers: 1,
   threads: 1,
   priority: -3,
+  audit: 256,
   mixedDevices: false,
 });
 

@@ -293,7 +293,7 @@ export class ExchangeWorld {
       rank.exchange.begin({ ...moment, elements, shardCount });
       return;
     }
-    rank.exchange.round(moment)?.deal(command.generation, command.members, command.followers);
+    rank.exchange.round(moment)?.deal(command.members, command.followers);
     const mine = command.members.find(({ workerId }) => workerId === rank.workerId);
     let { nowMs } = this;
     for (const { first, end } of mine?.ranges ?? []) {

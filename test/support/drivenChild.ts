@@ -155,6 +155,7 @@ export function dealt(workers: readonly DrivenChild[], shards: number): readonly
       address,
       ranges: range === undefined ? [] : [range],
       finished: false,
+      checks: [],
     };
   });
 }
@@ -171,8 +172,18 @@ export function beginStep(
   const shards = own.flatMap(({ first, end }) =>
     Array.from({ length: end - first }, (_, i) => first + i),
   );
-  worker.send({ kind: "compute", attempt, step, round: "training", shards, first: true });
+  worker.send({
+    kind: "compute",
+    attempt,
+    step,
+    round: "training",
+    shards,
+    checks: [],
+    first: true,
+  });
   const shardCount = order.settings.shards;
   const followers: readonly string[] = [];
-  worker.send({ kind: "deal", attempt, generation: 1, step, shardCount, members, followers });
+  worker.send({
+    ...{ kind: "deal", attempt, generation: 1, step, trial: 0, shardCount, members, followers },
+  });
 }

@@ -7,7 +7,13 @@ import type {
   MemberAction,
   MemberHappening,
 } from "../../src/control/memberEvent.js";
-import type { JobOrder, Task, WorkerCommand, WorkerEvent } from "../../src/control/message.js";
+import type {
+  Check,
+  JobOrder,
+  Task,
+  WorkerCommand,
+  WorkerEvent,
+} from "../../src/control/message.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
 import { evaluationShards } from "../../src/plan/evaluation.js";
@@ -207,6 +213,7 @@ class ToyChild {
   step = 0;
   /** Shards of the present round that are still to be answered. */
   #unanswered = 0;
+  #trial = 0;
 
   constructor(options: ToyOptions) {
     this.#options = options;
@@ -226,8 +233,11 @@ class ToyChild {
         return;
       case "compute":
         if (command.first) this.#unanswered = 0;
-        this.#unanswered += command.shards.length;
-        this.#compute(command, command.shards);
+        this.#unanswered += command.shards.length + command.checks.length;
+        this.#compute(command, [
+          ...command.shards.map((shard) => ({ shard, number: 0 })),
+          ...command.checks,
+        ]);
         return;
       case "apply":
         this.step = command.step + 1;
@@ -242,6 +252,7 @@ class ToyChild {
         later(1, () => say({ kind: "exited", code: 0, signal: null }));
         return;
       case "deal":
+        this.#trial = command.trial;
         // The sum is the same whoever else takes part; a rank without shards only waits for it.
         later(20, () => {
           if (this.#unanswered === 0) this.#sum(command.step);
@@ -255,34 +266,49 @@ class ToyChild {
 
   #compute(
     command: Extract<ChildCommand, { readonly kind: "compute" }>,
-    shards: readonly number[],
+    list: readonly Check[],
   ): void {
-    const [shard, ...rest] = shards;
+    const [first, ...rest] = list;
     const { later, say, shardMs } = this.#options;
-    if (shard === undefined) return;
+    if (first === undefined) return;
     later(shardMs, () => {
       if (this.#closed || this.step !== command.step) return;
       const { attempt, step, round } = command;
-      const result = this.#result(command.round, step, shard);
+      const result = this.#result(command.round, step, first);
       this.#unanswered -= 1;
-      say({ kind: "shard", attempt, step, round, computeMs: shardMs, result });
+      say({
+        kind: "shard",
+        attempt,
+        step,
+        round,
+        computeMs: shardMs,
+        result,
+        parameterChecksum: undefined,
+      });
       if (this.#unanswered === 0 && round === "training") this.#sum(step);
       this.#compute(command, rest);
     });
   }
 
-  #result(round: "training" | "evaluation", step: number, shard: number): ChildResult {
+  #result(
+    round: "training" | "evaluation",
+    step: number,
+    { shard, number: check }: Check,
+  ): ChildResult {
     const { settings, validationExamples } = this.#options.order;
     const range = evaluationShards(validationExamples)[shard] ?? { first: 0, end: 0 };
     const count = round === "training" ? settings.batch / settings.shards : range.end - range.first;
     const correct = round === "training" ? 0 : count - 1;
-    return { shard, loss: 1 / (step + 1), count, correct, finite: true, inputChecksum: shard };
+    const loss = 1 / (step + 1);
+    const checksums = { inputChecksum: shard, gradientChecksum: shard };
+    return { shard, loss, count, correct, finite: true, ...checksums, check };
   }
 
   #sum(step: number): void {
     const { attempt } = this.#options.order;
     const sumChecksum = toyChecksum(step + 1_000_000);
-    this.#options.say({ kind: "summed", attempt, step, sumChecksum, exchangeMs: 1 });
+    const trial = this.#trial;
+    this.#options.say({ kind: "summed", attempt, step, trial, sumChecksum, exchangeMs: 1 });
   }
 
   async #save(what: "checkpoint" | "weights"): Promise<void> {

@@ -113,7 +113,7 @@ describe("a member's round", () => {
     driver.shard(0, 1);
     driver.shard(0, 0, "evaluation");
     driver.summed(1);
-    driver.child({ kind: "summed", attempt: 2, step: 0, sumChecksum: 9, exchangeMs: 1 });
+    driver.child({ kind: "summed", attempt: 2, step: 0, trial: 0, sumChecksum: 9, exchangeMs: 1 });
     driver.summed();
     expect(driver.said()).toEqual([]);
     driver.shard(0);

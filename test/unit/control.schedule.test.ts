@@ -91,14 +91,14 @@ class Fleet {
   }
 
   #report(workerId: string, round: Extract<WorkerCommand, { kind: "round" }>): void {
-    const { job, attempt, generation, step } = round;
+    const { job, attempt, generation, step, trial } = round;
     const mine = round.members.find((member) => member.workerId === workerId);
     const shards = (mine?.ranges ?? []).flatMap(({ first, end }) =>
       Array.from({ length: end - first }, (_, i) => result(first + i)),
     );
     this.driver.say(workerId, {
       ...{ kind: "report", job, attempt, generation, step, round: "training", sumChecksum: 7 },
-      ...{ parameterChecksum: 100 + step, shards, computeMs: 10, exchangeMs: 10 },
+      ...{ parameterChecksum: 100 + step, shards, computeMs: 10, exchangeMs: 10, trial },
     });
   }
 }

@@ -63,7 +63,7 @@ describe("the exchange of a process", () => {
   test("of one rank alone has the sum when it has its shards, and sends nothing", () => {
     const alone = exchange("a");
     const round = alone.begin({ ...first, elements, shardCount: 2 });
-    round.deal(1, [member("a", { first: 0, end: 2 })]);
+    round.deal([member("a", { first: 0, end: 2 })]);
     round.add(0, leaf(1));
     expect(alone.events()).toEqual([]);
     round.add(1, leaf(2));
@@ -75,11 +75,11 @@ describe("the exchange of a process", () => {
   test("answers what a faster peer asked before the step began here", () => {
     const [a, b] = [exchange("a"), exchange("b")];
     const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
-    a.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    a.begin({ ...first, elements, shardCount: 2 }).deal(members);
     a.round(first)?.add(0, leaf(1));
     settle([a, b], ["a", "b"]);
     expect(a.round(first)?.waitingFor).toEqual(["b"]);
-    b.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    b.begin({ ...first, elements, shardCount: 2 }).deal(members);
     b.round(first)?.add(1, leaf(2));
     settle([a, b], ["a", "b"]);
     expect(sums(a.events())).toEqual([[...leaf(3)]]);
@@ -90,10 +90,10 @@ describe("the exchange of a process", () => {
   test("forgets early questions after a while, and takes those of ended steps for stale", () => {
     const [a, b] = [exchange("a"), exchange("b")];
     const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
-    a.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    a.begin({ ...first, elements, shardCount: 2 }).deal(members);
     settle([a, b], ["a", "b"], 0);
     b.tick(5000);
-    b.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    b.begin({ ...first, elements, shardCount: 2 }).deal(members);
     b.round(first)?.add(1, leaf(2));
     settle([b], ["b"]);
     expect(b.counters.dataFramesSent).toBe(0);
@@ -107,7 +107,7 @@ describe("the exchange of a process", () => {
     const names = ["a", "b", "joiner"];
     const all = names.map(exchange);
     const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
-    for (const one of all) one.begin({ ...first, elements, shardCount: 2 }).deal(1, members);
+    for (const one of all) one.begin({ ...first, elements, shardCount: 2 }).deal(members);
     all[0]?.round(first)?.add(0, leaf(1));
     all[1]?.round(first)?.add(1, leaf(2));
     settle(all, names);
@@ -124,7 +124,7 @@ describe("the exchange of a process", () => {
     ];
     const c = exchange("c");
     const three = [a, b, c];
-    for (const one of three) one.begin({ ...first, elements, shardCount: 3 }).deal(1, members);
+    for (const one of three) one.begin({ ...first, elements, shardCount: 3 }).deal(members);
     three.forEach((one, i) => one.round(first)?.add(i, leaf(i + 1)));
     // No finished sum gets to b; c dies when a has all of it.
     settle(three, ["a", "b", "c"], 0, ({ to, frame }) => {
@@ -136,7 +136,7 @@ describe("the exchange of a process", () => {
       { ...member("a", { first: 0, end: 1 }), finished: true },
       member("b", { first: 1, end: 2 }),
     ];
-    for (const one of [a, b]) one.round(first)?.deal(2, survivors);
+    for (const one of [a, b]) one.round(first)?.deal(survivors);
     b.tick(100);
     settle([a, b], names, 100);
     expect(sums(b.events())).toEqual([[...leaf(6)]]);
@@ -150,7 +150,7 @@ describe("the exchange of a process", () => {
     const ranges = [0, 1, 2].map((shard) => ({ first: shard, end: shard + 1 }));
     const [one = { first: 0, end: 0 }, two = one, last = one] = ranges;
     const before = [member("a", one), member("b", two), member("c", last)];
-    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(1, before);
+    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(before);
     three.forEach((rank, i) => rank.round(first)?.add(i, leaf(i + 1)));
     // Nothing of c's own segment gets out: a and b have all nodes of theirs, and units 0 to 2.
     settle(three, names, 0, ({ frame }) => {
@@ -159,7 +159,7 @@ describe("the exchange of a process", () => {
     const taken = [a, b].map(({ counters }) => counters.dataBytesTaken);
     expect(taken).toEqual([2 * 16 + 2 * 16, 2 * 2 * 16 + 16]);
     const after = [member("a", one, last), member("b", two)];
-    for (const rank of [a, b]) rank.round(first)?.deal(2, after);
+    for (const rank of [a, b]) rank.round(first)?.deal(after);
     a.round(first)?.add(2, leaf(3));
     settle([a, b], names);
     expect(sums(a.events())).toEqual([[...leaf(6)]]);
@@ -178,7 +178,7 @@ describe("the exchange of a process", () => {
       member("b", { first: 1, end: 2 }),
       member("c", { first: 2, end: 3 }),
     ];
-    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(1, before);
+    for (const rank of three) rank.begin({ ...first, elements, shardCount: 3 }).deal(before);
     // c dies before it has a node: the sums cannot be made, but a and b have swapped theirs.
     a?.round(first)?.add(0, leaf(1));
     b?.round(first)?.add(1, leaf(2));
@@ -188,7 +188,7 @@ describe("the exchange of a process", () => {
       member("a", { first: 0, end: 1 }, { first: 2, end: 3 }),
       member("b", { first: 1, end: 2 }),
     ];
-    for (const rank of [a, b]) rank?.round(first)?.deal(2, after);
+    for (const rank of [a, b]) rank?.round(first)?.deal(after);
     a?.round(first)?.add(2, leaf(3));
     settle(three.slice(0, 2), names);
     expect(sums(b?.events() ?? [])).toEqual([[...leaf(6)]]);
@@ -199,9 +199,9 @@ describe("the exchange of a process", () => {
   test("sends nothing to those whom a regroup left out", () => {
     const [a, b] = [exchange("a"), exchange("b")];
     const both = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
-    for (const rank of [a, b]) rank.begin({ ...first, elements, shardCount: 2 }).deal(1, both);
+    for (const rank of [a, b]) rank.begin({ ...first, elements, shardCount: 2 }).deal(both);
     settle([a, b], ["a", "b"]);
-    a.round(first)?.deal(2, [member("a", { first: 0, end: 1 }, { first: 1, end: 2 })]);
+    a.round(first)?.deal([member("a", { first: 0, end: 1 }, { first: 1, end: 2 })]);
     a.round(first)?.add(0, leaf(1));
     a.round(first)?.add(1, leaf(2));
     settle([a], ["a"]);
@@ -213,7 +213,7 @@ describe("the exchange of a process", () => {
     const a = exchange("a");
     a.begin({ ...first, elements, shardCount: 3 });
     const content = { kind: "node", first: 1, end: 3 } as const;
-    const head = { job: "digits", ...first, generation: 1, from: "at-b", offset: 0, length: 4 };
+    const head = { job: "digits", ...first, trial: 0, from: "at-b", offset: 0, length: 4 };
     a.receive({ kind: "request", ...head, content }, 0);
     a.receive({ kind: "request", ...head, content: { kind: "node", first: 0, end: 4 } }, 0);
     expect(a.counters.bad).toBe(2);
@@ -224,11 +224,11 @@ describe("the exchange of a process", () => {
   test("refuses a deal that leaves a shard out or deals it twice", () => {
     const round = exchange("a").begin({ ...first, elements, shardCount: 3 });
     const a = member("a", { first: 0, end: 1 });
-    expect(() => round.deal(1, [a, member("b", { first: 2, end: 3 })])).toThrow(/shard 2/);
+    expect(() => round.deal([a, member("b", { first: 2, end: 3 })])).toThrow(/shard 2/);
     const again = exchange("a").begin({ ...first, elements, shardCount: 3 });
-    expect(() => again.deal(1, [a, member("b", { first: 0, end: 3 })])).toThrow(/shard 0/);
+    expect(() => again.deal([a, member("b", { first: 0, end: 3 })])).toThrow(/shard 0/);
     const short = exchange("a").begin({ ...first, elements, shardCount: 3 });
-    expect(() => short.deal(1, [a, member("b", { first: 1, end: 2 })])).toThrow(/ends at shard 2/);
+    expect(() => short.deal([a, member("b", { first: 1, end: 2 })])).toThrow(/ends at shard 2/);
   });
 
   test("hands a snapshot to a joiner, and goes on with another donor where the first left off", () => {
@@ -267,10 +267,10 @@ describe("the exchange of a process", () => {
     const options = { job: "digits", address: "at-a", chunkElements: 8, unitElements: 4 };
     const a = new Exchange({ ...options, self: "a", buffers });
     const round = a.begin({ ...first, elements, shardCount: 3 });
-    round.deal(1, [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 3 })]);
+    round.deal([member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 3 })]);
     const mine = buffers.allocate(elements);
     round.add(0, mine);
-    round.deal(2, [member("a", { first: 0, end: 1 }, { first: 1, end: 3 })]);
+    round.deal([member("a", { first: 0, end: 1 }, { first: 1, end: 3 })]);
     round.add(1, buffers.allocate(elements));
     round.add(2, buffers.allocate(elements));
     while (a.next(0) !== undefined);
@@ -278,5 +278,67 @@ describe("the exchange of a process", () => {
     a.end(first);
     expect(new Set(released)).toEqual(new Set(allocated));
     expect(released).toHaveLength(allocated.length);
+  });
+});
+
+describe("a new trial of a step's sum", () => {
+  const two = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+
+  function inTrial(trial: number, right: number): readonly Exchange[] {
+    const both = [exchange("a"), exchange("b")];
+    const [a, b] = both;
+    for (const one of both) one.begin({ ...first, elements, shardCount: 2 }).deal(two);
+    a?.round(first)?.add(0, leaf(1));
+    b?.round(first)?.add(1, leaf(right));
+    settle(both, ["a", "b"]);
+    expect(sums(a?.events() ?? [])).toEqual([new Array(elements).fill(1 + right)]);
+    for (const one of both) one.round(first)?.deal(two, [], trial);
+    return both;
+  }
+
+  test("adds the same nodes again and tells of the sum again", () => {
+    const both = inTrial(2, 2);
+    settle(both, ["a", "b"]);
+    for (const one of both) {
+      expect(one.events()).toMatchObject([{ kind: "sum-finished", trial: 2 }]);
+      expect(one.round(first)?.finished).toEqual(leaf(3));
+    }
+  });
+
+  test("keeps nothing of what a rank that is gone had made", () => {
+    const [a] = inTrial(2, 99);
+    if (a === undefined) throw new Error("no rank");
+    a.round(first)?.deal([member("a", { first: 0, end: 1 }, { first: 1, end: 2 })], [], 3);
+    expect(a.events()).toEqual([]);
+    a.round(first)?.add(1, leaf(5));
+    settle([a], ["a"]);
+    expect(sums(a.events())).toEqual([new Array(elements).fill(6)]);
+  });
+
+  test("does not hear answers to what was asked in the trial before", () => {
+    const [a, b] = [exchange("a"), exchange("b")];
+    for (const one of [a, b]) one.begin({ ...first, elements, shardCount: 2 }).deal(two);
+    a.round(first)?.add(0, leaf(1));
+    b.round(first)?.add(1, leaf(99));
+    const late: Outbound[] = [];
+    settle([a, b], ["a", "b"], 0, (out) => {
+      if (out.frame.kind === "data" && out.to === "at-a") late.push(out);
+      return out.frame.kind === "data" && out.to === "at-a";
+    });
+    expect(late.length).toBeGreaterThan(0);
+    for (const one of [a, b]) one.round(first)?.deal(two, [], 2);
+    a.next(0);
+    for (const out of late) deliver(out, [a], ["a"], 0);
+    expect(a.counters.stale).toBe(late.length);
+    expect(a.round(first)?.finished).toBeUndefined();
+  });
+
+  test("is what a rank that made the root itself has at once", () => {
+    const a = exchange("a");
+    a.begin({ ...first, elements, shardCount: 1 }).deal([member("a", { first: 0, end: 1 })]);
+    a.round(first)?.add(0, leaf(4));
+    expect(sums(a.events())).toHaveLength(1);
+    a.round(first)?.deal([member("a", { first: 0, end: 1 })], [], 2);
+    expect(a.events()).toMatchObject([{ trial: 2, sum: leaf(4) }]);
   });
 });

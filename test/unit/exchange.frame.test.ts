@@ -8,7 +8,7 @@ const request: RequestFrame = {
   job: "digits",
   attempt: 1,
   step: 70_000,
-  generation: 3,
+  trial: 3,
   from: "w1-4f",
   content: { kind: "node", first: 4, end: 6 },
   offset: 2048,

@@ -23,7 +23,7 @@ export function record(name: string, request: Partial<JobRequest> = {}, validati
   const plan = planJob(
     {
       ...{ name, model: "1-1-1-1x0.5", data: "/data", recipe: "upstream", steps: 3 },
-      ...{ batch: 16, shards: 8, microBatch: 2, checkpointEvery: 2 },
+      ...{ batch: 16, shards: 8, microBatch: 2, checkpointEvery: 2, audit: 0 },
       ...request,
     },
     {
@@ -185,8 +185,10 @@ export class FleetDriver {
   /** Reports those shards of the round under way, unless something is said otherwise. */
   report(workerId: string, shards: readonly number[], how: Partial<Report> = {}): void {
     const { attempt, generation, step } = this.record();
+    const phase = this.fleet.runs.get("job")?.phase;
     this.say(workerId, {
       ...{ kind: "report", job: "job", attempt, generation, step, round: "training" },
+      trial: phase?.kind === "round" ? phase.trial : 0,
       ...{ sumChecksum: 7, parameterChecksum: 100 + step, computeMs: 10, exchangeMs: 10 },
       shards: shards.map((shard) => result(shard)),
       ...how,
@@ -205,13 +207,14 @@ export class FleetDriver {
 }
 
 export function result(shard: number, how: Partial<ShardResult> = {}): ShardResult {
-  return { shard, loss: 1, count: 2, correct: 0, finite: true, inputChecksum: shard, ...how };
+  const checksums = { inputChecksum: shard, gradientChecksum: 0 };
+  return { shard, loss: 1, count: 2, correct: 0, finite: true, ...checksums, check: 0, ...how };
 }
 
 export function held(step: number, how: Partial<HeldState> = {}): HeldState {
   return {
     ...{ job: "job", attempt: 1, step, parameterChecksum: 100 + step, ranges: [] },
-    ...{ summed: false, trail: [] },
+    ...{ summed: false, trail: [], trial: 0 },
     ...how,
   };
 }

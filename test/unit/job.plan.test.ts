@@ -51,6 +51,7 @@ test("the least request gets everything from the hyper-rule", () => {
     minWorkers: 1,
     threads: 1,
     priority: 0,
+    audit: 256,
     mixedDevices: false,
   });
   expect(plan).toMatchObject({

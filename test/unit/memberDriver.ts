@@ -96,10 +96,19 @@ export class MemberDriver {
     round: "training" | "evaluation" = "training",
   ): void {
     this.told({
-      ...{ kind: "round", job: "job", attempt: 1, generation, step, round, shardCount: 8 },
+      ...{
+        kind: "round",
+        job: "job",
+        attempt: 1,
+        generation,
+        step,
+        round,
+        shardCount: 8,
+        trial: 0,
+      },
       members: [
-        { workerId: "w1", address: "w1.1", ranges, finished: false },
-        { workerId: "w2", address: "w2.1", ranges: [], finished: false },
+        { workerId: "w1", address: "w1.1", ranges, finished: false, checks: [] },
+        { workerId: "w2", address: "w2.1", ranges: [], finished: false, checks: [] },
       ],
       followers: [],
     });
@@ -108,21 +117,39 @@ export class MemberDriver {
   /** The round of that step, of which this worker only collects the sum. */
   follow(step: number): void {
     const members = [
-      { workerId: "w2", address: "w2.1", ranges: [{ first: 0, end: 8 }], finished: false },
+      {
+        workerId: "w2",
+        address: "w2.1",
+        ranges: [{ first: 0, end: 8 }],
+        finished: false,
+        checks: [],
+      },
     ];
     this.told({
       ...{ kind: "round", job: "job", attempt: 1, generation: 1, step, round: "training" },
-      ...{ shardCount: 8, members, followers: ["w1.1"] },
+      ...{ shardCount: 8, trial: 0, members, followers: ["w1.1"] },
     });
   }
 
   shard(shard: number, step = 0, round: "training" | "evaluation" = "training"): void {
-    const result = { shard, loss: 1, count: 2, correct: 0, finite: true, inputChecksum: 1 };
-    this.child({ kind: "shard", attempt: 1, step, round, result, computeMs: 10 });
+    const result = {
+      ...{ shard, loss: 1, count: 2, correct: 0, finite: true, inputChecksum: 1 },
+      ...{ gradientChecksum: 0, check: 0 },
+    };
+    const parameterChecksum = undefined;
+    this.child({
+      kind: "shard",
+      attempt: 1,
+      step,
+      round,
+      result,
+      computeMs: 10,
+      parameterChecksum,
+    });
   }
 
-  summed(step = 0): void {
-    this.child({ kind: "summed", attempt: 1, step, sumChecksum: 7, exchangeMs: 20 });
+  summed(step = 0, trial = 0): void {
+    this.child({ kind: "summed", attempt: 1, step, trial, sumChecksum: 7, exchangeMs: 20 });
   }
 
   commit(step: number, save = false): void {

@@ -27,6 +27,7 @@ export const events: readonly WorkerEvent[] = [
         { step: 29, loss: Infinity, sumChecksum: 0xffffffff },
         { step: 30, loss: 0.123456789, sumChecksum: 7 },
       ],
+      trial: 6,
     },
   },
   {
@@ -48,11 +49,18 @@ export const events: readonly WorkerEvent[] = [
     generation: 3,
     step: 12,
     round: "training",
+    trial: 2,
     sumChecksum: 0xffffffff,
     parameterChecksum: 1,
     shards: [
-      { shard: 0, loss: 1.5, count: 16, correct: 0, finite: true, inputChecksum: 0xdeadbeef },
-      { shard: 31, loss: 0.25, count: 16, correct: 9, finite: false, inputChecksum: 0 },
+      {
+        ...{ shard: 0, loss: 1.5, count: 16, correct: 0, finite: true },
+        ...{ inputChecksum: 0xdeadbeef, gradientChecksum: 0xabcdef01, check: 0 },
+      },
+      {
+        ...{ shard: 31, loss: 0.25, count: 16, correct: 9, finite: false },
+        ...{ inputChecksum: 0, gradientChecksum: 0, check: 2 },
+      },
     ],
     computeMs: 812.5,
     exchangeMs: 40.25,
@@ -130,8 +138,12 @@ export const commands: readonly WorkerCommand[] = [
     round: "evaluation",
     shardCount: 32,
     followers: ["c3"],
+    trial: 3,
     members: [
-      { workerId: "worker-1", address: "a1", ranges: [{ first: 0, end: 20 }], finished: true },
+      {
+        ...{ workerId: "worker-1", address: "a1", ranges: [{ first: 0, end: 20 }], finished: true },
+        checks: [{ shard: 31, number: 1 }],
+      },
       {
         workerId: "worker-2",
         address: "b2",
@@ -140,6 +152,7 @@ export const commands: readonly WorkerCommand[] = [
           { first: 5, end: 5 },
         ],
         finished: false,
+        checks: [],
       },
     ],
   },

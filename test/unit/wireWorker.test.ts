@@ -142,7 +142,7 @@ describe("what a worker is told", () => {
     expect(hex(command("cancel-task", {}))).toBe("08016a080a067461736b2d31");
   });
 
-  const round = { workerId: "w", address: "a", finished: false };
+  const round = { workerId: "w", address: "a", finished: false, checks: [] };
   test.each<readonly [string, Uint8Array]>([
     ["no command", ToWorker.encode({ term: 1 }).finish()],
     ["a negative term", workerCommand.encode({ term: -1, command: { kind: "spare", reason: "" } })],

@@ -1,13 +1,13 @@
 import type { ChildCommand, ChildEvent } from "../../../src/control/memberEvent.js";
-import type { JobOrder, RoundKind, StateSource } from "../../../src/control/message.js";
+import type { JobOrder, StateSource } from "../../../src/control/message.js";
 import { BufferPool } from "../../../src/exchange/bufferPool.js";
 import { Exchange, type Moment } from "../../../src/exchange/exchange.js";
 import { OpenSteps, type Update } from "../../../src/exchange/openSteps.js";
 import { evaluationShards } from "../../../src/plan/evaluation.js";
-import type { Ledger } from "./ledger.js";
-import type { Frames } from "./frames.js";
-import { Process, type HostClock } from "./process.js";
-import type { Shelf } from "./shelf.js";
+import { isAudited } from "../../../src/plan/audit.js";
+import { flipBit, Spoils } from "./spoils.js";
+import type { ChildPlace, Item } from "./childPlace.js";
+import { Process } from "./process.js";
 import {
   apply,
   checksumOf,
@@ -19,24 +19,8 @@ import {
   type Toy,
   type ToyState,
 } from "./toy.js";
-import type { World } from "./world.js";
 
 type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
-
-export interface ChildPlace {
-  readonly world: World;
-  readonly frames: Frames;
-  readonly shelf: Shelf;
-  readonly ledger: Ledger;
-  readonly address: string;
-  readonly toyOf: (job: string) => Toy;
-  readonly probe: string;
-  readonly arithmetic: string;
-  /** Time for one shard. */
-  readonly shardMs: number;
-  readonly clock: HostClock;
-  readonly emit: (event: ChildEvent) => void;
-}
 
 /** A third of the time after which the exchange asks again. */
 const tickMs = 100;
@@ -50,6 +34,7 @@ export class ChildSim {
   hangsAsJoiner = false;
   /** Since when the device has been at what it does now. */
   #busySinceMs: number | undefined;
+  readonly spoils: Spoils;
   readonly #place: ChildPlace;
   readonly #order: JobOrder;
   readonly #toy: Toy;
@@ -61,6 +46,10 @@ export class ChildSim {
   #step = 0;
   readonly #steps = new OpenSteps();
   #work: Command<"compute">[] = [];
+  /** It has said so, and does nothing more. */
+  #hasFailed = false;
+  /** What the parameters were when they were last written. */
+  #written: number | undefined;
   #dealtMs = 0;
   #offered: number | undefined;
   #load = 0;
@@ -72,6 +61,7 @@ export class ChildSim {
     this.#order = order;
     this.#toy = place.toyOf(order.job);
     this.process = new Process(place.world, place.clock);
+    this.spoils = new Spoils((line) => place.world.tell(`${line} on ${place.address}`));
     this.#exchange = new Exchange({
       job: order.job,
       self: place.address,
@@ -133,6 +123,15 @@ export class ChildSim {
     }
   }
 
+  /** A bit of its parameters flips. Whether it has any. */
+  flip(): boolean {
+    if (this.#state === undefined) return false;
+    const parameters = this.#state.parameters.slice();
+    flipBit(parameters);
+    this.#state = { ...this.#state, parameters };
+    return true;
+  }
+
   #begin(step: number, source: StateSource): void {
     this.#clear();
     this.#work = [];
@@ -179,13 +178,15 @@ export class ChildSim {
     this.#state = state;
     this.#step = step;
     this.#place.ledger.holds(this.#order, step, state, this.#place.address);
-    this.#emit({ kind: "loaded", step, parameterChecksum: checksumOf(state.parameters) });
+    const parameterChecksum = (this.#written = checksumOf(state.parameters));
+    this.#emit({ kind: "loaded", step, parameterChecksum });
   }
 
   #offer(step: number): void {
     if (this.#state === undefined || this.#step !== step) {
       return this.#fail(`an offer of state ${step} at state ${this.#step}`);
     }
+    if (this.#hasChanged(this.#state)) return;
     const { attempt } = this.#order;
     if (this.#offered === step) return;
     this.#endOffer();
@@ -204,43 +205,49 @@ export class ChildSim {
     this.#offered = undefined;
   }
 
-  #compute({ attempt, step, round, shards, first }: Command<"compute">): void {
+  #compute({ attempt, step, round, shards, checks, first }: Command<"compute">): void {
     if (first) this.#clear();
     const list = this.#list;
     const { world, shardMs } = this.#place;
-    for (const shard of shards) {
+    const all = [...shards.map((shard) => ({ shard, number: 0 })), ...checks];
+    for (const { shard, number: check } of all) {
       const ms = Math.max(1, Math.round(shardMs * (0.7 + 0.6 * world.random.float())));
       const work = (): void => {
-        if (list === this.#list) this.#shard(attempt, step, round, shard, ms);
+        if (list === this.#list) this.#shard({ attempt, step, round, shard, check }, ms);
       };
       this.#enqueue(ms, work, true);
     }
   }
 
-  #shard(attempt: number, step: number, round: RoundKind, shard: number, computeMs: number): void {
+  #shard(item: Item, computeMs: number): void {
+    const { attempt, step, round, shard, check } = item;
     const state = this.#state;
     if (state === undefined || this.#step !== step) {
       return this.#fail(`a shard of step ${step} at state ${this.#step}`);
     }
-    this.#emit({
-      kind: "shard",
-      attempt,
-      step,
-      round,
-      computeMs,
-      result:
-        round === "training" ? this.#trained(state, step, shard) : this.#evaluated(state, shard),
-    });
-    if (round === "evaluation") return;
-    this.#exchange.round({ attempt, step })?.add(shard, gradient(this.#toy, state, step, shard));
+    const values = gradient(this.#toy, state, step, shard);
+    const result = {
+      ...(round === "training"
+        ? this.#trained(state, step, item, values)
+        : this.#evaluated(state, shard)),
+      ...{ shard, inputChecksum: shard, check },
+    };
+    const isLast = !this.#device.some((work) => work.isShard);
+    const parameterChecksum = isLast ? checksumOf(state.parameters) : undefined;
+    this.#emit({ kind: "shard", attempt, step, round, computeMs, result, parameterChecksum });
+    if (round === "evaluation" || check > 0) return;
+    this.#exchange.round({ attempt, step })?.add(shard, values);
     this.#pump();
   }
 
-  #trained(state: ToyState, step: number, shard: number) {
-    this.#place.ledger.computes(this.#order, step, shard, this.#place.arithmetic);
-    const { shardSize } = this.#toy;
-    const loss = lossOf(this.#toy, state, step, shard);
-    return { shard, loss, count: shardSize, correct: 0, finite: true, inputChecksum: shard };
+  #trained(state: ToyState, step: number, item: Item, values: Float32Array) {
+    const { ledger, arithmetic } = this.#place;
+    ledger.computes(this.#order, step, item.shard, arithmetic);
+    const isCompared = item.check > 0 || isAudited(this.#order.settings, step, item.shard);
+    const { finite } = this.spoils.gradient(values, item, isCompared);
+    const gradientChecksum = isCompared ? checksumOf(values) : 0;
+    const loss = lossOf(this.#toy, state, step, item.shard);
+    return { loss, count: this.#toy.shardSize, correct: 0, finite, gradientChecksum };
   }
 
   #evaluated(state: ToyState, shard: number) {
@@ -248,18 +255,19 @@ export class ChildSim {
     const count = slice === undefined ? 0 : slice.end - slice.first;
     const loss = lossOf(this.#toy, state, 1000 + this.#step, shard);
     const correct = correctOf(this.#toy, state, shard, count);
-    return { shard, loss, count, correct, finite: true, inputChecksum: shard };
+    return { loss, count, correct, finite: true, gradientChecksum: 0 };
   }
 
-  #deal({ attempt, generation, step, shardCount, members, followers }: Command<"deal">): void {
+  #deal({ attempt, step, trial, shardCount, members, followers }: Command<"deal">): void {
     const moment = { attempt, step };
+    this.spoils.ranks = members.length;
     this.#dealtMs = this.#place.clock.nowMs;
     const elements = elementsOf(this.#toy);
-    if (this.#steps.deal(step, followers.length > 0)) {
+    if (this.#steps.deal(step, followers.length > 0, trial)) {
       this.#exchange.begin({ ...moment, elements, shardCount });
     }
     const ranks = members.map((member) => ({ ...member, workerId: member.address }));
-    this.#exchange.round(moment)?.deal(generation, ranks, followers);
+    this.#exchange.round(moment)?.deal(ranks, followers, trial);
     this.#pump();
   }
 
@@ -282,13 +290,14 @@ export class ChildSim {
       if (this.#state === undefined || this.#step !== step) {
         return this.#fail(`applies step ${step} at state ${this.#step}`);
       }
+      if (this.#hasChanged(this.#state)) return;
       const { ledger, address } = this.#place;
       ledger.applies(this.#order, step, sum, address);
       this.#state = apply(this.#toy, this.#state, sum);
       this.#step = step + 1;
       ledger.holds(this.#order, this.#step, this.#state, address);
       this.#endRounds(this.#steps.applied(step));
-      const parameterChecksum = checksumOf(this.#state.parameters);
+      const parameterChecksum = (this.#written = checksumOf(this.#state.parameters));
       this.#emit({ kind: "applied", step: this.#step, parameterChecksum });
       if (save) this.#save("checkpoint");
     });
@@ -297,6 +306,7 @@ export class ChildSim {
   #save(what: "checkpoint" | "weights"): void {
     const state = this.#state;
     if (state === undefined) return this.#fail("told to save without a state");
+    if (this.#hasChanged(state)) return;
     const step = this.#step;
     const { job } = this.#order;
     const { world, shelf } = this.#place;
@@ -306,6 +316,15 @@ export class ChildSim {
       const parameterDigest = String(checksumOf(state.parameters));
       this.#emit({ kind: "saved", what, step, name, parameterDigest, bytes: 1 });
     });
+  }
+
+  /** As in a worker's compute thread: what broke in memory is neither built on nor given on. */
+  #hasChanged({ parameters }: ToyState): boolean {
+    if (checksumOf(parameters) === this.#written) return false;
+    this.#emit({ kind: "failed", cause: "error", message: "its parameters changed in memory" });
+    this.#device = [];
+    this.#hasFailed = true;
+    return true;
   }
 
   #endRounds(steps: readonly number[]): void {
@@ -340,7 +359,7 @@ export class ChildSim {
     const [work] = this.#device;
     if (this.#isBusy || work === undefined) return;
     this.#busySinceMs ??= this.#place.clock.nowMs;
-    if (this.isStuck) return;
+    if (this.isStuck || this.#hasFailed) return;
     this.#isBusy = true;
     this.#device = this.#device.slice(1);
     this.process.after(work.ms, () => {
@@ -363,10 +382,12 @@ export class ChildSim {
         this.#collected(event.state);
         continue;
       }
-      const { attempt, step, sum } = event;
+      const { attempt, step, trial } = event;
+      const sum = this.spoils.copyOf(event.sum, `the sum of step ${step}`);
       this.#steps.summed(step, sum);
       const exchangeMs = nowMs - this.#dealtMs;
-      this.#emit({ kind: "summed", attempt, step, sumChecksum: checksumOf(sum), exchangeMs });
+      const sumChecksum = checksumOf(sum);
+      this.#emit({ kind: "summed", attempt, step, trial, sumChecksum, exchangeMs });
       this.#update();
     }
   }

@@ -1,5 +1,6 @@
 import { coordinatorFaults } from "./coordinatorFaults.js";
 import { networkFaults } from "./networkFaults.js";
+import { numberFaults } from "./numberFaults.js";
 import { requests } from "./requests.js";
 import type { Scene } from "./scene.js";
 import { workerFaults } from "./workerFaults.js";
@@ -7,6 +8,7 @@ import { workerFaults } from "./workerFaults.js";
 /** Everything that goes wrong in a fleet, or is asked of it. Each says whether it found something to break. */
 export const faults = {
   ...workerFaults,
+  ...numberFaults,
   ...networkFaults,
   ...coordinatorFaults,
   ...requests,

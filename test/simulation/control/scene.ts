@@ -22,6 +22,8 @@ export class Scene {
   /** By worker id: what runs there now. */
   readonly workers = new Map<string, WorkerSim>();
   readonly coordinators: CoordinatorSim[] = [];
+  /** Whose numbers were made wrong. */
+  spoilt: WorkerSim | undefined;
   /** By worker id: how often its child was made to fail. More than three, and it is set aside. */
   readonly failures = new Map<string, number>();
   readonly #holdings = new Holdings();

@@ -135,6 +135,8 @@ function heal(scene: Scene): void {
   scene.jetStream.heal();
   // Who is waited for is told; somebody ends it where a deadline may not.
   for (const worker of scene.alive()) if (worker.child?.isStuck === true) worker.crashChild();
+  // Whoever computed wrongly is not asked again: its machine is replaced.
+  scene.spoilt?.kill();
   for (const kind of scene.kinds.slice(0, 3)) {
     if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
   }

@@ -46,6 +46,7 @@ export function toyJob(
       checkpointEvery: 4,
       minWorkers,
       priority,
+      audit: 4,
       seed,
     },
     {

@@ -1,0 +1,90 @@
+import type { Blamed } from "./examining.js";
+import { fail } from "./ending.js";
+import type { RoundPhase, Transition } from "./fleetState.js";
+import { distrust, memberIds, strike } from "./participation.js";
+import { beginAttempt } from "./starting.js";
+import { changeParticipant, changeRun, log, recordOf, runOf, withoutKey } from "./transition.js";
+
+/** What becomes of workers whose numbers are wrong. */
+
+/** After so many rewinds because of two states, one of which was wrong, the job is given up. */
+const tiesMax = 3;
+
+/** A worker that computed wrongly takes no part in the job again; the last one has a few more tries. */
+export function exclude(t: Transition, { workerId, why, shard }: Blamed): Transition {
+  const reason = `${workerId} is set aside: ${why}`;
+  const told = log(t, "warn", reason, {
+    worker: workerId,
+    step: recordOf(t).step,
+    ...(shard !== undefined && { shard }),
+  });
+  return isLast(told, workerId) ? renew(told, workerId, why) : distrust(told, workerId, why);
+}
+
+/**
+ * A worker whose parameters are wrong takes a copy of the others', as one that joins. What happens
+ * again is no accident.
+ */
+export function repair(t: Transition, blamed: Blamed): Transition {
+  const { workerId, why } = blamed;
+  const { repaired } = runOf(t);
+  const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  if (repaired.has(incarnation)) return exclude(t, blamed);
+  const noted = changeRun(t, { repaired: new Set([...repaired, incarnation]) });
+  const fields = { worker: workerId, step: recordOf(t).step };
+  if (isLast(noted, workerId)) {
+    return renew(log(noted, "warn", `${workerId} starts over: ${why}`, fields), workerId, why);
+  }
+  // What it holds next is another state.
+  const forgotten = changeRun(noted, { stated: withoutKey(runOf(noted).stated, workerId) });
+  return changeParticipant(
+    log(forgotten, "warn", `${workerId} takes a copy of the others' state: ${why}`, fields),
+    workerId,
+    { stage: { kind: "ready" } },
+  );
+}
+
+/** Nobody can tell whose state is right, and a replay from the checkpoint is. */
+export function rewindUndecided(t: Transition, why: string): Transition {
+  const { ties } = runOf(t);
+  if (ties >= tiesMax) return fail(t, `${why}, again and again`);
+  const { checkpoints, step } = recordOf(t);
+  const told = log(
+    changeRun(t, { ties: ties + 1 }),
+    "warn",
+    `${why}: goes back to step ${checkpoints[0]?.step ?? 0}`,
+    { step },
+  );
+  return beginAttempt(told);
+}
+
+/** The round without what these workers have said. */
+export function without(phase: RoundPhase, blamed: readonly Blamed[]): RoundPhase {
+  const isGone = (id: string): boolean => blamed.some(({ workerId }) => workerId === id);
+  const results = [...phase.results].filter(([, { workerId }]) => !isGone(workerId));
+  const opinions = [...phase.opinions].map(
+    ([shard, all]) => [shard, all.filter(({ workerId }) => !isGone(workerId))] as const,
+  );
+  return {
+    ...phase,
+    results: new Map(results),
+    opinions: new Map(opinions.filter(([, all]) => all.length > 0)),
+    checks: new Map([...phase.checks].filter(([id]) => !isGone(id))),
+  };
+}
+
+function isLast(t: Transition, workerId: string): boolean {
+  return memberIds(runOf(t)).every((id) => id === workerId);
+}
+
+/** It begins again with a new process, from the checkpoint, since nobody else has the state. */
+function renew(t: Transition, workerId: string, why: string): Transition {
+  const member = t.fleet.members.get(workerId);
+  if (member === undefined) return t;
+  const { givenUp, stated } = runOf(t);
+  const struck = changeRun(t, {
+    givenUp: new Set([...givenUp, member.incarnation]),
+    stated: withoutKey(stated, workerId),
+  });
+  return strike(struck, member, why);
+}

@@ -1,0 +1,33 @@
+import type { ChildSim } from "./childSim.js";
+import type { Scene } from "./scene.js";
+import { onWorker } from "./workerFaults.js";
+
+/** What makes a worker's numbers wrong. */
+export const numberFaults = {
+  "shard wrong": (scene: Scene) =>
+    spoil(scene, "will get a shard wrong", ({ spoils }) => {
+      spoils.shard = "wrong";
+      return true;
+    }),
+  "shard not finite": (scene: Scene) =>
+    spoil(scene, "will get a shard that is not finite", ({ spoils }) => {
+      spoils.shard = "not finite";
+      return true;
+    }),
+  "sum wrong": (scene: Scene) =>
+    spoil(scene, "will get a sum wrong", ({ spoils }) => {
+      spoils.sum = spoils.ranks > 1;
+      return spoils.sum;
+    }),
+  "parameter flipped": (scene: Scene) => spoil(scene, "has a bit flip", (child) => child.flip()),
+} as const;
+
+/** Once in a world: with two wrong at a time nobody might be left to tell. */
+function spoil(scene: Scene, what: string, act: (child: ChildSim) => boolean): boolean {
+  if (scene.spoilt !== undefined) return false;
+  return onWorker(scene, what, (worker) => {
+    if (worker.child === undefined || !act(worker.child)) return false;
+    scene.spoilt = worker;
+    return true;
+  });
+}
