@@ -16,7 +16,10 @@ export interface KeptProcessOptions {
 }
 
 const restartMs = 500;
-const graceMs = 20_000;
+/** A worker may take half a minute to hand over what it holds. */
+const graceMs = 45_000;
+/** What a process has to end in order where nobody needs it any more. */
+const closeMs = 2000;
 
 export class KeptProcess {
   readonly #options: KeptProcessOptions;
@@ -78,7 +81,11 @@ export class KeptProcess {
   /** Ends it for good: what would start it again later no longer does. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    const child = this.#child;
+    // The second signal says not to wait for anything.
+    const again = setTimeout(() => child?.kill("SIGTERM"), closeMs);
     await this.stop();
+    clearTimeout(again);
   }
 
   async #end(how: NodeJS.Signals): Promise<number | undefined> {
