@@ -4,8 +4,8 @@ import { sayPrepared, takeJobCommand, takePrepare, takeRelease } from "./memberJ
 import { leave, leaveAtOnce, quitIfDone, sayLeaving } from "./memberLeaving.js";
 import { disconnect, greet, takeHeard, tick } from "./memberLink.js";
 import { act, say, set } from "./memberState.js";
-import type { Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
-import type { Task, TaskEvent, WorkerCommand } from "./message.js";
+import type { Child, Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
+import type { HeldState, Task, TaskEvent, WorkerCommand } from "./message.js";
 
 export type { Member } from "./memberState.js";
 
@@ -106,14 +106,28 @@ function obey(t: MemberTransition, term: number, command: WorkerCommand): Member
   }
 }
 
-/** A child that holds no state is not in the hello: its probe tells of it. */
+/**
+ * A child that holds no state is not in the hello: its probe tells of it. One that was in the hello
+ * and has ended before the answer to it came is told of now.
+ */
 function welcome(t: MemberTransition, beatMs: number): MemberTransition {
-  const link = { kind: "up", beatMs, beatenMs: t.nowMs, answeredMs: t.nowMs } as const;
-  const up = sayLeaving(set(t, { link }));
-  const { child } = up.member;
+  const { link, child } = t.member;
+  const up = sayLeaving(
+    set(t, { link: { kind: "up", beatMs, beatenMs: t.nowMs, answeredMs: t.nowMs } }),
+  );
+  const held = link.kind === "greeting" ? link.held : undefined;
+  if (held !== undefined && !isAtWork(child, held)) {
+    const { job, attempt } = held;
+    const message = "its process ended before the coordinator had answered";
+    return say(up, { kind: "failed", job, attempt, cause: "exit", message });
+  }
   return child.kind === "working" && child.held === undefined && child.load === undefined
     ? sayPrepared(up, child)
     : up;
+}
+
+function isAtWork(child: Child, { job, attempt }: HeldState): boolean {
+  return child.kind === "working" && child.order.job === job && child.order.attempt === attempt;
 }
 
 function takeTask(t: MemberTransition, taskId: string, task: Task): MemberTransition {

@@ -19,10 +19,11 @@ export function greet(t: MemberTransition): MemberTransition {
   const { identity, term, child, leaving } = t.member;
   if (leaving?.atOnce === true) return t;
   const sinceMs = lonelySince(t.member) ?? t.nowMs;
-  const link = { kind: "greeting", sinceMs, helloMs: t.nowMs } as const;
+  const held = heldState(child, identity.incarnation);
+  const link = { kind: "greeting", sinceMs, helloMs: t.nowMs, held } as const;
   return act(set(t, { link }), {
     kind: "to-coordinator",
-    event: { kind: "hello", ...identity, term, held: heldState(child, identity.incarnation) },
+    event: { kind: "hello", ...identity, term, held },
   });
 }
 

@@ -1,6 +1,7 @@
 import type { ChildCommand, Leaving, MemberAction } from "./memberEvent.js";
 import type {
   Check,
+  HeldState,
   JobOrder,
   RoundKind,
   RoundMember,
@@ -72,6 +73,8 @@ export type Link =
       readonly kind: "greeting";
       readonly sinceMs: number | undefined;
       readonly helloMs: number;
+      /** What the hello said that it holds. */
+      readonly held: HeldState | undefined;
     }
   | {
       readonly kind: "up";

@@ -29,6 +29,20 @@ describe("a stream that ends", () => {
     ]);
   });
 
+  test("and whose hello speaks of a child that then ends, is told of the end with the welcome", () => {
+    const driver = MemberDriver.holding();
+    driver.happens({ kind: "disconnected" });
+    driver.happens({ kind: "connected" });
+    driver.child({ kind: "exited", code: null, signal: "SIGKILL" });
+    expect(driver.said()).toEqual([]);
+    driver.told({
+      ...{ kind: "welcome", leaseMs: 5000, beatMs: 500, nats: { url: "", token: "" }, store: "" },
+    });
+    expect(driver.said()).toMatchObject([
+      { kind: "failed", job: "job", attempt: 1, cause: "exit" },
+    ]);
+  });
+
   test("before the child has loaded, its probe tells of it", () => {
     const driver = new MemberDriver();
     driver.welcomed();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { lacking } from "../../src/control/need.js";
 import { jobStatus, workerStatuses } from "../../src/control/view.js";
 import { FleetDriver, held, record, result } from "./fleetDriver.js";
 import type { JobRequest } from "../../src/job/settings.js";
@@ -247,4 +248,15 @@ describe("several jobs", () => {
       "training",
     ]);
   });
+});
+
+test("a job still lacks a worker where two that are ready cannot start together", () => {
+  const driver = new FleetDriver();
+  driver.hello("w1");
+  driver.hello("w2");
+  driver.happens({ kind: "submit", record: record("job", { minWorkers: 2 }) });
+  expect(lacking(driver.fleet, "job")).toBe(0);
+  driver.say("w1", { kind: "prepared", job: "job", attempt: 1, probe: "even" });
+  driver.say("w2", { kind: "prepared", job: "job", attempt: 1, probe: "odd" });
+  expect(lacking(driver.fleet, "job")).toBe(1);
 });

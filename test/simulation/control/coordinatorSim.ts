@@ -9,6 +9,7 @@ import {
 } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
 import type { WorkerEvent } from "../../../src/control/message.js";
+import { isActive, type JobRecord } from "../../../src/control/record.js";
 import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
 import { HostClock, Process } from "./process.js";
@@ -151,7 +152,10 @@ export class CoordinatorSim {
       const lock = await CoordinatorLock.acquire(jetStream.bucket("lock", process), {
         ...{ holder: this.name, identity: this.name, clock, signal },
         isGone: () => false,
-        termElsewhere: () => Promise.resolve(0),
+        termElsewhere: () => {
+          const terms = [...this.#place.shelf.copies.values()].map(({ term }) => term);
+          return Promise.resolve(Math.max(0, ...terms));
+        },
         onWait: (holder) => {
           world.tell(`${this.name} waits as a standby for ${holder}`);
         },
@@ -162,8 +166,15 @@ export class CoordinatorSim {
         isHolder: () => lock.confirm(),
         onConflict: onLost,
       });
+      const lost = this.#lostBy(found);
+      for (const record of lost) await records.store(record);
+      const all = [...found, ...lost];
+      for (const record of all) this.#copy(record, lock.term);
       const outbox = new Outbox({
-        store: (record) => records.store(record),
+        store: async (record) => {
+          await records.store(record);
+          this.#copy(record, lock.term);
+        },
         put: (record) => {
           records.put(record);
         },
@@ -180,11 +191,16 @@ export class CoordinatorSim {
       };
       const logged = this.#place.shelf.takeOver(lock.term);
       this.#logTerm = lock.term;
-      const fleet = emptyFleet(options, found, logged, process.clock.nowMs);
+      const fleet = emptyFleet(options, all, logged, process.clock.nowMs);
       this.#reign = { lock, records, outbox, fleet };
       world.tell(`${this.name} is the coordinator of term ${lock.term}`);
-      jetStream.connect(process, (isUp) => {
-        this.handle({ kind: "nats", isUp });
+      jetStream.connect(process, {
+        onConnection: (isUp) => {
+          this.handle({ kind: "nats", isUp });
+        },
+        onEmptied: () => {
+          records.writeAll();
+        },
       });
       process.every(times.tickMs, () => {
         this.handle({ kind: "tick" });
@@ -192,6 +208,24 @@ export class CoordinatorSim {
     } catch (error) {
       this.#stepDown(String(error));
     }
+  }
+
+  /** As coordinator/memory.ts does: records that NATS has lost, from their copies in the store. */
+  #lostBy(found: readonly JobRecord[]): readonly JobRecord[] {
+    const known = new Set(found.map(({ name }) => name));
+    return [...this.#place.shelf.copies.values()].flatMap(({ record }) => {
+      if (known.has(record.name)) return [];
+      this.#place.world.tell(`${this.name} takes ${record.name} from the store`);
+      const ahead = isActive(record.state) ? 1_000 : 0;
+      return { ...record, generation: record.generation + ahead };
+    });
+  }
+
+  #copy(record: JobRecord, term: number): void {
+    const { copies } = this.#place.shelf;
+    this.process.after(this.#place.world.between(1, 50), () => {
+      if ((copies.get(record.name)?.term ?? 0) <= term) copies.set(record.name, { record, term });
+    });
   }
 
   /** As the loop does: a worker has obeyed a higher term than the lock ever saw, or another reigns. */

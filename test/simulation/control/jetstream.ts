@@ -17,6 +17,12 @@ interface Message {
   readonly writer: Process;
 }
 
+export interface Connection {
+  readonly onConnection: (isUp: boolean) => void;
+  /** What was stored is gone. */
+  readonly onEmptied: () => void;
+}
+
 /**
  * NATS JetStream with what a coordinator keeps in it. A request takes time both ways, and either
  * way may lose it: whoever has asked then does not know whether it was carried out. One that is
@@ -33,13 +39,15 @@ export class JetStream {
   readonly #cutUntilMs = new Map<Process, number>();
   /** Until when the requests of a process are held back, and for how long. */
   readonly #heldBack = new Map<Process, { readonly untilMs: number; readonly ms: number }>();
-  readonly #connections = new Map<Process, (isUp: boolean) => void>();
+  readonly #connections = new Map<Process, Connection>();
   readonly #onRecord: (record: JobRecord) => void;
   /** What was encoded here: it need not be decoded for the checker's sake. */
   readonly #encoded = new WeakMap<Uint8Array, JobRecord>();
   #sequence = 0;
   #writes = 0;
   #downUntilMs = 0;
+  /** Until somebody writes: he finds that the streams are gone, and makes them anew. */
+  #isEmptied = false;
 
   /** `onRecord` hears of every record that becomes durable. */
   constructor(world: World, onRecord: (record: JobRecord) => void) {
@@ -62,9 +70,16 @@ export class JetStream {
     return message === undefined ? undefined : this.#decoded(message.value);
   }
 
-  /** Says from now on whether that process has a connection. */
-  connect(client: Process, onConnection: (isUp: boolean) => void): void {
-    this.#connections.set(client, onConnection);
+  /** Says from now on whether that process has a connection, and what it has found. */
+  connect(client: Process, connection: Connection): void {
+    this.#connections.set(client, connection);
+  }
+
+  /** Loses all that it has stored. */
+  wipe(): void {
+    this.#messages.clear();
+    this.#sequence = 0;
+    this.#isEmptied = true;
   }
 
   /** Answers nobody for a while. With the whole server connections are lost as well. */
@@ -130,6 +145,11 @@ export class JetStream {
   }
 
   #put(key: string, message: Message): Written {
+    if (this.#isEmptied) {
+      this.#isEmptied = false;
+      const { writer } = message;
+      writer.do(() => this.#connections.get(writer)?.onEmptied());
+    }
     if ((this.#messages.get(key)?.revision ?? 0) !== message.revision) return undefined;
     this.#sequence += 1;
     this.#messages.set(key, { ...message, revision: this.#sequence });
@@ -178,7 +198,7 @@ export class JetStream {
     if (noticedMs >= ms) return;
     const tell = (afterMs: number, isUp: boolean): void => {
       this.#world.after(afterMs, () => {
-        client.do(() => this.#connections.get(client)?.(isUp));
+        client.do(() => this.#connections.get(client)?.onConnection(isUp));
       });
     };
     tell(noticedMs, false);

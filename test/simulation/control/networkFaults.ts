@@ -31,6 +31,14 @@ export const networkFaults = {
     scene.jetStream.stopFor(ms, true);
     return true;
   },
+  "NATS wiped": (scene: Scene) => {
+    const ms = scene.world.between(200, 3_000);
+    scene.world.tell(`NATS loses all that it has stored, and is back in ${ms} ms`);
+    scene.frames.stopFor(ms);
+    scene.jetStream.stopFor(ms, true);
+    scene.jetStream.wipe();
+    return true;
+  },
   "store down": (scene: Scene) => {
     const ms = scene.world.between(200, 7_000);
     scene.world.tell(`JetStream answers nobody for ${ms} ms`);

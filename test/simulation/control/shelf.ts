@@ -1,6 +1,7 @@
 import type { LogFields } from "../../../src/control/fleetEvent.js";
 import type { LoggedLines } from "../../../src/control/fleetState.js";
 import { loggedIn } from "../../../src/control/history.js";
+import type { JobRecord } from "../../../src/control/record.js";
 import type { ToyState } from "./toy.js";
 
 export interface Line {
@@ -8,8 +9,10 @@ export interface Line {
   readonly fields: LogFields;
 }
 
-/** What outlives every process: the store with its checkpoints, and the jobs' logs. */
+/** What outlives every process and NATS: the store with checkpoints and a second copy of every record, and the jobs' logs. */
 export class Shelf {
+  /** By job: the record, and the term of the coordinator that wrote it. */
+  readonly copies = new Map<string, { readonly record: JobRecord; readonly term: number }>();
   readonly #checkpoints = new Map<string, Map<number, ToyState>>();
 
   readonly #lines = new Map<string, Line[]>();
