@@ -57,6 +57,8 @@ export class CoordinatorSim {
   readonly #accepted = new Set<Stream>();
   /** By incarnation: the newest, which is the one that is heard. */
   readonly #streams = new Map<string, Stream>();
+  /** By job: what is to be copied to the store. */
+  readonly #newest = new Map<string, JobRecord>();
   #reign: Reign | undefined;
   #isRaising = false;
   #logTerm = 0;
@@ -223,8 +225,11 @@ export class CoordinatorSim {
 
   #copy(record: JobRecord, term: number): void {
     const { copies } = this.#place.shelf;
+    this.#newest.set(record.name, record);
     this.process.after(this.#place.world.between(1, 50), () => {
-      if ((copies.get(record.name)?.term ?? 0) <= term) copies.set(record.name, { record, term });
+      if ((copies.get(record.name)?.term ?? 0) <= term) {
+        copies.set(record.name, { record: this.#newest.get(record.name) ?? record, term });
+      }
     });
   }
 

@@ -92,6 +92,11 @@ export class Ledger {
     }
   }
 
+  /** Whether any step of the job has been decided. */
+  hasBegun(job: string): boolean {
+    return this.#decidedEver.has(`${job}/0`);
+  }
+
   /** A record is durable. */
   keeps({ name, attempt, generation }: JobRecord): void {
     if (!this.#isKept(name, attempt, generation)) this.#kept.set(name, { attempt, generation });

@@ -86,18 +86,22 @@ function watch(scene: Scene, isHealed: () => boolean): void {
   });
 }
 
-/** A client asks until it has an answer. */
-function submitJobs(scene: Scene, accepted = new Set<string>()): void {
-  scene.world.after(300, () => {
-    const missing = scene.jobs.filter(({ name }) => !accepted.has(name));
-    if (missing.length === 0) return;
-    const due = missing.filter(({ submitMs }) => submitMs <= scene.world.nowMs);
+/** A client asks until it has an answer, and again where all that was kept of a job that has not begun is lost. */
+function submitJobs(scene: Scene): void {
+  const { world, jetStream, shelf, ledger } = scene;
+  world.after(300, () => {
+    const missing = scene.jobs.filter(
+      ({ name, submitMs }) =>
+        submitMs <= world.nowMs &&
+        jetStream.record(name) === undefined &&
+        !shelf.copies.has(name) &&
+        !ledger.hasBegun(name),
+    );
     const [coordinator] = scene.reigning();
     coordinator?.process.do(() => {
-      for (const { record } of due) coordinator.handle({ kind: "submit", record });
+      for (const { record } of missing) coordinator.handle({ kind: "submit", record });
     });
-    for (const { name } of due) if (scene.jetStream.record(name) !== undefined) accepted.add(name);
-    submitJobs(scene, accepted);
+    submitJobs(scene);
   });
 }
 
