@@ -236,6 +236,7 @@ export interface RecoveringPhase {
   readonly deadlineMs: number;
   /** Worker ids that may hold it; undefined where nobody knows: anyone. */
   readonly awaited: ReadonlySet<string> | undefined;
+  /** By worker id: who said what it holds; also those who were lost again and may come back. */
   readonly holders: ReadonlyMap<string, HeldState>;
 }
 

@@ -5,7 +5,16 @@ import type { Hello, Member, Participant, Transition } from "./fleetState.js";
 import { factsOf } from "./history.js";
 import type { WorkerEvent } from "./message.js";
 import { outOfMemory } from "./outOfMemory.js";
-import { close, drop, sendPrepare, setAside, strike, unfit, whyNot } from "./participation.js";
+import {
+  close,
+  drop,
+  sendPrepare,
+  setAside,
+  strike,
+  unfit,
+  whyNot,
+  withoutHolder,
+} from "./participation.js";
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
 import { sendSave, takeSaved, takeSaveFailed } from "./saving.js";
@@ -103,7 +112,9 @@ function takeReady(
   const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.prepareMs;
   const participant = { workerId, stage: { kind: "preparing", deadlineMs }, probe: "" } as const;
   const participants = withEntry(run.participants, workerId, participant);
-  return takePrepared(changeRun(t, { participants }), participant, probe);
+  // Of a process that had the name before it has nothing.
+  const phase = withoutHolder(run.phase, workerId);
+  return takePrepared(changeRun(t, { participants, phase }), participant, probe);
 }
 
 /** A worker confirms that its child is gone. */

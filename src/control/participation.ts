@@ -1,4 +1,4 @@
-import type { Fleet, Member, Run, Transition } from "./fleetState.js";
+import type { Fleet, Member, Phase, Run, Transition } from "./fleetState.js";
 import type { JobOrder } from "./message.js";
 import type { JobRecord } from "./record.js";
 import {
@@ -184,8 +184,9 @@ export function drop(
   const dropped = changeRun(t, {
     participants: withoutKey(run.participants, workerId),
     yields: withoutKey(run.yields, workerId),
+    phase: mayReturn ? run.phase : withoutHolder(run.phase, workerId),
     absent:
-      mayReturn && (participant.stage.kind === "member" || hasReturned(run, workerId))
+      mayReturn && participant.stage.kind === "member"
         ? new Set([...run.absent, workerId])
         : run.absent,
   });
@@ -195,9 +196,11 @@ export function drop(
   });
 }
 
-/** Whether it has come back with the state of a job that nobody has taken up again yet. */
-function hasReturned({ phase }: Run, workerId: string): boolean {
-  return phase.kind === "recovering" && phase.holders.has(workerId);
+/** A recovery does not wait for who will not come back with the state. */
+export function withoutHolder(phase: Phase, workerId: string): Phase {
+  if (phase.kind !== "recovering") return phase;
+  const awaited = phase.awaited && new Set([...phase.awaited].filter((id) => id !== workerId));
+  return { ...phase, awaited, holders: withoutKey(phase.holders, workerId) };
 }
 
 /** A child failed for a reason of its worker's own: asked again at once a few times, then after a while. */

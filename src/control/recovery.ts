@@ -147,16 +147,15 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
   if (record.weights !== undefined) {
     return end(logProgress(t, record.name), { state: "done", reason: "" });
   }
-  const holders = holdersOf(t, phase);
-  const useful = holders.filter(({ reached }) => reached >= record.step);
-  if (isWaiting(t, phase, useful)) return t;
+  const able = holdersOf(t, phase).filter(({ reached }) => reached >= record.step);
+  const useful = able.filter(({ workerId }) => runOf(t).participants.has(workerId));
+  const mayReturn = able.some(({ workerId }) => isReturning(t, workerId));
+  if (useful.length === 0 ? mayReturn || isAwaiting(t, phase) : isWaiting(t, phase, useful)) {
+    return t;
+  }
   if (useful.length === 0) {
     // Nothing was done in this attempt yet: whoever is ready for it may begin it.
-    const run = runOf(t);
-    const isNew = record.generation === 0 && !run.cancelled;
-    // A holder was here, and its stream ended: it has as long to come back as after a loss.
-    const isAwaited = [...run.absent].every((id) => phase.awaited?.has(id) === true);
-    if (!isNew && !isAwaited) return beginRecovery(t);
+    const isNew = record.generation === 0 && !runOf(t).cancelled;
     return isNew ? enter(t, { kind: "gathering", enoughSinceMs: undefined }) : rewind(t);
   }
   const step = Math.max(...useful.map(({ reached }) => reached));
@@ -177,11 +176,10 @@ interface Holder {
   readonly reached: number;
 }
 
+/** Everyone who said so, also those who were lost again since. */
 function holdersOf(t: Transition, { holders }: RecoveringPhase): readonly Holder[] {
-  const { participants } = runOf(t);
-  const present = [...holders].filter(([workerId]) => participants.has(workerId));
-  const committed = Math.max(recordOf(t).step, ...present.map(([, held]) => toldOf(held)));
-  return present.map(([workerId, held]) => {
+  const committed = Math.max(recordOf(t).step, ...[...holders.values()].map(toldOf));
+  return [...holders].map(([workerId, held]) => {
     // Who has the sum of the step that was committed last lacks only the word to apply it.
     const mayApply = held.summed && held.step === committed - 1;
     return { workerId, held, reached: mayApply ? committed : toldOf(held) };
@@ -193,12 +191,22 @@ function toldOf({ step, trail }: HeldState): number {
   return trail.at(-1)?.step === step ? step + 1 : step;
 }
 
+/** Lost again, but for no longer than a lease: it is waited for like a member that was lost. */
+function isReturning({ fleet }: Transition, workerId: string): boolean {
+  const link = fleet.members.get(workerId)?.link;
+  return link?.kind === "lost" && fleet.clock.awakeMs - link.sinceMs < fleet.options.leaseMs;
+}
+
+function isAwaiting(t: Transition, phase: RecoveringPhase): boolean {
+  return t.fleet.clock.awakeMs < phase.deadlineMs && !hasAll(t, phase);
+}
+
+/** Whether those who are there with the state wait for more. */
 function isWaiting(t: Transition, phase: RecoveringPhase, useful: readonly Holder[]): boolean {
-  const { awakeMs } = t.fleet.clock;
-  if (awakeMs >= phase.deadlineMs || hasAll(t, phase)) return false;
+  if (!isAwaiting(t, phase)) return false;
   // Members are within a step of each other; whoever was lost before may hold an older state.
   const isMemberBack = useful.some(({ workerId }) => phase.awaited?.has(workerId) === true);
-  return !isMemberBack || awakeMs < phase.soonMs;
+  return !isMemberBack || t.fleet.clock.awakeMs < phase.soonMs;
 }
 
 /**
@@ -280,9 +288,11 @@ function rewind(t: Transition): Transition {
 }
 
 /** Whether everyone who is waited for is back, or is known to hold nothing. */
-function hasAll({ fleet }: Transition, { awaited, holders }: RecoveringPhase): boolean {
+function hasAll(t: Transition, { awaited, holders }: RecoveringPhase): boolean {
   if (awaited === undefined) return false;
-  return [...awaited].every(
-    (id) => holders.has(id) || fleet.members.get(id)?.link.kind === "connected",
-  );
+  const { participants } = runOf(t);
+  return [...awaited].every((id) => {
+    const isHere = holders.has(id) && participants.has(id);
+    return isHere || t.fleet.members.get(id)?.link.kind === "connected";
+  });
 }

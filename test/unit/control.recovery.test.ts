@@ -112,6 +112,85 @@ describe("after a start of the coordinator", () => {
     expect(driver.round("w2").members.map(({ workerId }) => workerId)).toEqual(["w1"]);
   });
 
+  describe("a holder whose stream is lost again before the job goes on", () => {
+    /** w1 came back with state 1 after 1 s, and its stream was lost; 1 s later w1 counts as lost. */
+    function lostAgain(part: Partial<JobRecord> = {}): FleetDriver {
+      const driver = restarted({ members: ["w1", "w2"], ...part });
+      driver.pass(1000);
+      driver.hello("w1", { held: held(1) });
+      driver.disconnect("w1");
+      driver.pass(1000);
+      expect(driver.said()).toEqual([
+        "w1 is lost: its stream ended and it did not come back within 1000 ms",
+      ]);
+      return driver;
+    }
+
+    test("is waited for as long as its lease, though all others are known to hold nothing", () => {
+      const driver = lostAgain();
+      driver.hello("w2");
+      driver.pass(4750, ["w2"]);
+      expect(driver.record().attempt).toBe(1);
+      driver.pass(250, ["w2"]);
+      expect(driver.record()).toMatchObject({ attempt: 2, step: 0 });
+    });
+
+    test("that comes back goes on from its state", () => {
+      const driver = lostAgain();
+      driver.pass(4750);
+      driver.hello("w1", { held: held(1) });
+      expect(driver.record()).toMatchObject({ attempt: 1, step: 1, state: "training" });
+      expect(driver.kinds("w1")).toEqual(["welcome", "round"]);
+    });
+
+    test("is not waited for if its state is of no use", () => {
+      const driver = lostAgain({ step: 2 });
+      driver.pass(2750);
+      expect(driver.record().attempt).toBe(1);
+      driver.pass(250);
+      expect(driver.record().attempt).toBe(2);
+    });
+
+    test("keeps nobody who holds the state waiting for longer", () => {
+      const driver = lostAgain();
+      driver.hello("w2", { held: held(1) });
+      driver.pass(250, ["w2"]);
+      expect(driver.kinds("w2")).toEqual([]);
+      driver.pass(250, ["w2"]);
+      expect(driver.round("w2")).toMatchObject({ step: 1, members: [{ workerId: "w2" }] });
+    });
+
+    test("has told which step was committed: who has the sum of the one before applies it", () => {
+      const driver = restarted({ members: ["w1", "w2"] });
+      driver.hello("w1", { held: held(2) });
+      driver.disconnect("w1");
+      driver.pass(1000);
+      driver.hello("w2", { held: held(1, { summed: true }) });
+      driver.pass(4000, ["w2"]);
+      expect(driver.sent("w2")).toMatchObject([
+        { kind: "commit", step: 1 },
+        { kind: "round", step: 2 },
+      ]);
+    });
+
+    test("is not mistaken for a new process of its name", () => {
+      const driver = lostAgain();
+      driver.hello("w1", { incarnation: "w1.2" });
+      driver.say("w1", { kind: "prepared", job: "job", attempt: 1, probe: "probe" }, "w1.2");
+      driver.hello("w2");
+      expect(driver.record()).toMatchObject({ attempt: 2, step: 0 });
+    });
+
+    test("that left for good is not waited for", () => {
+      const driver = restarted({ members: ["w1", "w2"] });
+      driver.hello("w1", { held: held(1) });
+      driver.say("w1", { kind: "leave", reason: "drained" });
+      expect(driver.record().attempt).toBe(1);
+      driver.hello("w2");
+      expect(driver.record()).toMatchObject({ attempt: 2, step: 0 });
+    });
+  });
+
   test("two holders of different parameters go back to the checkpoint", () => {
     const driver = restarted();
     driver.hello("w1", { held: held(1) });
