@@ -12,6 +12,12 @@ import { unitElementsDefault } from "./units.js";
 const earlyMax = 4096;
 const earlyKeptMs = 5000;
 
+/**
+ * Of so many frames with values one is for a joiner, where both wait: else a joiner of a job that
+ * exchanges without pause would never get its state.
+ */
+const stateTurn = 4;
+
 export interface ExchangeOptions {
   readonly job: string;
   /** This worker's id, as in the deals. */
@@ -77,6 +83,8 @@ export class Exchange {
   readonly #early = new Map<string, { readonly frame: RequestFrame; readonly atMs: number }>();
   readonly #announced = new Map<AllReduce | StateCollection, number>();
   #newestEnded: Moment | undefined;
+  /** Frames with values of the rounds since the last one of a snapshot. */
+  #sinceState = 0;
 
   constructor(options: ExchangeOptions) {
     this.#options = options;
@@ -180,11 +188,13 @@ export class Exchange {
 
   /** The next frame to send, or undefined until something arrives or time passes. */
   next(nowMs: number): Outbound | undefined {
-    for (const correspondent of this.#all()) {
-      const outbound = correspondent.next(nowMs);
-      if (outbound !== undefined) return outbound;
-    }
-    return undefined;
+    const isStateTurn = this.#sinceState >= stateTurn - 1;
+    const outbound =
+      (isStateTurn ? firstOf(this.#offers.values(), nowMs) : undefined) ??
+      firstOf(this.#all(), nowMs);
+    if (outbound?.frame.kind !== "data") return outbound;
+    this.#sinceState = outbound.frame.content.kind === "state" ? 0 : this.#sinceState + 1;
+    return outbound;
   }
 
   /** What has finished since the last call. */
@@ -247,6 +257,14 @@ export class Exchange {
       channel: this.#channel,
     };
   }
+}
+
+function firstOf(correspondents: Iterable<Correspondent>, nowMs: number): Outbound | undefined {
+  for (const correspondent of correspondents) {
+    const outbound = correspondent.next(nowMs);
+    if (outbound !== undefined) return outbound;
+  }
+  return undefined;
 }
 
 function keyOf({ attempt, step }: Moment): string {

@@ -253,6 +253,33 @@ describe("the exchange of a process", () => {
     expect(joiner.events()).toEqual([]);
   });
 
+  test("gives a joiner every fourth frame while rounds leave no pause", () => {
+    const [a, b, joiner] = [exchange("a"), exchange("b"), exchange("joiner")];
+    const many = 400;
+    const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    // Of each of two rounds b wants half a's leaf: 25 frames of two units.
+    for (const moment of [first, { ...first, step: 1 }]) {
+      for (const one of [a, b]) {
+        one.begin({ ...moment, elements: many, shardCount: 2 }).deal(members);
+      }
+      a.round(moment)?.add(0, new Float32Array(many));
+    }
+    a.offerState(first, new Float32Array(2 * elements));
+    joiner.collectState(first, 2 * elements, ["at-a"]);
+    for (const one of [b, joiner]) {
+      for (let out = one.next(0); out !== undefined; out = one.next(0)) {
+        deliver(out, [a], ["a"], 0);
+      }
+    }
+    const kinds: string[] = [];
+    for (let out = a.next(0); out !== undefined; out = a.next(0)) {
+      if (out.frame.kind === "data") kinds.push(out.frame.content.kind);
+    }
+    expect(kinds.length).toBe(2 * 25 + 5);
+    const places = kinds.flatMap((kind, i) => (kind === "state" ? [i] : []));
+    expect(places).toEqual([3, 7, 11, 15, 19]);
+  });
+
   test("releases every vector once when the step ends", () => {
     const released: Float32Array[] = [];
     const allocated: Float32Array[] = [];
