@@ -52,9 +52,10 @@ export async function runCampaign(
     `undisturbed, ${workers} workers: first commit after ${seconds(undisturbed.startMs)}, then ` +
       `${undisturbed.examplesPerSecond.toFixed(1)} examples/s, a step in ${seconds(undisturbed.stepMs)}`,
   );
-  await fleet.scale(1);
+  await fleet.scale(options.referenceWorkers);
   const reference = await runUndisturbed(fleet, "undisturbed", { steps, signal });
-  say(`undisturbed, one worker: ${steps} steps done, to compare with`);
+  const { referenceWorkers } = options;
+  say(`undisturbed, on ${referenceWorkers}: ${steps} steps done, to compare with`);
   await fleet.scale(workers);
   const faults = schedule({
     ...{ seed, kinds, workers, untilMs, countMax: kills },

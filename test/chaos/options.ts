@@ -6,6 +6,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly workers: number;
   readonly kinds: readonly FaultKind[];
+  /** How many train the undisturbed job to compare with. */
+  readonly referenceWorkers: number;
   /** Mean time between faults. */
   readonly everySeconds: number;
   /** The most faults; with one kind of fault that is how many there are. */
@@ -18,7 +20,7 @@ export interface ChaosOptions {
   readonly logFolder: string | undefined;
 }
 
-export const usage = `npm run chaos -- [--minutes M] [--seed S] [--every SECONDS] [--workers N]
+export const usage = `npm run chaos -- [--minutes M] [--seed S] [--every SECONDS] [--workers N] [--reference N]
     [--only KIND,KIND] [--without KIND,KIND] [--kills N] [--longest SECONDS]
     [--json FILE] [--logs FOLDER]        faults done to a job, its result compared with an undisturbed one
 npm run chaos -- --jobs N [--json FILE]  so many jobs, and what they leave behind
@@ -31,7 +33,7 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     args: [...args],
     options: {
       ...{ minutes: text, seed: text, every: text, workers: text, kills: text, longest: text },
-      ...{ only: text, without: text, jobs: text, json: text, logs: text },
+      ...{ reference: text, only: text, without: text, jobs: text, json: text, logs: text },
     },
   });
   const everySeconds = number("every", values.every ?? "6", 0.5, 3600);
@@ -44,6 +46,7 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     minutes: number("minutes", minutes, 0.1, 24 * 60),
     seed: number("seed", values.seed ?? "1", 0, 2 ** 32 - 1),
     workers: number("workers", values.workers ?? "3", 1, 20),
+    referenceWorkers: number("reference", values.reference ?? "1", 1, 20),
     kinds: only.filter((kind) => !left.has(kind)),
     everySeconds,
     kills,
