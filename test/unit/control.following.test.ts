@@ -229,6 +229,40 @@ describe("a joiner", () => {
     expect(driver.said()).not.toContain("w2 joined at step 2");
   });
 
+  test("that started over holds nothing by what it says of the state before", () => {
+    const driver = following(["w1"], ["w2"]);
+    step(driver);
+    driver.disconnect("w2");
+    driver.hello("w2");
+    step(driver);
+    expect(driver.sent("w2")).toMatchObject([{ kind: "load", step: 2 }, { kind: "round" }]);
+    // Said before it had the order to load state 2: it had loaded state 1, and applied its sum.
+    driver.loaded("w2", 1);
+    driver.applied("w2", 2);
+    expect(driver.run?.participants.get("w2")?.stage).toMatchObject({ step: 2, held: undefined });
+    step(driver);
+    expect(driver.record().step).toBe(3);
+    expect(stageOf(driver, "w2")).toBe("following");
+  });
+
+  test("that was a spare takes the place of a member that died", () => {
+    const request = { batch: 4, shards: 2, steps: 20, checkpointEvery: 0 };
+    const driver = FleetDriver.started(["w1", "w2"], request);
+    driver.hello("w3");
+    expect(reasonOf(driver, "w3")).toBe("job has 2 shards, one for each of as many workers");
+    driver.disconnect("w2");
+    driver.pass(1000, ["w1", "w3"]);
+    expect(driver.kinds("w3")).toEqual(["prepare"]);
+    driver.prepared("w3");
+    step(driver);
+    expect(driver.sent("w3")).toMatchObject([{ kind: "load", step: 1 }, { kind: "round" }]);
+    driver.loaded("w3", 1);
+    driver.report("w3", []);
+    step(driver);
+    expect(driver.said()).toContain("w3 joined at step 2");
+    expect(driver.round("w3").members.map(({ workerId }) => workerId)).toEqual(["w1", "w3"]);
+  });
+
   test("that takes the state during an evaluation is a member after it", () => {
     const driver = new FleetDriver();
     driver.hello("w1");
