@@ -24,6 +24,9 @@ const newcomerFloors = 6;
 /** Whoever begins to exchange has so long to show that NATS answers it. */
 const provenMs = 1_000;
 
+/** A worker's process for the job that says nothing for so long is stopped or blocked. */
+const childSilentMs = 5_000;
+
 /** Starts the deadlines of all members, as after every deal. */
 export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
   const progress = new Map(
@@ -54,6 +57,11 @@ export function loseStuck(t: Transition, phase: RoundPhase): Transition {
   const [cut] = cutOff(t).filter((id) => owing.includes(id) && isExchanging(t, phase, id));
   if (cut !== undefined && phase.round === "training") {
     return remove(t, phase, cut, "NATS does not answer it, and answers the others");
+  }
+  const silent = owing.find((id) => isChildSilent(t.fleet, id));
+  if (silent !== undefined && memberIds(runOf(t)).length > 1) {
+    // No guess: its process has answered nobody, as if the worker itself had not.
+    return giveUp(t, silent, `its process has said nothing for ${childSilentMs / 1000} s`);
   }
   const blamed = lateOne(t.fleet, runOf(t), phase);
   if (blamed === undefined) return t;
@@ -122,6 +130,10 @@ function isComputing(phase: RoundPhase, workerId: string): boolean {
   const checks = phase.checks.get(workerId) ?? [];
   const units = countOf(phase.dealt.get(workerId) ?? []) + checks.length;
   return (phase.progress.get(workerId)?.done ?? 0) < units;
+}
+
+function isChildSilent({ members }: Fleet, workerId: string): boolean {
+  return (members.get(workerId)?.beat?.childSilentMs ?? -1) >= childSilentMs;
 }
 
 function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {

@@ -151,6 +151,24 @@ describe("a deadline alone", () => {
   });
 });
 
+test.each([
+  [4_999, ["w1", "w2"]],
+  [5_000, ["w1"]],
+])("a worker whose process has said nothing for %i ms: %j are left", (childSilentMs, kept) => {
+  const driver = FleetDriver.started(["w1", "w2"]);
+  const silent = (workerId: string): void => {
+    driver.say(workerId, {
+      ...{ kind: "beat", phase: "computing", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+      ...{ residentBytes: 1, childSilentMs, unitMs: -1 },
+    });
+  };
+  silent("w2");
+  expect(left(driver)).toEqual(kept);
+  silent("w1");
+  // The last one that holds the state may come to itself again.
+  expect(left(driver).length).toBeGreaterThan(0);
+});
+
 describe("in an exchange that takes too long", () => {
   test("whom most others wait for is lost, and the reason is logged once", () => {
     const driver = exchanging();
