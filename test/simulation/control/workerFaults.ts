@@ -75,6 +75,11 @@ export const workerFaults = {
       worker.child.isStuck = true;
       return true;
     }),
+  "out of memory": (scene: Scene) =>
+    onWorker(scene, "runs out of memory", (worker) => {
+      if (worker.child === undefined || !mayFail(scene, worker)) return false;
+      return worker.child.runOutOfMemory();
+    }),
   "worker's clock jumps": (scene: Scene) =>
     onWorker(scene, "has its clock set", ({ kind }) => {
       kind.clock.jumpMs += scene.world.between(-1e9, 1e9);
