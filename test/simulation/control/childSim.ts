@@ -96,15 +96,6 @@ export class ChildSim {
     return this.#order.job;
   }
 
-  /** False with the smallest micro-batch: before the first commit that would end the job. */
-  runOutOfMemory(): boolean {
-    if (this.#order.settings.microBatch === 1) return false;
-    this.process.do(() => {
-      this.#emit({ kind: "failed", cause: "memory", message: "out of memory" });
-    });
-    return true;
-  }
-
   handle(command: ChildCommand): void {
     switch (command.kind) {
       case "prepare":

@@ -78,7 +78,7 @@ export const workerFaults = {
   "out of memory": (scene: Scene) =>
     onWorker(scene, "runs out of memory", (worker) => {
       if (worker.child === undefined || !mayFail(scene, worker)) return false;
-      return worker.child.runOutOfMemory();
+      return worker.runOutOfMemory();
     }),
   "worker's clock jumps": (scene: Scene) =>
     onWorker(scene, "has its clock set", ({ kind }) => {

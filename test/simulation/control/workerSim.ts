@@ -47,6 +47,8 @@ export class WorkerSim {
   #member: Member;
   #stream: Stream | undefined;
   #term = 0;
+  /** Of the job that its child is at. */
+  #microBatch = 0;
 
   constructor(place: WorkerPlace, kind: WorkerKind, life: number) {
     this.#place = place;
@@ -86,6 +88,14 @@ export class WorkerSim {
   crashChild(): void {
     const { child } = this;
     if (child !== undefined) this.#endChild(child, null, "SIGKILL", 5);
+  }
+
+  /** False with the smallest micro-batch: before the first commit that would end the job. */
+  runOutOfMemory(): boolean {
+    const { child } = this;
+    if (child === undefined || this.#microBatch === 1) return false;
+    this.#hearChild(child, { kind: "failed", cause: "memory", message: "out of memory" });
+    return true;
   }
 
   /** Something on its way from a coordinator that has been replaced. */
@@ -174,6 +184,7 @@ export class WorkerSim {
   }
 
   #startChild(order: JobOrder): void {
+    this.#microBatch = order.settings.microBatch;
     const { kind, incarnation } = this;
     if (this.child !== undefined) this.#place.ledger.mistake(`${incarnation} has two children`);
     const child = new ChildSim(
