@@ -1,9 +1,9 @@
 import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
-import type { Phase, Transition } from "./fleetState.js";
+import type { PartingPhase, Phase, Transition } from "./fleetState.js";
 import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
 import { joinFailed } from "./joining.js";
-import { drain } from "./leaving.js";
+import { drain, isParted, isPartingLate, mustSave } from "./leaving.js";
 import { giveUp } from "./members.js";
 import {
   connectedMembers,
@@ -55,9 +55,23 @@ export function decideBoundary(before: Transition): Transition {
     return hasTraining(record) ? beginSaving(t, "weights") : end(t, { state: "done", reason: "" });
   }
   const drained = drain(t, members);
-  if (drained !== undefined) return drained;
+  return drained ?? goOn(t);
+}
+
+/** Those who leave wait for word of those who stay, but not for ever. */
+export function decideParting(t: Transition, phase: PartingPhase): Transition {
+  const { cancelled } = runOf(t);
+  if (cancelled || isParted(t)) return enter(t, { kind: "boundary" });
+  return isPartingLate(t, phase) ? goOn(t) : t;
+}
+
+/** Begins what is next, with all who hold the state. */
+function goOn(t: Transition): Transition {
+  const record = recordOf(t);
+  const members = memberIds(runOf(t));
+  const work = nextWork(record);
   const needed = workersMin(record);
-  if (members.length >= needed) {
+  if (members.length >= needed && work.kind === "round") {
     return beginRound(beginFollowing(restartFollowers(t, false)), work.round);
   }
   const waiting = restartFollowers(t, true);
@@ -125,7 +139,7 @@ export function decideJoining(
     ({ stage }) => stage.kind === "loading" || stage.kind === "loaded",
   );
   const donorIsLost = !memberIds(run).includes(phase.donor);
-  if (run.cancelled || donorIsLost) {
+  if (run.cancelled || donorIsLost || mustSave(admitted, memberIds(run))) {
     // Whoever still waits starts over with another donor, if there is one.
     const back = forEach(admitted, waiting, (so, { workerId }) =>
       changeParticipant(so, workerId, { stage: { kind: "ready" } }),

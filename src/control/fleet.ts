@@ -1,5 +1,5 @@
 import { assert } from "../job/problem.js";
-import { decideBoundary, decideJoining } from "./boundary.js";
+import { decideBoundary, decideJoining, decideParting } from "./boundary.js";
 import { awaken } from "./clock.js";
 import { decideReleasing } from "./ending.js";
 import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
@@ -182,6 +182,8 @@ function decidePhase(t: Transition): Transition {
       return decideLoading(t, phase);
     case "boundary":
       return decideBoundary(t);
+    case "parting":
+      return decideParting(t, phase);
     case "joining":
       return decideJoining(t, phase);
     case "round":

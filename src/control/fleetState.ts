@@ -67,8 +67,9 @@ export interface Member {
   /** Told to end its child for this job, and not yet done. */
   readonly closing:
     { readonly job: string; readonly reason: string; readonly sinceMs: number } | undefined;
-  /** It is to end as soon as nothing is lost by it: why, and since when. */
-  readonly leaving: { readonly reason: string; readonly sinceMs: number } | undefined;
+  /** It is to end as soon as nothing is lost by it: why, since when, and the step that its job was at. */
+  readonly leaving:
+    { readonly reason: string; readonly sinceMs: number; readonly step: number } | undefined;
   /** The last reason that it was told for waiting as a spare. */
   readonly spare: string;
   /** Incarnations that had the name before; the oldest are forgotten. */
@@ -170,6 +171,7 @@ export type Phase =
     }
   /** No round is under way; what comes next is decided, or waits for more workers. */
   | { readonly kind: "boundary" }
+  | PartingPhase
   /** Joiners take the members' state from `donor`. */
   | { readonly kind: "joining"; readonly donor: string; readonly joined: readonly string[] }
   | RoundPhase
@@ -214,6 +216,12 @@ export interface RoundPhase {
   readonly removed: number;
   /** Whom it waits for past the deadline, once that is in the log. */
   readonly toldOf: string;
+}
+
+/** Members that leave are held until one who stays has said that it holds the state. */
+export interface PartingPhase {
+  readonly kind: "parting";
+  readonly sinceMs: number;
 }
 
 export interface SavingPhase {

@@ -19,6 +19,7 @@ export function hasRoom(fleet: Fleet, run: Run): boolean {
     case "loading":
       return true;
     case "boundary":
+    case "parting":
     case "joining":
     case "round":
       return nextWork(recordNamed(fleet, run.job)).kind === "round";

@@ -62,6 +62,11 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   if (run.cancelled && isInVain(t, phase)) return askOther(t, phase, "its process does not answer");
   const { awakeMs } = t.fleet.clock;
   if (phase.pausedUntilMs !== undefined) {
+    const isLeft = phase.what === "checkpoint" && !run.cancelled;
+    // It was to be saved since all leave: somebody may be there now to take it over instead.
+    if (isLeft && run.participants.size > memberIds(run).length) {
+      return enter(t, { kind: "boundary" });
+    }
     return awakeMs < phase.pausedUntilMs ? t : askFor(t, phase.what, []);
   }
   if (awakeMs < phase.deadlineMs) return t;

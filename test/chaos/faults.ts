@@ -94,14 +94,16 @@ function stopped(pids: readonly (number | undefined)[], ms: number): Injected {
   return { hit: there.length > 0, died: undefined, over: there.length > 0 ? again() : done };
 }
 
+/** The first signal costs nobody the state; a second one has the worker leave at once. */
 function left(process: KeptProcess, ms: number): Injected {
   const hit = process.pid !== undefined;
+  const died = process.isEnding ? process.name : undefined;
   const again = async (): Promise<void> => {
     await process.stop();
     if (ms > 0) await sleep(ms);
     process.start();
   };
-  return { hit, died: process.name, over: again() };
+  return { hit, died, over: again() };
 }
 
 function harmed(

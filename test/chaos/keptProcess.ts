@@ -40,6 +40,11 @@ export class KeptProcess {
     return this.#child?.pid;
   }
 
+  /** It was told to end, and has not yet. */
+  get isEnding(): boolean {
+    return this.#child !== undefined && !this.#isWanted;
+  }
+
   start(): void {
     if (this.#child !== undefined || this.#isClosed) return;
     this.#isWanted = true;

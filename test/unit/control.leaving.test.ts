@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { workerStatuses } from "../../src/control/view.js";
-import { FleetDriver, held, upTo } from "./fleetDriver.js";
+import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
 
 function stateOf(driver: FleetDriver, workerId: string): string {
   const found = workerStatuses(driver.fleet, driver.nowMs).find(({ id }) => id === workerId);
@@ -19,8 +19,10 @@ describe("a member that leaves", () => {
     expect(driver.commands).toEqual([]);
     expect(stateOf(driver, "w2")).toBe("leaving: SIGTERM");
     driver.report("w2", upTo(8, 4));
-    expect(driver.kinds("w2")).toEqual(["commit", "release"]);
-    expect(driver.said()).toEqual(["step 1 of 3", "w2 leaves at step 1"]);
+    expect(driver.kinds("w2")).toEqual(["commit"]);
+    driver.applied("w1", 1);
+    expect(driver.kinds("w2")).toEqual(["release"]);
+    expect(driver.said()).toEqual(["w2 leaves at step 1"]);
     expect(driver.round("w1")).toMatchObject({
       ...{ step: 1, generation: 2 },
       members: [{ workerId: "w1", ranges: [{ first: 0, end: 8 }] }],
@@ -71,13 +73,13 @@ describe("a member that leaves", () => {
     leaves(driver, "w2");
     driver.report("w1", upTo(4));
     driver.report("w2", upTo(8, 4));
-    expect(driver.kinds("w2")).toEqual(["commit", "release"]);
+    driver.applied("w1", 1);
+    expect(driver.kinds("w2")).toEqual(["release"]);
     expect(driver.record()).toMatchObject({
       ...{ step: 1, state: "waiting", reason: "1 of 2 workers hold the state" },
     });
     driver.hello("w3");
     driver.prepared("w3");
-    driver.applied("w1", 1);
     driver.loaded("w3", 1);
     expect(driver.record()).toMatchObject({ step: 1, state: "training", attempt: 1 });
     expect(driver.round("w3").step).toBe(1);
@@ -135,29 +137,33 @@ describe("the last holder of the state, when it leaves,", () => {
     expect(driver.record()).toMatchObject({ step: 1, attempt: 2, checkpoints: [{ step: 1 }] });
   });
 
-  test("hands it over to one that is about to get ready, and nothing need be saved", () => {
+  test("hands it over to one that is about to get ready, and saves what it has meanwhile", () => {
     const driver = FleetDriver.started(["w1"], { steps: 10, checkpointEvery: 10 });
     driver.pass(100, ["w1"]);
     driver.report("w1", upTo(8));
     driver.hello("w2");
     leaves(driver, "w1");
     driver.report("w1", upTo(8));
+    expect(driver.kinds("w1")).toEqual(["commit", "save"]);
+    driver.saved("w1", "checkpoint", 2);
     // Meanwhile it goes on.
-    expect(driver.kinds("w1")).toEqual(["commit", "round"]);
+    expect(driver.kinds("w1")).toEqual(["round"]);
     driver.prepared("w2");
     driver.report("w1", upTo(8));
     driver.applied("w1", 3);
     driver.loaded("w2", 3);
     driver.report("w2", []);
     driver.report("w1", upTo(8));
-    expect(driver.kinds("w1")).toEqual(["commit", "release"]);
+    expect(driver.kinds("w1")).toEqual(["commit"]);
+    driver.applied("w2", 4);
+    expect(driver.kinds("w1")).toEqual(["release"]);
     expect(driver.round("w2")).toMatchObject({ step: 4, members: [{ workerId: "w2" }] });
-    expect(driver.record()).toMatchObject({ step: 4, attempt: 1, checkpoints: [] });
+    expect(driver.record()).toMatchObject({ step: 4, attempt: 1, checkpoints: [{ step: 2 }] });
   });
 
   test.each([
     [9_999, []],
-    [10_000, ["save"]],
+    [10_000, ["release"]],
   ])("waits for one that gets ready for %i ms: %j", (ms, kinds) => {
     const driver = FleetDriver.started(["w1", "w2"], { minWorkers: 2 });
     driver.report("w1", upTo(4));
@@ -166,13 +172,91 @@ describe("the last holder of the state, when it leaves,", () => {
     driver.report("w1", upTo(8));
     expect(driver.record()).toMatchObject({ state: "waiting", step: 2 });
     leaves(driver, "w1");
+    expect(driver.kinds("w1")).toEqual(["save"]);
+    driver.saved("w1", "checkpoint", 2);
     const said: string[] = [];
     for (let passed = 0; passed < ms; passed += 250) {
       driver.pass(Math.min(250, ms - passed), ["w1"]);
       said.push(...driver.kinds("w1"));
       driver.say("w2", { kind: "released", job: "none" }, "w2.2");
     }
-    expect(said.filter((kind) => kind === "save")).toEqual(kinds);
+    expect(said.filter((kind) => kind === "release")).toEqual(kinds);
+  });
+});
+
+describe("where one leaves and another is lost or leaves as well,", () => {
+  function bothReported(): FleetDriver {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    leaves(driver, "w2");
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    expect(driver.kinds("w2")).toEqual(["commit"]);
+    return driver;
+  }
+
+  function expectSaved(driver: FleetDriver, by: string): void {
+    driver.saved(by, "checkpoint", 1);
+    expect(driver.kinds(by)).toEqual(["release"]);
+    expect(driver.record()).toMatchObject({ step: 1, attempt: 2, checkpoints: [{ step: 1 }] });
+  }
+
+  test("a member that died with its last report is not left alone with the state", () => {
+    const driver = bothReported();
+    driver.disconnect("w1");
+    driver.hello("w1", { incarnation: "w1.2" });
+    expect(driver.kinds("w2")).toEqual(["save"]);
+    expectSaved(driver, "w2");
+  });
+
+  test("the one that stays last saves, though neither was the last when it was asked", () => {
+    const driver = bothReported();
+    driver.applied("w1", 1);
+    driver.released("w2");
+    leaves(driver, "w1");
+    driver.report("w1", upTo(8));
+    expect(driver.kinds("w1")).toEqual(["commit", "save"]);
+  });
+
+  test("both save before either is released", () => {
+    const driver = bothReported();
+    leaves(driver, "w1");
+    expect([...driver.kinds("w1"), ...driver.kinds("w2")]).toEqual(["save"]);
+    expectSaved(driver, "w1");
+  });
+
+  test("one that stays and says nothing is found out in the next round", () => {
+    const driver = bothReported();
+    driver.pass(1_000, ["w1", "w2"]);
+    expect(driver.round("w2").members.map(({ workerId }) => workerId)).toEqual(["w1", "w2"]);
+  });
+
+  test("an evaluation nobody knows the length of is dropped, and what is held saved", () => {
+    const driver = new FleetDriver();
+    driver.hello("w1");
+    driver.happens({ kind: "submit", record: record("job", { evalEvery: 1 }, 8) });
+    driver.prepared("w1");
+    driver.loaded("w1");
+    driver.report("w1", upTo(8));
+    expect(driver.round("w1")).toMatchObject({ round: "evaluation" });
+    leaves(driver, "w1");
+    expect(driver.kinds("w1")).toEqual(["save"]);
+    expectSaved(driver, "w1");
+  });
+
+  test("it is tried to save although an earlier checkpoint could not be written", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.report("w1", upTo(8));
+    const failed = { kind: "save-failed", job: "job", attempt: 1 } as const;
+    const why = { what: "checkpoint", message: "the disk is full" } as const;
+    driver.say("w1", { ...failed, ...why, step: 1 });
+    leaves(driver, "w1");
+    driver.report("w1", upTo(8));
+    expect(driver.kinds("w1")).toEqual(["commit", "save"]);
+    driver.say("w1", { ...failed, ...why, step: 2 });
+    driver.pass(5_000, ["w1"]);
+    expect(driver.kinds("w1")).toEqual(["save"]);
+    driver.saved("w1", "checkpoint", 2);
+    expect(driver.record()).toMatchObject({ step: 2, attempt: 2, checkpoints: [{ step: 2 }] });
   });
 });
 
