@@ -10,8 +10,8 @@ export interface KernelCall {
   readonly number: (name: string) => number;
   /** A list, nested ones flattened, or one number standing for `count` equal ones. */
   readonly numbers: (name: string, count?: number) => readonly number[];
-  /** Axes of `x`, counted from 0; left out means all. */
-  readonly axes: (x: Output) => readonly number[];
+  /** The axes of `x` that an attribute names, counted from 0; null means all. */
+  readonly axes: (x: Output, name: string) => readonly number[];
 }
 
 /** Appends what the kernel computes to the graph. */
@@ -50,10 +50,10 @@ export function kernelCall(
       if (typeof value !== "number") throw wrong(name);
       return value;
     },
-    axes({ shape }) {
-      const given: unknown = attributes["axis"];
-      if (given === undefined || given === null) return [...shape.keys()];
-      return numbers("axis").map((axis) => (axis < 0 ? axis + shape.length : axis));
+    axes({ shape }, name) {
+      const given: unknown = attributes[name];
+      if (given === null) return [...shape.keys()];
+      return numbers(name).map((axis) => (axis < 0 ? axis + shape.length : axis));
     },
   };
 }

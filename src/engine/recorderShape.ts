@@ -3,9 +3,9 @@ import type { RecordedKernel } from "./recorderKernel.js";
 
 /** Kernels that reduce, move or repeat elements. */
 export const shapeKernels: Readonly<Record<string, RecordedKernel>> = {
-  Sum: reduction("Sum"),
-  Mean: reduction("Mean"),
-  Max: reduction("Max"),
+  Sum: reduction("Sum", "axis"),
+  Mean: reduction("Mean", "axis"),
+  Max: reduction("Max", "reductionIndices"),
   ArgMax: ({ graph, input, numbers }) => {
     const x = input("x");
     const [axis = 0] = numbers("axis");
@@ -68,10 +68,10 @@ export const shapeKernels: Readonly<Record<string, RecordedKernel>> = {
   },
 };
 
-function reduction(op: string): RecordedKernel {
+function reduction(op: string, axesName: string): RecordedKernel {
   return ({ graph, input, axes, flag }) => {
     const x = input("x");
-    return graph.reduce(op, x, axes(x), flag("keepDims"));
+    return graph.reduce(op, x, axes(x, axesName), flag("keepDims"));
   };
 }
 

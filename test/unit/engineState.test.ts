@@ -40,6 +40,37 @@ describe.each(["eager", "recorded"] as const)("the %s engine", (kind) => {
     engine.dispose();
   });
 
+  test("gives each example the loss of its own logits, however large the others' are", () => {
+    const engine = engineOf(kind, tiny);
+    const parameters = weightsFor(tiny);
+    for (const { name, offset, size } of table) {
+      if (!name.startsWith("resnet/head/")) continue;
+      parameters.set(
+        parameters.subarray(offset, offset + size).map((value) => value * 1e5),
+        offset,
+      );
+    }
+    engine.write(parameters, undefined);
+    const batch = batchFor(tiny, 3);
+    const logits = engine.logits(batch.images);
+    const rows = Array.from(batch.labels, (label, i) => {
+      const row = [...logits.subarray(i * tiny.classes, (i + 1) * tiny.classes)];
+      return { max: Math.max(...row), row, label };
+    });
+    const peaks = rows.map(({ max }) => max);
+    expect(Math.max(...peaks) - Math.min(...peaks)).toBeGreaterThan(200);
+    const losses = rows.map(({ max, row, label }) => {
+      const total = row.reduce((sum, value) => sum + Math.exp(value - max), 0);
+      return max + Math.log(total) - (row[label] ?? NaN);
+    });
+    const wanted = losses.reduce((sum, loss) => sum + loss, 0);
+    const { lossSum, finite } = gradientOf(engine, [batch]);
+    expect(finite).toBe(true);
+    expect(Math.abs(lossSum - wanted)).toBeLessThan(1e-5 * wanted);
+    expect(Math.abs(engine.evaluate(batch).lossSum - wanted)).toBeLessThan(1e-5 * wanted);
+    engine.dispose();
+  });
+
   test("leaves what it has handed out alone when it trains on", () => {
     const engine = engineOf(kind, tiny);
     engine.write(weightsFor(tiny), undefined);
