@@ -22,8 +22,8 @@ export interface JobRecord {
   readonly attempt: number;
   /** Grows at every change of membership within an attempt; 0 before the first. */
   readonly generation: number;
-  /** The last step whose sum was begun anew, and in which generation: what was made before is void. */
-  readonly trial: { readonly step: number; readonly generation: number } | undefined;
+  /** The last step whose sum was begun anew. */
+  readonly trial: Trial | undefined;
   /** Steps committed. */
   readonly step: number;
   /** The arithmetic that the job started on and stays with. */
@@ -42,6 +42,14 @@ export interface JobRecord {
   readonly createdMs: number;
   readonly startedMs: number;
   readonly endedMs: number;
+}
+
+export interface Trial {
+  readonly step: number;
+  /** In which generation: a sum of before is void. */
+  readonly generation: number;
+  /** The last of those in which numbers were found wrong: what was made before is void, too. 0 for none. */
+  readonly doubted: number;
 }
 
 export type JobState =
@@ -111,6 +119,11 @@ export function queuedRecord(job: {
     startedMs: 0,
     endedMs: 0,
   };
+}
+
+/** A trial of the step under way because somebody is gone, and nobody's numbers are in doubt. */
+export function voidTrial({ trial, step }: JobRecord, generation: number): Trial {
+  return { step, generation, doubted: trial?.step === step ? trial.doubted : 0 };
 }
 
 /** The trial that the step under way is in. */

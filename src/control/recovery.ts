@@ -181,7 +181,7 @@ function holdersOf(t: Transition, { holders }: RecoveringPhase): readonly Holder
   const committed = Math.max(recordOf(t).step, ...[...holders.values()].map(toldOf));
   return [...holders].map(([workerId, held]) => {
     // Who has the sum of the step that was committed last lacks only the word to apply it.
-    const mayApply = held.summed && held.step === committed - 1;
+    const mayApply = held.summed && held.step === committed - 1 && !isOfOldTrial(recordOf(t), held);
     return { workerId, held, reached: mayApply ? committed : toldOf(held) };
   });
 }
@@ -214,9 +214,13 @@ function isWaiting(t: Transition, phase: RecoveringPhase, useful: readonly Holde
  * what was wrong, or have that sum; what it holds is of use only where it has made nothing.
  */
 function isOutdated({ trial, step }: JobRecord, held: HeldState): boolean {
-  if (trial === undefined || held.step !== trial.step || held.trial >= trial.generation)
-    return false;
+  if (trial === undefined || held.step !== trial.step || held.trial >= trial.doubted) return false;
   return held.ranges.length > 0 || held.step < step;
+}
+
+/** Whether a sum that it has of its step is void. */
+function isOfOldTrial({ trial }: JobRecord, held: HeldState): boolean {
+  return trial?.step === held.step && held.trial < trial.generation;
 }
 
 /**

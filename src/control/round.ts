@@ -11,7 +11,7 @@ import type { RoundKind, ShardResult, WorkerCommand, WorkerEvent } from "./messa
 import { evaluated, reported } from "./pace.js";
 import { formGeneration, memberIds } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
-import { trialOf } from "./record.js";
+import { trialOf, voidTrial } from "./record.js";
 import { exclude, repair, rewindUndecided, without } from "./remedy.js";
 import {
   changeRun,
@@ -62,8 +62,7 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
     toldOf: "",
   };
   const checks = withChecks(t, phase, members);
-  const { step } = recordOf(t);
-  const noted = trial > 0 ? note(t, { trial: { step, generation: trial } }) : t;
+  const noted = trial > 0 ? note(t, { trial: voidTrial(recordOf(t), trial) }) : t;
   const begun = enter(noted, touched({ ...phase, checks }, t.fleet.clock.awakeMs));
   return tellAll(
     round === "training"
@@ -228,7 +227,7 @@ function regroup(t: Transition, before: RoundPhase, left: readonly string[]): Tr
   const takers = stay.length === 0 ? left : stay;
   const dealt = new Map([...kept, ...dealRest(pace, takers, kept, missing)]);
   const { step } = recordOf(t);
-  const trial = { step, generation: phase.trial };
+  const trial = voidTrial(recordOf(t), phase.trial);
   const formed = formGeneration(isVoid ? forgetSums(note(t, { trial })) : t);
   const checks = withChecks(t, { ...phase, dealt }, left);
   return tellAll(
@@ -292,14 +291,15 @@ function tryAgain(t: Transition, phase: RoundPhase): Transition {
   ]);
   const trial = phase.round === "training" ? generation + 1 : phase.trial;
   const tried: RoundPhase = { ...phase, dealt, trial, sums: new Map() };
-  const noted = phase.round === "training" ? note(t, { trial: { step, generation: trial } }) : t;
+  const doubted = { step, generation: trial, doubted: trial };
+  const noted = phase.round === "training" ? note(t, { trial: doubted }) : t;
   return tellAnew(enter(forgetSums(noted), { ...tried, checks: withChecks(noted, tried, left) }));
 }
 
 /** Nobody of the round goes on with it; whoever does takes no part of it over. */
 function abandon(t: Transition): Transition {
   const { step, generation } = recordOf(t);
-  const trial = { step, generation: generation + 1 };
+  const trial = { step, generation: generation + 1, doubted: generation + 1 };
   return enter(formGeneration(note(t, { trial })), { kind: "boundary" });
 }
 

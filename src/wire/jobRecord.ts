@@ -10,6 +10,7 @@ import type {
   JobState,
   Pin,
   WeightsRef,
+  Trial,
 } from "../control/record.js";
 import type { StepFacts } from "../control/message.js";
 import { ConfigError, WireError } from "../job/problem.js";
@@ -100,10 +101,11 @@ function decode(bytes: Uint8Array): JobRecord {
   };
 }
 
-function trial(value: Json): { readonly step: number; readonly generation: number } {
+function trial(value: Json): Trial {
   return {
     step: integer(value["step"], "step of the trial"),
     generation: integer(value["generation"], "generation of the trial"),
+    doubted: integer(value["doubted"], "doubted generation of the trial"),
   };
 }
 

@@ -27,7 +27,7 @@ const full: JobRecord = {
   reason: "",
   attempt: 2,
   generation: 7,
-  trial: { step: 31, generation: 6 },
+  trial: { step: 31, generation: 6, doubted: 4 },
   step: 31,
   pin: { numerics: "cpu AVX512 1 thread", probe: "cd01" },
   members: ["w-1", "w-2"],
