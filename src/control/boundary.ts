@@ -123,6 +123,8 @@ export function decideJoining(
   phase: Extract<Phase, { readonly kind: "joining" }>,
 ): Transition {
   if (isDonorToBlame(t, phase)) {
+    // What it holds goes to the store first, so that nothing is lost with it.
+    if (hasUnsaved(recordOf(t))) return beginSaving(startOver(t), "checkpoint");
     const reason = "nobody could take its state, and too few hold it to go on without";
     return giveUp(t, phase.donor, reason);
   }
@@ -141,14 +143,21 @@ export function decideJoining(
   const donorIsLost = !memberIds(run).includes(phase.donor);
   if (run.cancelled || donorIsLost || mustSave(admitted, memberIds(run))) {
     // Whoever still waits starts over with another donor, if there is one.
-    const back = forEach(admitted, waiting, (so, { workerId }) =>
-      changeParticipant(so, workerId, { stage: { kind: "ready" } }),
-    );
-    return leave(back);
+    return leave(startOver(admitted));
   }
   return waiting.length > 0
     ? describe(admitted, "training", `${waiting.length} workers join`)
     : leave(admitted);
+}
+
+/** Those who were about to take the donor's state are as ready as before. */
+function startOver(t: Transition): Transition {
+  const joiners = [...runOf(t).participants.values()].filter(
+    ({ stage }) => stage.kind === "loading" || stage.kind === "loaded",
+  );
+  return forEach(t, joiners, (so, { workerId }) =>
+    changeParticipant(so, workerId, { stage: { kind: "ready" } }),
+  );
 }
 
 /**

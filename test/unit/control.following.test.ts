@@ -353,9 +353,16 @@ describe("where the job is below its minimum", () => {
     driver.pass(119_000, ["w1", "w2"]);
     expect(driver.said()).toEqual([]);
     driver.pass(1_000, ["w1", "w2"]);
+    expect(driver.kinds("w1")).toEqual(["save"]);
+    expect(driver.said()).toEqual([]);
+    driver.saved("w1", "checkpoint", 1);
+    expect(driver.kinds("w2")).toEqual(["load"]);
+    driver.pass(120_000, ["w1", "w2"]);
     expect(driver.said()).toContain(
       "w1 is lost: nobody could take its state, and too few hold it to go on without",
     );
+    // It went to the store before, so nothing is lost with it.
+    expect(driver.said()).toContain("goes on from the checkpoint of step 1");
   });
 
   test("whoever followed takes the state anew, with everybody waiting", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ShardResult } from "../../src/control/message.js";
 import { isAudited } from "../../src/plan/audit.js";
-import { FleetDriver, held, record, result, upTo } from "./fleetDriver.js";
+import { FleetDriver, record, result, upTo } from "./fleetDriver.js";
 
 /** Three workers in step 0: w1 has shards 0 to 2, w2 has 3 to 5, w3 has 6 and 7. */
 function three(): FleetDriver {
@@ -349,33 +349,6 @@ describe("sums that differ", () => {
     summed(driver, [7, 8]);
     summed(driver, [7, 8]);
     expect(driver.record().reason).toMatch(/sum of step 0 has checksum 7 on w1, 8 on w2, again/);
-  });
-});
-
-describe("what a worker made that is lost before it has reported it", () => {
-  test("is not in the sum", () => {
-    const driver = three();
-    driver.report("w1", upTo(3));
-    driver.hello("w3", { incarnation: "w3.2" });
-    expect(driver.round("w1")).toMatchObject({ generation: 2, trial: 2 });
-    expect(driver.round("w1").members.some(({ finished }) => finished)).toBe(false);
-  });
-
-  test("is not in the sum either where the coordinator has started again meanwhile", () => {
-    const driver = three();
-    const again = new FleetDriver([...driver.records.values()], 2);
-    again.hello("w1", { held: held(0, { ranges: [{ first: 0, end: 3 }] }) });
-    again.hello("w2", { held: held(0, { ranges: [{ first: 3, end: 6 }] }) });
-    again.pass(6000, ["w1", "w2"]);
-    expect(again.round("w1").trial).toBe(again.record().generation);
-  });
-
-  test("makes what others of its trial come back with later of no use", () => {
-    const driver = three();
-    driver.hello("w3", { incarnation: "w3.2" });
-    const again = new FleetDriver([...driver.records.values()], 2);
-    again.hello("w3", { held: held(0, { ranges: [{ first: 6, end: 8 }] }), incarnation: "w3.1" });
-    expect(again.kinds("w3")).toEqual(["welcome", "release"]);
   });
 });
 
