@@ -29,7 +29,7 @@ export class Ledger {
   /** By job, then by step: how often each shard went into the sum that was applied. */
   readonly #uses = new Map<string, (readonly number[])[]>();
   readonly #obeyed = new Map<string, number>();
-  /** By job: the arithmetic that it is computed with. */
+  /** By job from its first commit on, and by job and attempt: the arithmetic that it is computed with. */
   readonly #arithmetic = new Map<string, string>();
   /** By round and generation: who was dealt what. */
   readonly #deals = new Map<string, string>();
@@ -54,8 +54,10 @@ export class Ledger {
   }
 
   computes({ job, attempt }: JobOrder, step: number, shard: number, arithmetic: string): void {
-    const known = this.#arithmetic.get(job) ?? arithmetic;
-    this.#arithmetic.set(job, known);
+    // Before the first commit an attempt may begin anew with other workers.
+    const known =
+      this.#arithmetic.get(job) ?? this.#arithmetic.get(`${job}/${attempt}`) ?? arithmetic;
+    this.#arithmetic.set(`${job}/${attempt}`, known);
     if (known !== arithmetic)
       this.mistake(`${job} is computed with ${known} and with ${arithmetic}`);
     this.#computed.add(`${job}/${attempt}/${step}/${shard}`);
@@ -169,6 +171,9 @@ export class Ledger {
     this.rounds += 1;
     this.#times(job, step + 1, nowMs);
     const key = `${job}/${attempt}/${step}`;
+    if (!this.hasBegun(job)) {
+      this.#arithmetic.set(job, this.#arithmetic.get(`${job}/${attempt}`) ?? "none");
+    }
     this.#decidedEver.add(`${job}/${step}`);
     if (this.#decided.has(key)) this.redone += 1;
     else {
