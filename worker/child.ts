@@ -23,6 +23,12 @@ const fail = (error: unknown): void => {
   send({ kind: "failed", cause, message });
 };
 
+/** `process.exit` waits for threads, and a wedged kernel never gives one back. */
+function killSelf(): void {
+  removeScratch(process.pid);
+  process.kill(process.pid, "SIGKILL");
+}
+
 const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
 exitBeforeReady(failpoints);
 const child = new JobChild(send, fail, failpoints);
@@ -33,16 +39,11 @@ process.on("message", (command: ChildCommand) => {
     return;
   }
   // What is computing now is not waited for: it may take minutes, and nobody wants it any more.
-  void child.close().finally(() => process.exit(0));
+  void child.close().finally(() => (child.isComputing ? killSelf() : process.exit(0)));
 });
 process.on("disconnect", () => {
-  // `process.exit` waits for threads, and a wedged kernel never gives one back.
-  const end = (): void => {
-    removeScratch(process.pid);
-    process.kill(process.pid, "SIGKILL");
-  };
-  setTimeout(end, closeMs);
-  void child.close().finally(end);
+  setTimeout(killSelf, closeMs);
+  void child.close().finally(killSelf);
 });
 process.on("uncaughtException", fail);
 process.on("unhandledRejection", fail);

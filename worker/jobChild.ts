@@ -99,6 +99,11 @@ export class JobChild {
     }
   }
 
+  /** Whether the device is at work, or stuck. */
+  get isComputing(): boolean {
+    return this.#compute.busyMs() >= 0;
+  }
+
   /** Leaves nothing behind on the network. The threads end with the process. */
   async close(): Promise<void> {
     await this.#parts?.exchange.close();
