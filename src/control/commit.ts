@@ -39,11 +39,12 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const told = forEach(committed, all, (so, workerId) =>
     send(so, workerId, { ...command, save: workerId === saver }),
   );
-  const { pace } = runOf(told);
+  const { pace, absent } = runOf(told);
   const stepMs = t.fleet.clock.awakeMs - phase.startedMs;
   const next = changeRun(told, {
     phase: { kind: "boundary" },
-    absent: new Set(),
+    // Who is lost and has the sum may be the only one to come back with the step.
+    absent: new Set([...absent].filter((id) => phase.sums.has(id))),
     stated: noChecksums,
     inherited: new Map(),
     pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },

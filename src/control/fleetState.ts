@@ -96,7 +96,7 @@ export interface Run {
   readonly strikes: ReadonlyMap<string, Strikes>;
   /** Incarnations that got nowhere: the state that they hold is of no use to the attempt. */
   readonly givenUp: ReadonlySet<string>;
-  /** Worker ids lost since the last commit that may still hold the state. */
+  /** Worker ids lost since the last commit, or with its sum, that may still hold the state. */
   readonly absent: ReadonlySet<string>;
   /** By worker: the checksums that it has said the parameters of state `record.step` have. */
   readonly stated: ReadonlyMap<string, readonly number[]>;

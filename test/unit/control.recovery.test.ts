@@ -293,6 +293,32 @@ describe("when all members are lost at once", () => {
     expect(driver.record()).toMatchObject({ attempt: 2, step: 0, state: "waiting" });
   });
 
+  test("one that was lost with the sum of the last step is waited for, and applies it", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.report("w1", upTo(4));
+    driver.disconnect("w1");
+    driver.pass(1_000, ["w2"]);
+    driver.report("w2", upTo(8, 4));
+    expect(driver.record().step).toBe(1);
+    driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "gone" });
+    expect(driver.record()).toMatchObject({
+      ...{ state: "waiting", attempt: 1, reason: "waits for w1 to come back" },
+    });
+    driver.hello("w1", { held: held(0, { summed: true }) });
+    expect(driver.sent("w1")).toContainEqual(expect.objectContaining({ kind: "commit", step: 0 }));
+    expect(driver.record()).toMatchObject({ state: "training", attempt: 1, step: 1 });
+  });
+
+  test("one that was lost before it had the sum of the last step is not", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.disconnect("w1");
+    driver.pass(1_000, ["w2"]);
+    driver.report("w2", upTo(8));
+    expect(driver.record().step).toBe(1);
+    driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "gone" });
+    expect(driver.record().attempt).toBe(2);
+  });
+
   test("a child that is known to be gone is not waited for", () => {
     const driver = FleetDriver.started(["w1"]);
     driver.say("w1", { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "gone" });
