@@ -1,4 +1,4 @@
-import type { Run, Transition } from "./fleetState.js";
+import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import { memberIds } from "./participation.js";
 import { changeRun, recordOf, runOf, withEntry } from "./transition.js";
 
@@ -28,6 +28,14 @@ export function checksumAt(t: Transition, workerId: string): number | undefined 
   const arithmetic = arithmeticOf(t, workerId);
   const alike = members.filter((id) => arithmeticOf(t, id) === arithmetic);
   return own ?? alike.flatMap((id) => stated.get(id) ?? [])[0];
+}
+
+/**
+ * The sum that the members agree on. That of one who is gone was judged by nobody; zero where none
+ * of the members has said.
+ */
+export function sumOfMembers(t: Transition, { sums }: RoundPhase): number {
+  return memberIds(runOf(t)).flatMap((id) => sums.get(id) ?? [])[0] ?? 0;
 }
 
 /** Forgets what was said: the state is another one. */

@@ -1,5 +1,5 @@
 import { TreeFold } from "../plan/fold.js";
-import { noChecksums } from "./checksum.js";
+import { noChecksums, sumOfMembers } from "./checksum.js";
 import { fail } from "./ending.js";
 import { admitFollowers, followersOf } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
@@ -21,12 +21,12 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
     return fail(t, `the shards of step ${step} hold ${count} examples of ${plan.settings.batch}`);
   }
   const before = memberIds(runOf(t)).length;
-  const admitted = admitFollowers(t, phase);
+  const sumChecksum = sumOfMembers(t, phase);
+  const admitted = admitFollowers(t, sumChecksum);
   const run = runOf(admitted);
   const members = memberIds(run);
   const saver = checkpointDue(recordOf(t), step + 1) ? connectedMembers(t)[0] : undefined;
   const loss = treeSum(results) / count;
-  const [sumChecksum = 0] = phase.sums.values();
   const facts = { step, loss, sumChecksum };
   const odd = deviation(recordOf(t), facts);
   if (odd !== undefined) return fail(t, odd);

@@ -111,15 +111,14 @@ export function awaitFollowers(t: Transition, phase: RoundPhase): RoundPhase | u
 }
 
 /**
- * Before a commit: who has reported state and sum becomes a member; whoever was waited for in vain
+ * Before a commit: who has reported the state and that sum becomes a member; whoever was waited for in vain
  * tries again later. All others go on following.
  */
-export function admitFollowers(t: Transition, phase: RoundPhase): Transition {
+export function admitFollowers(t: Transition, sum: number): Transition {
   const late = awaited(t).map(({ workerId }) => workerId);
   const rid = forEach(t, late, (so, workerId) =>
     joinFailed(so, workerId, "it did not keep up with the others"),
   );
-  const [sum] = phase.sums.values();
   const { step } = recordOf(rid);
   return forEach(rid, followersOf(runOf(rid)), (so, { workerId, stage }) => {
     if (stage.held?.step !== step || stage.sum === undefined) return so;

@@ -198,6 +198,15 @@ test("the last report decides, whoever is lost at that moment", () => {
   expect(driver.record().step).toBe(1);
 });
 
+test("the sum that is kept of a step is that of a member, not of one who is lost", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w1", upTo(3), { sumChecksum: 8 });
+  driver.report("w2", upTo(6, 3));
+  driver.hello("w1", { incarnation: "w1.2" });
+  driver.report("w3", [6, 7]);
+  expect(driver.record()).toMatchObject({ step: 1, trail: [{ step: 0, sumChecksum: 7 }] });
+});
+
 describe("a job fails, and says why, when", () => {
   const wrong: readonly (readonly [string, Parameters<FleetDriver["report"]>[2], RegExp])[] = [
     ["a shard is none of the round's", { shards: [result(8)] }, /shard 8 of step 0, which has 8/],
