@@ -44,11 +44,6 @@ export class CheckpointError extends FailureError {
   }
 }
 
-export interface SkippedCheckpoint {
-  readonly name: string;
-  readonly reason: string;
-}
-
 /** Throws FailureError when the store fails, NonFiniteError when a number is not finite: that is never saved. */
 export async function saveCheckpoint(
   store: Store,
@@ -80,29 +75,7 @@ export async function readManifest(
   throw new CheckpointError(checkpointName(job, step), manifest);
 }
 
-/**
- * The manifest of the newest checkpoint whose data is all there, unchanged to the last bit, and why
- * newer ones were passed over. Reads the data once.
- */
-export async function newestCheckpoint(
-  store: Store,
-  job: string,
-): Promise<{
-  readonly manifest: CheckpointManifest | undefined;
-  readonly skipped: readonly SkippedCheckpoint[];
-}> {
-  const skipped: SkippedCheckpoint[] = [];
-  for (const step of await stepsOf(store, job)) {
-    const name = checkpointName(job, step);
-    const manifest = await findManifest(store, job, step);
-    const reason = typeof manifest === "string" ? manifest : await damageOf(store, name, manifest);
-    if (reason === undefined && typeof manifest !== "string") return { manifest, skipped };
-    skipped.push({ name, reason: reason ?? "" });
-  }
-  return { manifest: undefined, skipped };
-}
-
-/** The highest term that any job's manifest has; 0 where there is none. */
+/** The highest term that any job's manifest has, of those that can be read; 0 where there is none. */
 export async function highestManifestTerm(store: Store): Promise<number> {
   let highest = 0;
   for (const name of await store.list("jobs/")) {
@@ -130,14 +103,13 @@ export async function loadCheckpoint(
   const count = last === undefined ? 0 : last.offset + last.size;
   const loaded = { parameters: new Float32Array(count), momentum: new Float32Array(count) };
   const hash = createHash("sha256");
-  const found = await store.stat(name);
-  if (found?.bytes !== manifest.bytes) refuse(wrongLength(found, manifest));
   try {
+    const found = await store.stat(name);
+    if (found?.bytes !== manifest.bytes) refuse(wrongLength(found, manifest));
     await readSafetensors(hashed(store.get(name), hash), namedTensors(specs, loaded), name);
   } catch (error) {
-    // Whatever of it cannot be read, an older one leads to the same bits.
-    const isUnreadable = error instanceof FormatError || error instanceof StoreError;
-    throw isUnreadable ? new CheckpointError(name, error.reason, error) : error;
+    if (error instanceof CheckpointError) throw error;
+    throw new CheckpointError(name, unreadable(error), error);
   }
   if (hash.digest("hex") !== manifest.sha256) refuse("its SHA-256 is not its manifest's");
   if ((await parameterDigest(loaded.parameters)) !== manifest.parameterDigest) {
@@ -213,28 +185,27 @@ async function findManifest(
   step: number,
 ): Promise<CheckpointManifest | string> {
   const name = namesOf(job, step).manifest;
-  const found = await store.stat(name);
-  if (found === undefined) return "it has no manifest: its save did not end";
-  if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
-  const manifest = decodeManifest(await readWhole(store, name));
+  let manifest: CheckpointManifest | string;
+  try {
+    const found = await store.stat(name);
+    if (found === undefined) return "it has no manifest: its save did not end";
+    if (found.bytes > manifestBytesMax) return `its manifest has ${found.bytes} bytes`;
+    manifest = decodeManifest(await readWhole(store, name));
+  } catch (error) {
+    return `its manifest cannot be read: ${unreadable(error)}`;
+  }
   if (typeof manifest === "string") return manifest;
   return manifest.name === checkpointName(job, step)
     ? manifest
     : `its manifest is that of ${manifest.name}`;
 }
 
-async function damageOf(
-  store: Store,
-  name: string,
-  manifest: CheckpointManifest,
-): Promise<string | undefined> {
-  const found = await store.stat(name);
-  if (found?.bytes !== manifest.bytes) return wrongLength(found, manifest);
-  const hash = createHash("sha256");
-  for await (const chunk of store.get(name)) hash.update(chunk);
-  return hash.digest("hex") === manifest.sha256
-    ? undefined
-    : "the SHA-256 of its data is not its manifest's";
+/** Why: whatever of a checkpoint cannot be read, an older one leads to the same bits. Throws what is a fault of our own. */
+function unreadable(error: unknown): string {
+  if (error instanceof FormatError || error instanceof StoreError) return error.reason;
+  // It was deleted between the look and the read.
+  if (error instanceof FailureError) return error.message;
+  throw error;
 }
 
 function wrongLength(

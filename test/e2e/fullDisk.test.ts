@@ -3,10 +3,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { architecture, tensors } from "../../src/bit/architecture.js";
 import type { JobStatus } from "../../src/client/client.js";
-import { newestCheckpoint } from "../../src/store/checkpoint.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { FleetProcesses, until } from "../support/fleetProcesses.js";
+import { newestCheckpoint } from "../support/newestCheckpoint.js";
 import { writePictures } from "../support/pictures.js";
 
 /** A worker's real process whose files may not grow past a bound: as with a full disk, its writes are refused. */
@@ -71,7 +72,9 @@ test("a store that takes nothing costs a running job one warning, and its weight
     if (level === "warn") warnings.push(message);
   expect(warnings).toEqual([expect.stringContaining("is not saved: the file grows larger than")]);
   const store = await FolderStore.open(join(fleet.folder, "home", "store"));
-  const { manifest, skipped } = await newestCheckpoint(store, "full");
+  const { manifest, skipped } = await newestCheckpoint(store, "full", ({ model, classes }) =>
+    tensors(architecture(model), classes),
+  );
   expect([(manifest?.step ?? 0) > 0, skipped]).toEqual([true, []]);
   bound(pid, "unlimited");
   expect(await ended("full")).toMatchObject({

@@ -6,8 +6,9 @@ import { expect, test } from "vitest";
 
 import { Random } from "../../src/plan/random.js";
 import { packageRoot } from "../../src/process/toolchain.js";
-import { loadCheckpoint, newestCheckpoint } from "../../src/store/checkpoint.js";
+import { loadCheckpoint } from "../../src/store/checkpoint.js";
 import { FolderStore } from "../../src/store/folderStore.js";
+import { newestCheckpoint } from "../support/newestCheckpoint.js";
 import { savingSpecs } from "../support/savingLoop.js";
 import { temporaryFolder } from "../unit/temporaryFolder.js";
 
@@ -36,7 +37,7 @@ test("a save that is killed at any moment leaves the newest checkpoint that was 
   for (let kill = 0, from = 1; kill < kills; kill += 1) {
     const saved = await saveAndKill(folder, from, random.below(40));
     const store = await FolderStore.open(folder);
-    const { manifest, skipped } = await newestCheckpoint(store, "digits");
+    const { manifest, skipped } = await newestCheckpoint(store, "digits", () => savingSpecs);
     if (manifest === undefined) throw new Error(`no checkpoint is left after kill ${kill}`);
     expect(manifest.step).toBeGreaterThanOrEqual(saved);
     expect(manifest.step).toBeLessThanOrEqual(saved + 1);

@@ -6,8 +6,8 @@ import { FailureError } from "../../src/job/problem.js";
 import {
   CheckpointError,
   checkpointName,
+  highestManifestTerm,
   loadCheckpoint,
-  newestCheckpoint,
   pruneCheckpoints,
   readManifest,
   saveCheckpoint,
@@ -15,7 +15,9 @@ import {
 } from "../../src/store/checkpoint.js";
 import { parameterDigest } from "../../src/store/digest.js";
 import { FolderStore } from "../../src/store/folderStore.js";
+import { StoreError, type Store } from "../../src/store/store.js";
 import { failureOf } from "../../worker/failure.js";
+import { newestCheckpoint } from "../support/newestCheckpoint.js";
 import { MemoryStore } from "./memoryStore.js";
 import { temporaryFolder } from "./temporaryFolder.js";
 
@@ -32,6 +34,9 @@ function stateAt(step: number, attempt = 0): CheckpointState {
     momentum: Float32Array.from({ length: 7 }, (_, i) => -step * i),
   };
 }
+
+const newest = (store: Store, job: string): ReturnType<typeof newestCheckpoint> =>
+  newestCheckpoint(store, job, () => specs);
 
 async function storeWith(...steps: readonly number[]): Promise<FolderStore> {
   const store = await FolderStore.open(await temporaryFolder());
@@ -61,7 +66,7 @@ test("the manifest says what was saved, and the digests are those of the bytes",
     parameterDigest: sha256(new Uint8Array(state.parameters.buffer)),
   });
   expect(await readManifest(store, "digits", 20)).toEqual(manifest);
-  expect(await newestCheckpoint(store, "digits")).toEqual({ manifest, skipped: [] });
+  expect(await newest(store, "digits")).toEqual({ manifest, skipped: [] });
 });
 
 test("what was saved is loaded to the last bit, the sign of zero too", async () => {
@@ -94,13 +99,13 @@ test("the same step saved again by another attempt has the same data", async () 
   const before = await readFile(store.path(dataName));
   const manifest = await saveCheckpoint(store, stateAt(20, 5));
   expect((await readFile(store.path(dataName))).equals(before)).toBe(true);
-  expect(await newestCheckpoint(store, "digits")).toEqual({ manifest, skipped: [] });
+  expect(await newest(store, "digits")).toEqual({ manifest, skipped: [] });
 });
 
 test("the newest step is taken, by number and not by when it was written", async () => {
   const store = await storeWith(100, 5, 123_456_789, 20);
-  expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(123_456_789);
-  expect((await newestCheckpoint(store, "digit")).manifest).toBeUndefined();
+  expect((await newest(store, "digits")).manifest?.step).toBe(123_456_789);
+  expect((await newest(store, "digit")).manifest).toBeUndefined();
 });
 
 test("numbers that are not finite are never saved, and the tensor is named", async () => {
@@ -124,7 +129,7 @@ test.each([dataName, manifestName])("%s cut off anywhere is passed over", async 
   expect(whole.length).toBeGreaterThan(300);
   for (let length = whole.length - 1; length >= 0; length--) {
     store.files.set(name, whole.subarray(0, length));
-    const { manifest, skipped } = await newestCheckpoint(store, "digits");
+    const { manifest, skipped } = await newest(store, "digits");
     expect(manifest?.step).toBe(10);
     expect(skipped.map((checkpoint) => checkpoint.name)).toEqual([dataName]);
   }
@@ -138,14 +143,14 @@ test.each([dataName, manifestName])("%s with any bit flipped is passed over", as
     const flipped = Uint8Array.from(whole);
     flipped[i >> 3] = (flipped[i >> 3] ?? 0) ^ (1 << (i % 8));
     store.files.set(name, flipped);
-    expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(10);
+    expect((await newest(store, "digits")).manifest?.step).toBe(10);
   }
 });
 
 test("a save that was killed between its files is passed over, with the reason", async () => {
   const store = await storeWith(10, 20);
   await rm(store.path(manifestName));
-  const { manifest, skipped } = await newestCheckpoint(store, "digits");
+  const { manifest, skipped } = await newest(store, "digits");
   expect(manifest?.step).toBe(10);
   const reason = "it has no manifest: its save did not end";
   expect(skipped).toEqual([{ name: dataName, reason }]);
@@ -166,12 +171,12 @@ test("each kind of damage has its reason, and when all are damaged there is none
     "jobs/digits/checkpoint-00000010.json",
   ];
   await copyFile(store.path(from), store.path(to));
-  const { manifest, skipped } = await newestCheckpoint(store, "digits");
+  const { manifest, skipped } = await newest(store, "digits");
   expect(manifest).toBeUndefined();
   expect(skipped.map(({ reason }) => reason)).toEqual([
     "its data is gone",
     expect.stringMatching(/^its data has 100 of \d+ bytes$/),
-    "the SHA-256 of its data is not its manifest's",
+    "its SHA-256 is not its manifest's",
     `its manifest is that of ${dataName}`,
   ]);
 });
@@ -217,7 +222,7 @@ test("pruning keeps the newest complete ones and deletes what is older", async (
     "jobs/digits/checkpoint-00000040.safetensors",
     "jobs/digits/checkpoint-00000050.safetensors",
   ]);
-  expect((await newestCheckpoint(store, "digits")).manifest?.step).toBe(30);
+  expect((await newest(store, "digits")).manifest?.step).toBe(30);
 });
 
 test("pruning up to a step leaves later checkpoints and does not count them", async () => {
@@ -263,5 +268,44 @@ test.each([dataName, manifestName])(
       await load(flipped);
     }
     for (let length = 0; length < whole.length; length++) await load(whole.subarray(0, length));
+  },
+);
+
+/** One of its files cannot be read, or not even be looked up. */
+class BrokenStore extends MemoryStore {
+  broken: { readonly method: string; readonly name: string; readonly error: Error } | undefined;
+
+  override get(name: string): AsyncIterable<Uint8Array> {
+    this.#check("get", name);
+    return super.get(name);
+  }
+
+  override async stat(name: string): Promise<{ readonly bytes: number } | undefined> {
+    this.#check("stat", name);
+    return super.stat(name);
+  }
+
+  #check(method: string, name: string): void {
+    if (this.broken?.method === method && this.broken.name === name) throw this.broken.error;
+  }
+}
+
+test.each([
+  new StoreError("it cannot be read", "the disk has an error", undefined),
+  new FailureError("it is gone"),
+])(
+  "a checkpoint of which a file cannot be read is damaged, and hinders no start: %s",
+  async (error) => {
+    for (const name of [dataName, manifestName])
+      for (const method of ["get", "stat"]) {
+        const store = new BrokenStore();
+        for (const step of [10, 20]) await saveCheckpoint(store, { ...stateAt(step), term: step });
+        store.broken = { method, name, error };
+        const { manifest, skipped } = await newest(store, "digits");
+        expect(manifest?.step).toBe(10);
+        expect(skipped.map((checkpoint) => checkpoint.name)).toEqual([dataName]);
+        expect(skipped[0]?.reason).toMatch(/the disk has an error|it is gone/);
+        expect(await highestManifestTerm(store)).toBe(name === manifestName ? 10 : 20);
+      }
   },
 );
