@@ -135,9 +135,15 @@ export class Loop {
         this.#tasks.failed(command.taskId, command.cause, command.message);
         return;
       case "discard":
-        this.#options.discard(command.job, command.keep, command.step);
+        void this.#discard(command);
         return;
     }
+  }
+
+  /** A coordinator after us must not know only of a checkpoint that is gone. */
+  async #discard({ job, keep, step }: Extract<FleetCommand, { readonly kind: "discard" }>) {
+    await this.#outbox.whenKept(job);
+    this.#options.discard(job, keep, step);
   }
 
   #deliver(delivery: Delivery): void {

@@ -87,6 +87,11 @@ export class Outbox {
     return true;
   }
 
+  /** Resolves once the job's decisive records are durable. */
+  async whenKept(job: string): Promise<void> {
+    while (this.#unkept.has(job)) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
   #count(job: string, change: number): void {
     const count = (this.#unkept.get(job) ?? 0) + change;
     if (count > 0) this.#unkept.set(job, count);

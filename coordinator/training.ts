@@ -255,8 +255,13 @@ export class Training implements TrainingHandlers {
   async #durable(name: string): Promise<JobStatus> {
     const { loop, isHolder, signal } = this.#options;
     const late = sleep(durableMs, "late" as const, { signal }).catch(() => "late" as const);
-    const isKept = (await loop.kept(name, durableMs)) && (await Promise.race([isHolder(), late]));
-    if (isKept === true) return this.#status(name);
+    const isKept = await loop.kept(name, durableMs);
+    const isHeld = isKept ? await Promise.race([isHolder(), late]) : "late";
+    if (isHeld === true) return this.#status(name);
+    if (isHeld === false)
+      throw new FailureError(
+        `what was asked of job ${name} may not have been done: another coordinator has taken over; ask again`,
+      );
     throw new FailureError(
       `what was asked of job ${name} is under way, but not durable yet: NATS does not answer; ask again`,
     );

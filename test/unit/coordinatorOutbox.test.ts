@@ -141,3 +141,15 @@ test("a worker that comes back is welcomed at once, and hears nothing that was m
   await settle();
   expect(delivered).toEqual(["w1 welcome", "w1 spare", "w2 commit", "w1 commit"]);
 });
+
+test("what waits for a job's records waits for all of them, and not for those of other jobs", async () => {
+  const { outbox, settle } = world();
+  const done: string[] = [];
+  outbox.keep(record);
+  outbox.keep({ ...record, generation: 2 });
+  for (const name of ["j", "other"]) void outbox.whenKept(name).then(() => done.push(name));
+  await settle();
+  expect(done).toEqual(["other"]);
+  await settle();
+  expect(done).toEqual(["other", "j"]);
+});

@@ -1,0 +1,59 @@
+import { afterEach, expect, test } from "vitest";
+
+import { JobLogs } from "../../coordinator/logs.js";
+import { Loop } from "../../coordinator/loop.js";
+import type { Memory } from "../../coordinator/memory.js";
+import { Training } from "../../coordinator/training.js";
+import { fleetTimes } from "../../src/control/fleetEvent.js";
+import type { LineStream } from "../../src/link/jetstream.js";
+import { createLogger } from "../../src/process/logger.js";
+import { jobRecordOf } from "../contract/jobRecordOf.js";
+import { MemoryStore } from "./memoryStore.js";
+
+const stop = new AbortController();
+const loops: Loop[] = [];
+
+afterEach(() => {
+  for (const loop of loops.splice(0)) loop.stop();
+});
+
+const stream: LineStream = {
+  append: async (_topic, _line, after) => after + 1,
+  last: async () => undefined,
+  read: async () => ({ lines: [], end: true }),
+};
+
+/** A coordinator's calls over records that are durable at once. */
+function training(isHolder: () => Promise<boolean>): Training {
+  const logs = new JobLogs(stream, {
+    ...{ signal: stop.signal, term: () => 1, onDeposed: () => undefined },
+  });
+  const memory: Memory = {
+    found: [jobRecordOf("a")],
+    logged: new Map(),
+    logs,
+    store: async () => undefined,
+    put: () => undefined,
+    writeAgain: () => undefined,
+    flush: async () => undefined,
+  };
+  const loop = new Loop({
+    fleet: { ...fleetTimes, term: 1, nats: { url: "", token: "" }, store: "", joinLine: "" },
+    memory,
+    logger: createLogger({ process: "test" }, "silent"),
+    discard: () => undefined,
+    onFatal: (error) => {
+      throw error;
+    },
+    onHigherTerm: async (term) => term + 1,
+  });
+  loops.push(loop);
+  return new Training({ loop, logs, store: new MemoryStore(), isHolder, signal: stop.signal });
+}
+
+test("what was asked of a coordinator that is none any more is refused, and not as NATS' fault", async () => {
+  expect(await training(async () => true).cancelJob("a")).toMatchObject({ state: "cancelled" });
+  await expect(training(async () => false).cancelJob("a")).rejects.toThrow(
+    "what was asked of job a may not have been done: another coordinator has taken over; ask again",
+  );
+});
