@@ -79,8 +79,9 @@ export class CoordinatorLock {
     this.#renewing = this.#renew();
   }
 
+  /** As the lock in NATS is known to hold it: one that is being raised may turn out not to be ours to raise. */
   get term(): number {
-    return this.#held.term;
+    return this.#written;
   }
 
   /** A term above one that was seen elsewhere; resolves once the lock holds it. */
@@ -97,7 +98,7 @@ export class CoordinatorLock {
    * is away; false once another has taken over, or we have given up.
    */
   async confirm(): Promise<boolean> {
-    if (this.#stop.signal.aborted) return false;
+    if (this.#stop.signal.aborted || this.#options.signal.aborted) return false;
     const asked = new Promise<boolean>((resolve) => this.#asked.push(resolve));
     this.#hurry.abort();
     return asked;

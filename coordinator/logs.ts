@@ -39,8 +39,10 @@ const searchSpan = 500;
 
 export interface JobLogsOptions {
   readonly signal: AbortSignal;
-  /** Of the coordinator that writes. */
-  readonly term: number;
+  /** Of the coordinator that writes, now. */
+  readonly term: () => number;
+  /** By job: the numbers up to here may be in use, also where the stream has none of its lines any more. */
+  readonly used?: ReadonlyMap<string, number>;
   /** Called once when a coordinator of a higher term is found to write: act no more. */
   readonly onDeposed: (reason: string) => void;
   /** Hears of every line that was written. */
@@ -74,7 +76,7 @@ export class JobLogs {
   async takeOver(
     jobs: readonly { readonly name: string; readonly isActive: boolean }[],
   ): Promise<ReadonlyMap<string, LoggedLines>> {
-    const { term } = this.#options;
+    const term = this.#options.term();
     for (const { name } of jobs.filter(({ isActive }) => isActive)) {
       const message = "a coordinator has started, and goes on with the job";
       this.append(name, { timeMs: Date.now(), level: "info", message, fields: { term } });
@@ -202,8 +204,9 @@ export class JobLogs {
 
   /** False where another coordinator has taken the log over. */
   async #write(job: string, event: LogEvent): Promise<boolean> {
-    const { signal, term, onLine } = this.#options;
+    const { signal, onLine } = this.#options;
     for (;;) {
+      const term = this.#options.term();
       const tail = this.#tails.get(job) ?? (await this.#tail(job));
       if (tail.term > term) return this.#endDeposed(job, tail.term);
       const line = encodeLine(tail.sequence + 1, term, event);
@@ -253,6 +256,7 @@ export class JobLogs {
   }
 
   async #tail(job: string): Promise<Tail> {
+    const { used, signal } = this.#options;
     for (;;) {
       try {
         const last = await this.#stream.last(job);
@@ -262,9 +266,9 @@ export class JobLogs {
               sequence: decodeLine(last.data)?.sequence ?? 0,
               term: termOf(last.data),
             }
-          : { position: 0, sequence: this.#lost.get(job) ?? 0, term: 0 };
+          : { position: 0, sequence: this.#lost.get(job) ?? used?.get(job) ?? 0, term: 0 };
       } catch {
-        await sleep(followMs / 4, undefined, { signal: this.#options.signal });
+        await sleep(followMs / 4, undefined, { signal });
       }
     }
   }

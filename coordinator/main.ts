@@ -6,7 +6,7 @@ import type { NatsAccess } from "../src/control/message.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
-import { openRecords, type RecordStore, type RecordStoreOptions } from "../src/link/jetstream.js";
+import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import { findNatsServer } from "../src/link/natsServer.js";
 import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
 import { readEnvironment, readTokenFile, type Environment } from "../src/process/environment.js";
@@ -24,6 +24,7 @@ import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
 import { Loop, type LoopOptions } from "./loop.js";
 import { openMemory, termInStore } from "./memory.js";
+import { NatsNews } from "./natsNews.js";
 import { Training } from "./training.js";
 
 interface Setting {
@@ -42,6 +43,8 @@ interface Shown {
   term: number;
   unready: string | undefined;
   loop: Loop | undefined;
+  /** Why we act no more: another coordinator does. */
+  deposed: FailureError | undefined;
 }
 
 const flushMs = 3000;
@@ -72,18 +75,18 @@ async function coordinate(shutdown: Shutdown): Promise<number> {
 
 async function serve(setting: Setting): Promise<void> {
   const { environment, logger, shutdown } = setting;
-  const shown: Shown = { term: 0, unready: "it is starting", loop: undefined };
+  const shown: Shown = { term: 0, unready: "it is starting", loop: undefined, deposed: undefined };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);
   const store = await FolderStore.open(environment.store);
-  const later: { onEmptied: RecordStoreOptions["onEmptied"] } = { onEmptied: undefined };
+  const news = new NatsNews();
   const durable = await openRecords(nats.access, {
     onTrouble: (problem) => {
       if (problem === undefined) logger.info("NATS answers again");
       else logger.warn({ problem }, "NATS is away; what is to be kept waits");
     },
-    onConnection: (isUp) => shown.loop?.handle({ kind: "nats", isUp }),
-    onEmptied: (what) => later.onEmptied?.(what),
+    onConnection: news.onConnection,
+    onEmptied: news.onEmptied,
   });
   // Ends after the last write, and so later than the shutdown begins.
   const life = new AbortController();
@@ -92,16 +95,17 @@ async function serve(setting: Setting): Promise<void> {
     await durable.close();
   });
   const lock = await acquire(setting, { durable, store, life, shown });
-  const { term } = lock;
+  news.forgetEmptied();
   const onConflict = (reason: string): void => stepDown(setting, shown, reason);
   const { signal } = life;
   const isHolder = (): Promise<boolean> => lock.confirm();
-  const kept = { durable, store, term, signal, logger };
+  const kept = { durable, store, term: () => lock.term, signal, logger };
   const memory = await openMemory({ ...kept, isHolder, onConflict });
+  checkHolder(shown);
   const loop = new Loop({
     fleet: {
       ...fleetTimes,
-      term,
+      term: lock.term,
       nats: nats.workerAccess,
       store: environment.store,
       joinLine: joinLine(setting),
@@ -113,7 +117,10 @@ async function serve(setting: Setting): Promise<void> {
     onHigherTerm: (term) => lock.raise(term),
   });
   shown.loop = loop;
-  later.onEmptied = (what) => memory.writeAgain(what, loop.fleet.records.values());
+  news.listen({
+    onConnection: (isUp) => loop.handle({ kind: "nats", isUp }),
+    onEmptied: (what) => memory.writeAgain(what, loop.fleet.records.values()),
+  });
   shutdown.add("the job records", async () => {
     loop.stop();
     await memory.flush(flushMs);
@@ -127,10 +134,11 @@ async function serve(setting: Setting): Promise<void> {
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
+  checkHolder(shown);
   shown.unready = undefined;
   const { port } = server;
   const jobs = memory.found.length;
-  logger.info({ host: environment.host, port, term, jobs }, "serving");
+  logger.info({ host: environment.host, port, term: lock.term, jobs }, "serving");
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {
@@ -216,7 +224,13 @@ async function acquire(
 function stepDown(setting: Setting, shown: Shown, reason: string): void {
   shown.loop?.stop();
   shown.unready = reason;
-  setting.fail(new FailureError(`this coordinator steps down: ${reason}`));
+  shown.deposed ??= new FailureError(`this coordinator steps down: ${reason}`);
+  setting.fail(shown.deposed);
+}
+
+/** The office may be lost while what it takes is still being opened. */
+function checkHolder({ deposed }: Shown): void {
+  if (deposed !== undefined) throw deposed;
 }
 
 function joinLine({ environment, port }: Setting): string {

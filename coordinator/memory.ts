@@ -16,7 +16,8 @@ import { Records } from "./records.js";
 export interface MemoryOptions {
   readonly durable: RecordStore;
   readonly store: Store;
-  readonly term: number;
+  /** Of the lock that we hold, now: it is raised at times. */
+  readonly term: () => number;
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /** Whether we hold the lock now, however long it takes to know. */
@@ -71,6 +72,7 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   );
   const logs = new JobLogs(durable.logs, {
     ...{ signal, term, onDeposed: onConflict },
+    used: new Map(copies.found.map(({ record, lines }) => [record.name, lines])),
     onLine: (job, line) => mirror.noteLine(job, line),
   });
   const known = new Set(found.map(({ name }) => name));

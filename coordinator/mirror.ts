@@ -41,7 +41,7 @@ const linesAside = 1000;
 
 export class Mirror {
   readonly #options: MirrorOptions;
-  readonly #term: number;
+  readonly #term: () => number;
   readonly #newest = new Map<string, JobRecord>();
   /** By job: the last number of its log, and up to where numbers are set aside in the store. */
   readonly #lines = new Map<string, { readonly last: number; readonly aside: number }>();
@@ -50,7 +50,7 @@ export class Mirror {
   #writing = false;
   #problem = "";
 
-  constructor(options: MirrorOptions, term: number, found: readonly Mirrored[]) {
+  constructor(options: MirrorOptions, term: () => number, found: readonly Mirrored[]) {
     this.#options = options;
     this.#term = term;
     for (const { record, lines } of found) {
@@ -119,11 +119,12 @@ export class Mirror {
     const { last } = this.#lines.get(job) ?? { last: 0 };
     const needed = Math.ceil((last + linesAside / 2) / linesAside) * linesAside;
     const aside = Math.max(needed, this.linesOf(job));
+    const term = this.#term();
     try {
       // A coordinator that was replaced and does not know it yet leaves its successor's alone.
       const there = await readMirrored(store, fileOf(job), codec);
-      if (typeof there !== "string" && there.term > this.#term) return true;
-      await store.put(fileOf(job), [encode({ record, term: this.#term, lines: aside }, codec)]);
+      if (typeof there !== "string" && there.term > term) return true;
+      await store.put(fileOf(job), [encode({ record, term, lines: aside }, codec)]);
     } catch (error) {
       this.#tell(error instanceof Error ? error.message : String(error));
       return false;

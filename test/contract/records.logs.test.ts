@@ -16,7 +16,7 @@ async function openLogs(term = 1): Promise<JobLogs> {
   const store = await stores.open();
   return new JobLogs(store.logs, {
     signal: stores.stop.signal,
-    term,
+    term: () => term,
     onDeposed: (reason) => deposed.push(reason),
   });
 }
@@ -146,4 +146,16 @@ test("a log that a higher term has taken over is closed to the coordinator befor
   const messages = (await read(second, "a")).map(({ message }) => message);
   expect(messages.slice(0, 3)).toEqual(["step 1 of 9", "step 2 of 9", "step 3 of 9"]);
   expect(messages.slice(3)).toEqual(["a coordinator has started, and goes on with the job", "on"]);
+});
+
+test("the numbers of a log whose lines are all gone are not used again", async () => {
+  const store = await stores.open();
+  const logs = new JobLogs(store.logs, {
+    ...{ signal: stores.stop.signal, term: () => 2, onDeposed: (reason) => deposed.push(reason) },
+    used: new Map([["old", 3000]]),
+  });
+  for (const job of ["old", "old", "new"]) append(logs, job, "on");
+  await logs.flush(5000);
+  expect((await read(logs, "old")).map(({ sequence }) => sequence)).toEqual([3001, 3002]);
+  expect((await read(logs, "new")).map(({ sequence }) => sequence)).toEqual([1]);
 });

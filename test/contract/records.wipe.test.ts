@@ -37,7 +37,7 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
     opened.memory?.writeAgain(what, opened.memory.found);
   });
   const memory = await openMemory({
-    ...{ durable, store, term, signal: stores.stop.signal },
+    ...{ durable, store, term: () => term, signal: stores.stop.signal },
     logger: createLogger({ process: "test" }, "silent"),
     isHolder: () => Promise.resolve(false),
     onConflict: (reason) => conflicts.push(reason),
@@ -215,4 +215,19 @@ test("reading and following logs leaves no consumer behind", async () => {
   } finally {
     await connection.close();
   }
+});
+
+test("where only log lines are gone their numbers are not used again", async () => {
+  const store = await openStore();
+  const former = await coordinator(store);
+  await former.memory.store(jobRecordOf("a", 3));
+  say(former.memory, "a", "one", "two");
+  await former.memory.flush(5000);
+  const connection = await connect({ servers: stores.server.url });
+  await (await connection.jetstreamManager()).streams.purge("bitfleet_logs");
+  await connection.close();
+  const next = await coordinator(store, 2);
+  say(next.memory, "a", "three");
+  await next.memory.flush(5000);
+  expect(await story(next.memory, "a")).toEqual(["1001 three"]);
 });

@@ -171,3 +171,19 @@ test("whoever asks hears that another has taken over, and so does everybody afte
   expect(await lock.confirm()).toBe(false);
   expect(losses).toHaveLength(1);
 });
+
+test("whoever asks a coordinator that is ending hears at once that the lock is not to be counted on", async () => {
+  const lock = await acquire(new FakeBucket());
+  stop.abort();
+  await sleep(20);
+  expect(await lock.confirm()).toBe(false);
+});
+
+test("the lock tells a raised term only once NATS has it", async () => {
+  const bucket = new FakeBucket();
+  const lock = await acquire(bucket);
+  const raised = lock.raise(9);
+  expect(lock.term).toBe(1);
+  await raised;
+  expect(lock.term).toBe(10);
+});
