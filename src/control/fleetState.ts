@@ -102,8 +102,10 @@ export interface Run {
   readonly stated: ReadonlyMap<string, readonly number[]>;
   /** By incarnation: why it is not asked again, in any attempt: it computed wrongly. */
   readonly distrusted: ReadonlyMap<string, string>;
-  /** Incarnations whose parameters were found wrong, and that took a copy of the others'. */
-  readonly repaired: ReadonlySet<string>;
+  /** By incarnation: at which step its parameters were found wrong, and it took a copy of the others'. */
+  readonly repaired: ReadonlyMap<string, number>;
+  /** Worker id of who wrote the newest checkpoint; empty where this coordinator has not heard it. */
+  readonly savedBy: string;
   /** How often nobody could say whose parameters were right. */
   readonly ties: number;
   /** Ranges that members were dealt of the next round by an earlier coordinator. */

@@ -3,7 +3,16 @@ import { fail } from "./ending.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { distrust, memberIds, strike } from "./participation.js";
 import { beginAttempt } from "./starting.js";
-import { changeParticipant, changeRun, log, recordOf, runOf, withoutKey } from "./transition.js";
+import {
+  changeParticipant,
+  changeRun,
+  log,
+  note,
+  recordOf,
+  runOf,
+  withEntry,
+  withoutKey,
+} from "./transition.js";
 
 /** What becomes of workers whose numbers are wrong. */
 
@@ -25,13 +34,15 @@ export function exclude(t: Transition, { workerId, why, shard }: Blamed): Transi
  * A worker whose parameters are wrong takes a copy of the others', as one that joins. What happens
  * again is no accident.
  */
-export function repair(t: Transition, blamed: Blamed): Transition {
+export function repair(before: Transition, blamed: Blamed): Transition {
   const { workerId, why } = blamed;
+  const t = withoutCheckpoint(before, [workerId]);
   const { repaired } = runOf(t);
+  const { step } = recordOf(t);
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
   if (repaired.has(incarnation)) return exclude(t, blamed);
-  const noted = changeRun(t, { repaired: new Set([...repaired, incarnation]) });
-  const fields = { worker: workerId, step: recordOf(t).step };
+  const noted = changeRun(t, { repaired: withEntry(repaired, incarnation, step) });
+  const fields = { worker: workerId, step };
   if (isLast(noted, workerId)) {
     return renew(log(noted, "warn", `${workerId} starts over: ${why}`, fields), workerId, why);
   }
@@ -48,14 +59,33 @@ export function repair(t: Transition, blamed: Blamed): Transition {
 export function rewindUndecided(t: Transition, why: string): Transition {
   const { ties } = runOf(t);
   if (ties >= tiesMax) return fail(t, `${why}, again and again`);
-  const { checkpoints, step } = recordOf(t);
+  const rid = withoutCheckpoint(t, undefined);
+  const { checkpoints, step } = recordOf(rid);
   const told = log(
-    changeRun(t, { ties: ties + 1 }),
+    changeRun(rid, { ties: ties + 1 }),
     "warn",
     `${why}: goes back to step ${checkpoints[0]?.step ?? 0}`,
     { step },
   );
   return beginAttempt(told);
+}
+
+/**
+ * What was kept of the present state by one of these workers, or by anybody (`suspects` undefined),
+ * may be as wrong as what it holds. A checkpoint of an earlier attempt is what all have loaded.
+ */
+function withoutCheckpoint(t: Transition, suspects: readonly string[] | undefined): Transition {
+  const { checkpoints, step, attempt } = recordOf(t);
+  const [newest, ...older] = checkpoints;
+  if (newest?.step !== step || newest.attempt !== attempt) return t;
+  const { savedBy } = runOf(t);
+  if (savedBy !== "" && suspects?.includes(savedBy) === false) return t;
+  return log(
+    note(t, { checkpoints: older }),
+    "warn",
+    `the checkpoint of step ${step} is given up: its parameters may be wrong`,
+    { step },
+  );
 }
 
 /** The round without what these workers have said. */

@@ -91,12 +91,20 @@ function isInVain({ fleet }: Transition, { saver, deadlineMs }: SavingPhase): bo
 /** Something of this attempt is in the store, whoever was asked for it. */
 export function takeSaved(t: Transition, workerId: string, saved: Saved): Transition {
   const { name, attempt, step } = recordOf(t);
-  if (saved.job !== name || saved.attempt !== attempt) return t;
+  if (saved.job !== name || saved.attempt !== attempt || isOfOdd(t, workerId, saved)) return t;
   return saved.what === "checkpoint"
     ? takeCheckpoint(changeRun(t, { saveProblem: "" }), workerId, saved)
     : saved.step === step
       ? takeWeights(t, workerId, saved)
       : t;
+}
+
+/** Whether it was written by one whose state was found wrong, and not asked of it since. */
+function isOfOdd(t: Transition, workerId: string, { step }: Saved): boolean {
+  const { phase, repaired } = runOf(t);
+  const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  const isAsked = phase.kind === "saving" && phase.saver === workerId;
+  return !isAsked && step <= (repaired.get(incarnation) ?? -1);
 }
 
 function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transition {
@@ -108,7 +116,9 @@ function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transiti
   const kept = isNewer
     ? emit(
         log(
-          note(t, { checkpoints: [newest, ...checkpoints].slice(0, keep) }),
+          changeRun(note(t, { checkpoints: [newest, ...checkpoints].slice(0, keep) }), {
+            savedBy: workerId,
+          }),
           "info",
           `checkpoint of step ${saved.step} is saved`,
           { step: saved.step, worker: workerId, megabytes: Math.round(saved.bytes / 1e5) / 10 },
