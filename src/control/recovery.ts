@@ -101,6 +101,7 @@ export function takeHeld(
     run?.phase.kind !== "recovering" ||
     held.attempt !== recordNamed(t.fleet, job).attempt ||
     run.givenUp.has(incarnation) ||
+    run.distrusted.has(incarnation) ||
     isOutdated(recordNamed(t.fleet, job), held)
   ) {
     return close(t, workerId, job, `step ${step} of ${job} is not needed any more`);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ShardResult } from "../../src/control/message.js";
 import { isAudited } from "../../src/plan/audit.js";
-import { FleetDriver, record, result, upTo } from "./fleetDriver.js";
+import { FleetDriver, held, record, result, upTo } from "./fleetDriver.js";
 
 /** Three workers in step 0: w1 has shards 0 to 2, w2 has 3 to 5, w3 has 6 and 7. */
 function three(): FleetDriver {
@@ -112,6 +112,27 @@ describe("a shard that is not finite", () => {
     expect(driver.said()[0]).toMatch(/^w1 is set aside: shard 0 of step 1 came out wrong on it/);
     expect(driver.record().step).toBe(1);
   });
+});
+
+test("a worker that is judged wrong while it is lost is not taken back with its state", () => {
+  const driver = three();
+  driver.report("w1", upTo(3));
+  driver.report("w2", upTo(6, 3));
+  driver.report("w3", [], { shards: results([6, 7], nan) });
+  driver.disconnect("w3");
+  driver.pass(1_000, ["w1", "w2"]);
+  const asked = checks(driver, "w1").find((one) => one.includes(":6/"))?.split(":")[0] ?? "";
+  const own = asked === "w1" ? [0, 1, 2] : [3, 4, 5];
+  driver.report(asked, [], { shards: [...results(own), check(6)] });
+  expect(driver.said()[0]).toMatch(/^w3 is set aside/);
+  for (const workerId of ["w1", "w2"]) driver.disconnect(workerId);
+  driver.pass(1_000);
+  expect(driver.record()).toMatchObject({ state: "waiting", attempt: 1, step: 0 });
+  const trial = driver.record().generation;
+  driver.hello("w3", { held: held(0, { trial }) });
+  expect(driver.kinds("w3")).toEqual(["welcome", "release"]);
+  driver.hello("w1", { held: held(0, { trial }) });
+  expect(driver.kinds("w1")).toEqual(["welcome"]);
 });
 
 describe("a shard that comes out differently", () => {
