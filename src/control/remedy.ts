@@ -1,7 +1,7 @@
 import type { Blamed } from "./examining.js";
 import { fail } from "./ending.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
-import { distrust, memberIds, strike } from "./participation.js";
+import { close, distrust, memberIds, strike } from "./participation.js";
 import { beginAttempt } from "./starting.js";
 import {
   changeParticipant,
@@ -116,5 +116,8 @@ function renew(t: Transition, workerId: string, why: string): Transition {
     givenUp: new Set([...givenUp, member.incarnation]),
     stated: withoutKey(stated, workerId),
   });
-  return strike(struck, member, why);
+  // Its process is alive, and would keep the device if the job came to its end now.
+  const isAtWork = runOf(t).participants.has(workerId);
+  const dropped = strike(struck, member, why);
+  return isAtWork ? close(dropped, workerId, runOf(t).job, why) : dropped;
 }
