@@ -43,12 +43,15 @@ export function submit(t: Transition, record: JobRecord): Transition {
   });
 }
 
-/** A job in the queue is cancelled at once; one under way when its workers have let go of it. */
+/**
+ * A job in the queue is cancelled at once, also where workers still let go of it after it failed;
+ * one under way when they all have.
+ */
 export function cancel(t: Transition, job: string): Transition {
   const record = t.fleet.records.get(job);
   if (record === undefined || !canCancel(record)) return t;
   const run = t.fleet.runs.get(job);
-  if (run === undefined) {
+  if (run === undefined || record.state === "queued") {
     return changeRecord(t, job, { state: "cancelled", reason: "", endedMs: t.fleet.clock.wallMs });
   }
   const isCancelled = run.cancelled && !run.suspended;

@@ -135,6 +135,19 @@ describe("a cancel", () => {
     expect(driver.record().state).toBe("done");
   });
 
+  test("counts for a job that failed and is in the queue again while workers still let go of it", () => {
+    const driver = FleetDriver.started(["w1"]);
+    const failed = { kind: "failed", job: "job", attempt: 1, cause: "data" } as const;
+    driver.say("w1", { ...failed, message: "a picture is gone" });
+    driver.happens({ kind: "resume", job: "job" });
+    expect(driver.record().state).toBe("queued");
+    driver.happens({ kind: "cancel", job: "job" });
+    expect(driver.record().state).toBe("cancelled");
+    driver.released("w1");
+    expect(driver.record()).toMatchObject({ state: "cancelled", attempt: 1 });
+    expect(driver.run).toBe(undefined);
+  });
+
   test("can be taken back: the job goes on from its checkpoint in a new attempt", () => {
     const driver = FleetDriver.started(["w1"]);
     driver.report("w1", upTo(8));
