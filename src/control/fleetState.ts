@@ -76,7 +76,10 @@ export interface Member {
   readonly superseded: readonly string[];
 }
 
-/** A job under way. How far it has come is in its record. */
+/**
+ * A job under way. How far it has come is in its record; all else is forgotten when the coordinator
+ * ends: who computed wrongly, too, which is found again where it happens again.
+ */
 export interface Run {
   readonly job: string;
   readonly phase: Phase;
@@ -100,7 +103,7 @@ export interface Run {
   readonly absent: ReadonlySet<string>;
   /** By worker: the checksums that it has said the parameters of state `record.step` have. */
   readonly stated: ReadonlyMap<string, readonly number[]>;
-  /** By incarnation: why it is not asked again, in any attempt: it computed wrongly. */
+  /** By incarnation: why it is not asked again, in any attempt of this run: it computed wrongly. */
   readonly distrusted: ReadonlyMap<string, string>;
   /** By incarnation: at which step its parameters were found wrong, and it took a copy of the others'. */
   readonly repaired: ReadonlyMap<string, number>;

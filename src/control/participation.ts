@@ -163,7 +163,7 @@ export function setAsideForAWhile(t: Transition, workerId: string, reason: strin
   );
 }
 
-/** Releases a worker that computed wrongly: it takes no part in the job again. */
+/** Releases a worker that computed wrongly: it takes no part in any attempt of this run. */
 export function distrust(t: Transition, workerId: string, reason: string): Transition {
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
   const { distrusted, participants } = runOf(t);

@@ -19,7 +19,10 @@ import {
 /** After so many rewinds because of two states, one of which was wrong, the job is given up. */
 const tiesMax = 3;
 
-/** A worker that computed wrongly takes no part in the job again; the last one has a few more tries. */
+/**
+ * A worker that computed wrongly takes no part in the job again until the coordinator starts anew
+ * or the job is resumed; the last one has a few more tries.
+ */
 export function exclude(t: Transition, { workerId, why, shard }: Blamed): Transition {
   const reason = `${workerId} is set aside: ${why}`;
   const told = log(t, "warn", reason, {

@@ -133,7 +133,10 @@ test("a worker that is judged wrong while it is lost is not taken back with its 
   driver.report("w3", [], { shards: results([6, 7], nan) });
   driver.disconnect("w3");
   driver.pass(1_000, ["w1", "w2"]);
-  const asked = checks(driver, "w1").find((one) => one.includes(":6/"))?.split(":")[0] ?? "";
+  const asked =
+    checks(driver, "w1")
+      .find((one) => one.includes(":6/"))
+      ?.split(":")[0] ?? "";
   const own = asked === "w1" ? [0, 1, 2] : [3, 4, 5];
   driver.report(asked, [], { shards: [...results(own), check(6)] });
   expect(driver.said()[0]).toMatch(/^w3 is set aside/);
