@@ -3,7 +3,7 @@ import { end } from "./ending.js";
 import type { PartingPhase, Phase, Transition } from "./fleetState.js";
 import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
 import { joinFailed } from "./joining.js";
-import { drain, isParted, isPartingLate, mustSave } from "./leaving.js";
+import { areSafe, drain, isParted, isPartingLate, mustSave, whoStays } from "./leaving.js";
 import { giveUp } from "./members.js";
 import {
   connectedMembers,
@@ -80,22 +80,22 @@ function goOn(t: Transition): Transition {
     : describe(waiting, "waiting", `${members.length} of ${needed} workers hold the state`);
 }
 
-/** Lets go of the workers that another job needs, as far as this one can still do without them. */
+/**
+ * Lets go of the workers that another job needs, if this one can still do without them; as with
+ * those who leave, not before one that stays has said that it holds the state.
+ */
 function handOver(t: Transition): Transition {
   const { yields } = runOf(t);
+  const stay = whoStays(t);
+  if (stay.length < workersMin(recordOf(t))) return changeRun(t, { yields: new Map() });
+  if (!areSafe(t, stay)) return enter(t, { kind: "parting", sinceMs: t.fleet.clock.awakeMs });
   const released = forEach(changeRun(t, { yields: new Map() }), yields, (so, [workerId, job]) => {
     const left = memberIds(runOf(so));
-    const canGo = left.includes(workerId) && left.length > workersMin(recordOf(so));
-    if (!canGo || lacking(so.fleet, job) === 0) return so;
-    return log(
-      release(so, workerId, `${job} needs it`),
-      "info",
-      `gives ${workerId} up for ${job}`,
-      {
-        worker: workerId,
-        workers: left.length - 1,
-      },
-    );
+    if (!left.includes(workerId) || lacking(so.fleet, job) === 0) return so;
+    const workers = left.length - 1;
+    const message = `gives ${workerId} up for ${job}`;
+    const given = release(so, workerId, `${job} needs it`);
+    return log(given, "info", message, { worker: workerId, workers });
   });
   return formGeneration(released);
 }

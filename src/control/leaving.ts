@@ -90,10 +90,16 @@ export function drain(t: Transition, members: readonly string[]): Transition | u
   return formGeneration(left);
 }
 
+/** Members that neither leave nor are given up for another job. */
+export function whoStays(t: Transition): readonly string[] {
+  const { yields } = runOf(t);
+  return staying(t, memberIds(runOf(t))).filter((id) => !yields.has(id));
+}
+
 /** Whether those who leave need not be held up for the others any longer. */
 export function isParted(t: Transition): boolean {
   const members = memberIds(runOf(t));
-  const stay = staying(t, members);
+  const stay = whoStays(t);
   return stay.length === 0 || stay.length === members.length || areSafe(t, stay);
 }
 
@@ -137,7 +143,7 @@ function roundMs(t: Transition, { round, dealt }: RoundPhase, left: readonly str
 }
 
 /** Whether one of them can be told something, and is known to hold the present state. */
-function areSafe(t: Transition, stay: readonly string[]): boolean {
+export function areSafe(t: Transition, stay: readonly string[]): boolean {
   const { stated } = runOf(t);
   return stay.some((id) => stated.has(id) && isConnected(t, id));
 }

@@ -8,7 +8,7 @@ import type { HeldState } from "./message.js";
 import { noPace } from "./pace.js";
 import { close, formGeneration } from "./participation.js";
 import type { Range } from "../plan/tree.js";
-import type { JobRecord } from "./record.js";
+import { trialOf, voidTrial, type JobRecord } from "./record.js";
 import { beginAttempt } from "./starting.js";
 import {
   changeParticipant,
@@ -257,7 +257,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
     inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },
   });
-  let next = formed;
+  let next = renewTrial(formed, best);
   for (const { workerId, held } of best) {
     if (held.step < step) {
       const facts = factsOf(recordOf(next), held.step);
@@ -271,6 +271,18 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
     step,
     workers: best.length,
   });
+}
+
+/**
+ * A holder may have been told of a later trial of the sum than the record knows, where the record
+ * is an older copy. It hears of no earlier one, so there is a new one for all.
+ */
+function renewTrial(t: Transition, holders: readonly Holder[]): Transition {
+  const record = recordOf(t);
+  const isBehind = holders.some(
+    ({ held }) => held.step === record.step && held.trial > trialOf(record),
+  );
+  return isBehind ? note(t, { trial: voidTrial(record, record.generation) }) : t;
 }
 
 /** The state is gone: back to the checkpoint, in a new attempt. */

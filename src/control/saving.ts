@@ -59,7 +59,8 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   const run = runOf(t);
   if (run.cancelled && phase.what === "weights") return enter(t, { kind: "boundary" });
   if (!memberIds(run).includes(phase.saver)) return enter(t, { kind: "boundary" });
-  if (run.cancelled && isInVain(t, phase)) return askOther(t, phase, "its process does not answer");
+  if (run.cancelled && !run.suspended && isInVain(t, phase))
+    return askOther(t, phase, "its process does not answer");
   const { awakeMs } = t.fleet.clock;
   if (phase.pausedUntilMs !== undefined) {
     const isLeft = phase.what === "checkpoint" && !run.cancelled;
@@ -170,7 +171,8 @@ function askOther(t: Transition, phase: SavingPhase, problem: string): Transitio
   const failed = [...phase.failed, phase.saver];
   const asked = askFor(t, phase.what, failed);
   if (asked !== t) return asked;
-  if (runOf(t).cancelled) {
+  // A job that only gives up its workers tries again, and loses nothing.
+  if (runOf(t).cancelled && !runOf(t).suspended) {
     const { step } = recordOf(t);
     const reason = `the state of step ${step} could not be kept: ${problem}`;
     return end(t, { state: "cancelled", reason });

@@ -12,6 +12,7 @@ import {
   forEach,
   log,
   recordNamed,
+  runWith,
   withEntry,
 } from "./transition.js";
 import { workersMin } from "./work.js";
@@ -25,11 +26,13 @@ import { workersMin } from "./work.js";
  */
 export function schedule(t: Transition): Transition {
   const idle = workersThat(t.fleet, (member) => isIdle(t.fleet, member));
-  // They end a child of the job that let go of them, and are free then.
+  // They end a child of the job that let go of them, or is about to, and are free then.
   const soon = workersThat(
     t.fleet,
-    ({ link, closing, leaving }) =>
-      link.kind === "connected" && closing !== undefined && leaving === undefined,
+    ({ workerId, link, closing, leaving }) =>
+      link.kind === "connected" &&
+      leaving === undefined &&
+      (closing !== undefined || runWith(t.fleet, workerId)?.suspended === true),
   );
   let so = t;
   let isHeldUp = false;
@@ -47,7 +50,10 @@ export function schedule(t: Transition): Transition {
       for (const { workerId } of now) idle.delete(workerId);
       for (const { workerId } of later) soon.delete(workerId);
     }
-    if (!isEnough) so = suspendFor(so, name, least - now.length - later.length - coming);
+    if (!isEnough) {
+      const has = now.length + later.length + given.length + coming;
+      so = suspendFor(so, name, least - has);
+    }
     isHeldUp ||= isQueued && now.length < least && couldHave(so.fleet, name);
   }
   return forEach(so, idle.values(), help);
@@ -167,28 +173,32 @@ function giveUp(
   });
 }
 
-/** Two jobs must not wait below their minimum with workers that would do for one of them. */
+/**
+ * Jobs must not wait below their minimum with workers that would do for one of them: those that
+ * come last give up theirs, as many jobs as it takes, or none if all of them would not do.
+ */
 function suspendFor(t: Transition, job: string, missing: number): Transition {
   const waiting = waitingJobs(t.fleet);
   const place = waiting.findIndex(({ name }) => name === job);
   const record = recordNamed(t.fleet, job);
-  const victim = waiting
-    .slice(place + 1)
-    .toReversed()
-    .find(({ name }) => {
-      const run = t.fleet.runs.get(name);
-      if (run === undefined || lacking(t.fleet, name) === 0) return false;
-      const of = [...run.participants.keys()].flatMap((id) => t.fleet.members.get(id) ?? []);
-      return of.filter((member) => foreign(record, member) === undefined).length >= missing;
-    });
-  if (victim === undefined) return t;
-  return focus(t, victim.name, (so) =>
-    log(
-      changeRun(so, { cancelled: true, suspended: true }),
-      "info",
-      `gives its workers up for ${job}, as neither has enough`,
-    ),
-  );
+  const victims: string[] = [];
+  let freed = 0;
+  for (const { name } of waiting.slice(place + 1).toReversed()) {
+    const run = t.fleet.runs.get(name);
+    if (run === undefined || lacking(t.fleet, name) === 0 || freed >= missing) continue;
+    const members = [...run.participants.keys()].flatMap((id) => t.fleet.members.get(id) ?? []);
+    const fit = members.filter((member) => foreign(record, member) === undefined).length;
+    if (fit === 0) continue;
+    victims.push(name);
+    freed += fit;
+  }
+  if (freed < missing) return t;
+  return forEach(t, victims, (so, victim) => focus(so, victim, (next) => suspend(next, job)));
+}
+
+function suspend(t: Transition, job: string): Transition {
+  const suspended = changeRun(t, { cancelled: true, suspended: true });
+  return log(suspended, "info", `gives its workers up for ${job}, as neither has enough`);
 }
 
 /** Whether there are enough workers for the job, were it alone. */

@@ -138,9 +138,18 @@ function plan(value: Json): JobPlan {
   };
 }
 
+/** What a record that was written before there was such a setting means. */
+const laterSettings: ReadonlyMap<string, number> = new Map([
+  ["audit", 0],
+  ["priority", 0],
+]);
+
 function jobSettings(value: Json): JobSettings {
   try {
-    return checkSettings(Object.fromEntries(settingNames.map((name) => [name, value[name]])));
+    const given = new Map(
+      settingNames.map((name) => [name, value[name] ?? laterSettings.get(name)] as const),
+    );
+    return checkSettings(Object.fromEntries(given));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new WireError(`settings: ${error.message}`, { cause: error });

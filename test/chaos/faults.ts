@@ -28,7 +28,7 @@ export function inject(fleet: ChaosFleet, fault: Fault): Injected {
     case "worker-kill":
       return killed(worker, 0);
     case "worker-stop":
-      return stopped([worker.pid, ...childrenOf(worker.pid ?? 0)], ms);
+      return stopped(worker.pid === undefined ? [] : [worker.pid, ...childrenOf(worker.pid)], ms);
     case "child-kill":
       return killedChild(post);
     case "child-stop":

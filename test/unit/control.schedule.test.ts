@@ -86,6 +86,10 @@ class Fleet {
       const { step } = driver.record(job);
       const saved = { name: `${what}-${step}`, parameterDigest: "digest", bytes: 1 };
       driver.say(workerId, { kind: "saved", job, attempt, step, what, ...saved });
+    } else if (command.kind === "commit") {
+      const { job, attempt } = command;
+      const step = command.step + 1;
+      driver.say(workerId, { kind: "applied", job, attempt, step, parameterChecksum: 100 + step });
     } else if (command.kind === "round") {
       this.#rounds.set(workerId, JSON.stringify(command));
     }
@@ -156,6 +160,31 @@ describe("several jobs", () => {
     fleet.step(2);
     expect(fleet.driver.record("second")).toMatchObject({ attempt: 2, state: "training" });
     expect(fleet.driver.record("second").step).toBeGreaterThan(stopped.step);
+  });
+
+  test("where one would not be enough, several give theirs up", () => {
+    const fleet = new Fleet();
+    fleet.join("a1", "a2", "a3");
+    fleet.submit("first", { minWorkers: 3 });
+    fleet.join("b1", "b2", "b3");
+    fleet.submit("second", { minWorkers: 3 });
+    fleet.join("c1", "c2", "c3");
+    fleet.submit("third", { minWorkers: 3 });
+    fleet.step(4);
+    expect(Object.keys(fleet.at).length).toBe(3);
+    for (const job of ["first", "second", "third"]) {
+      const [, second = "", third = ""] = (fleet.at[job] ?? "").split(" ");
+      fleet.lose(second);
+      fleet.step();
+      fleet.lose(third);
+      fleet.step(2);
+    }
+    expect(Object.values(fleet.at).map((ids) => ids.split(" ").length)).toEqual([3]);
+    expect(Object.keys(fleet.at)).toEqual(["first"]);
+    const others = [fleet.driver.record("second"), fleet.driver.record("third")];
+    for (const { state, step, checkpoints } of others) {
+      expect([state, checkpoints[0]?.step]).toEqual(["queued", step]);
+    }
   });
 
   test("the higher priority starts first, and takes what a lower one has beyond its minimum", () => {

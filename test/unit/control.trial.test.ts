@@ -65,3 +65,12 @@ describe("where the numbers of a round were found wrong", () => {
     expect(again.kinds("w2")).toEqual(["welcome"]);
   });
 });
+
+test("a holder that knows of a later trial than the record makes a new one for all", () => {
+  const driver = three();
+  const again = new FleetDriver([...driver.records.values()], 2);
+  again.hello("w1", { held: held(0, { ranges: [{ first: 0, end: 8 }], trial: 1 }) });
+  again.pass(6000, ["w1"]);
+  const { trial, generation } = again.round("w1");
+  expect(trial).toBe(generation);
+});
