@@ -54,6 +54,7 @@ test("the command line's watch and logs --follow live through kills of the coord
   const watching = bitfleet("submit", "--name", "long", ...settings, ...shape, "--watch");
   await until("step 3", () => worker.step >= 3);
   const following = bitfleet("logs", "long", "--follow", "--json");
+  await until("it follows", () => following.output !== "");
   for (const step of [10, 30]) {
     await until(`step ${step}`, () => worker.step >= step);
     await killAndRestart();
