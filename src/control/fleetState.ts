@@ -111,7 +111,7 @@ export interface Run {
   readonly savedBy: string;
   /** How often nobody could say whose parameters were right. */
   readonly ties: number;
-  /** Ranges that members were dealt of the next round by an earlier coordinator. */
+  /** Ranges that members were dealt of the next round before, as by an earlier coordinator. */
   readonly inherited: ReadonlyMap<string, readonly Range[]>;
   readonly pace: Pace;
   /** The last reason that was logged for which a checkpoint could not be written; empty once one was. */

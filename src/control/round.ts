@@ -42,7 +42,7 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
   const count = shardCount(recordOf(t), round);
   const dealt =
     round === "training" ? dealTraining(run, members, count) : dealAll(run.pace, members, count);
-  const trial = round === "training" ? firstTrial(t, count) : 0;
+  const trial = round === "training" ? firstTrial(t, members, count) : 0;
   const phase: RoundPhase = {
     kind: "round",
     round,
@@ -83,7 +83,7 @@ function formedAnew(t: Transition): Transition {
   return isSame ? t : formGeneration(t);
 }
 
-/** A round that an earlier coordinator began goes on: its members have made nodes of their ranges. */
+/** A round that was begun before goes on, as under an earlier coordinator: its members have made nodes of their ranges. */
 function dealTraining({ pace, inherited }: Run, members: readonly string[], count: number): Deal {
   const kept = new Map(
     members.flatMap((id) => {
@@ -101,12 +101,13 @@ function dealTraining({ pace, inherited }: Run, members: readonly string[], coun
 }
 
 /**
- * Where a round goes on after a start of the coordinator, somebody who took part in it may be gone
- * for good without having reported what the others have of it.
+ * Where a round goes on, after a start of the coordinator or after a pause, somebody who took part
+ * in it may be gone for good without having reported what the others have of it.
  */
-function firstTrial(t: Transition, count: number): number {
+function firstTrial(t: Transition, members: readonly string[], count: number): number {
   const { inherited } = runOf(t);
-  const isOneGone = inherited.size > 0 && uncovered(count, inherited, () => true).length > 0;
+  const kept = new Map([...inherited].filter(([id]) => members.includes(id)));
+  const isOneGone = inherited.size > 0 && uncovered(count, kept, () => true).length > 0;
   return isOneGone ? recordOf(t).generation : trialOf(recordOf(t));
 }
 
@@ -181,7 +182,7 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
     if (waiting === undefined) return commit(t, phase);
     return phase.completeSinceMs === undefined ? enter(t, waiting) : t;
   }
-  if (isHandedOver(t, phase, left)) return enter(t, { kind: "boundary" });
+  if (isHandedOver(t, phase, left)) return putOff(t, phase, left);
   const isSettled = finding.kind === "sound" || finding.kind === "waiting";
   // A regroup asks for checks itself; all else that is wrong makes it needless.
   if (!isSettled && finding.kind !== "ask") return settleFinding(t, phase, finding);
@@ -294,6 +295,16 @@ function tryAgain(t: Transition, phase: RoundPhase): Transition {
   const doubted = { step, generation: trial, doubted: trial };
   const noted = phase.round === "training" ? note(t, { trial: doubted }) : t;
   return tellAnew(enter(forgetSums(noted), { ...tried, checks: withChecks(noted, tried, left) }));
+}
+
+/**
+ * The round goes on after what comes first, if somebody is there for it then, in another generation
+ * and with the parts that its members have made by now.
+ */
+function putOff(t: Transition, { round, dealt }: RoundPhase, left: readonly string[]): Transition {
+  const inherited = new Map(left.map((id) => [id, dealt.get(id) ?? []]));
+  const kept = round === "training" ? changeRun(t, { inherited }) : t;
+  return enter(formGeneration(kept), { kind: "boundary" });
 }
 
 /** Nobody of the round goes on with it; whoever does takes no part of it over. */

@@ -137,6 +137,29 @@ describe("the last holder of the state, when it leaves,", () => {
     expect(driver.record()).toMatchObject({ step: 1, attempt: 2, checkpoints: [{ step: 1 }] });
   });
 
+  test("goes on with a round that was dropped, in another generation and with what was made of it", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    const slow = { computeMs: 40_000 };
+    driver.report("w1", upTo(4), slow);
+    driver.report("w2", upTo(8, 4), slow);
+    // It is faster by now than when the round was dealt.
+    driver.report("w1", upTo(4), { computeMs: 1 });
+    driver.hello("w3");
+    leaves(driver, "w1");
+    leaves(driver, "w2");
+    driver.pass(10_250, ["w1", "w2", "w3"]);
+    expect(driver.kinds("w1")).toEqual(["save"]);
+    for (const workerId of ["w1", "w2"]) {
+      const failed = { kind: "save-failed", job: "job", attempt: 1, step: 1 } as const;
+      driver.say(workerId, { ...failed, what: "checkpoint", message: "the disk is full" });
+    }
+    expect(driver.record()).toMatchObject({ step: 1, attempt: 1, generation: 2 });
+    expect(driver.round("w2")).toMatchObject({
+      ...{ step: 1, generation: 2, trial: 0 },
+      members: [{ ranges: [{ first: 0, end: 4 }] }, { ranges: [{ first: 4, end: 8 }] }],
+    });
+  });
+
   test("hands it over to one that is about to get ready, and saves what it has meanwhile", () => {
     const driver = FleetDriver.started(["w1"], { steps: 10, checkpointEvery: 10 });
     driver.pass(100, ["w1"]);
