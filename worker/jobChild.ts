@@ -168,6 +168,8 @@ export class JobChild {
   async #load({ step, source }: Command<"load">): Promise<void> {
     const { order, store, work, exchange, parameterCount } = this.#prepared();
     const load = (this.#loads += 1);
+    // A donor that takes a copy itself has offered a state that was wrong.
+    this.#endOffer();
     const attempt = (this.#attempt = order.attempt);
     work.clear();
     this.#work = [];
@@ -211,13 +213,15 @@ export class JobChild {
     if (this.#offered === step) return;
     this.#endOffer();
     const state = sharedFloats(2 * parameterCount);
+    const load = this.#loads;
     this.#offered = step;
     await this.#compute.call("read", {
       parameters: state.subarray(0, parameterCount),
       momentum: state.subarray(parameterCount),
     });
     // Another one may have been asked for meanwhile, or it may be over.
-    if (this.#offered === step) exchange.offerState({ attempt: this.#attempt, step }, state);
+    if (this.#offered !== step || load !== this.#loads) return;
+    exchange.offerState({ attempt: this.#attempt, step }, state);
   }
 
   #endOffer(): void {
