@@ -2,6 +2,7 @@ import type { Fleet, Member, RoundPhase, Run, Transition } from "./fleetState.js
 import { openChecks } from "./checking.js";
 import { countOf, shardsOf } from "./dealing.js";
 import { giveUp } from "./members.js";
+import { childSilentMs, isChildSilent } from "./silence.js";
 import { cutOff, isNatsAway, noteAway } from "./nats.js";
 import { slowestMs, usualMs } from "./pace.js";
 import { memberIds } from "./participation.js";
@@ -23,9 +24,6 @@ const newcomerFloors = 6;
 
 /** Whoever begins to exchange has so long to show that NATS answers it. */
 const provenMs = 1_000;
-
-/** A worker's process for the job that says nothing for so long is stopped or blocked. */
-const childSilentMs = 5_000;
 
 /** Starts the deadlines of all members, as after every deal. */
 export function touched(phase: RoundPhase, nowMs: number): RoundPhase {
@@ -130,10 +128,6 @@ function isComputing(phase: RoundPhase, workerId: string): boolean {
   const checks = phase.checks.get(workerId) ?? [];
   const units = countOf(phase.dealt.get(workerId) ?? []) + checks.length;
   return (phase.progress.get(workerId)?.done ?? 0) < units;
-}
-
-function isChildSilent({ members }: Fleet, workerId: string): boolean {
-  return (members.get(workerId)?.beat?.childSilentMs ?? -1) >= childSilentMs;
 }
 
 function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string): boolean {

@@ -2,6 +2,7 @@ import { end } from "./ending.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { connectedMembers, memberIds, setAsideForAWhile } from "./participation.js";
+import { isSilentSince } from "./silence.js";
 import {
   changeRun,
   describe,
@@ -70,8 +71,12 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
     }
     return awakeMs < phase.pausedUntilMs ? t : askFor(t, phase.what, []);
   }
-  if (awakeMs < phase.deadlineMs) return t;
-  const reason = `it did not write the ${phase.what} within ${t.fleet.options.saveMs} ms`;
+  const askedMs = phase.deadlineMs - t.fleet.options.saveMs;
+  const isSilent = memberIds(run).length > 1 && isSilentSince(t.fleet, phase.saver, askedMs);
+  if (awakeMs < phase.deadlineMs && !isSilent) return t;
+  const reason = isSilent
+    ? `its process says nothing while it is to write the ${phase.what}`
+    : `it did not write the ${phase.what} within ${t.fleet.options.saveMs} ms`;
   // Where nobody else holds the state there is only this one to wait for.
   if (memberIds(run).length < 2)
     return describe(t, "saving", `waits for ${phase.saver}: ${reason}`);

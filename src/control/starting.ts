@@ -29,6 +29,7 @@ import {
   withEntry,
 } from "./transition.js";
 import { noChecksums, takeChecksum } from "./checksum.js";
+import { isSilentSince } from "./silence.js";
 import { workersMin } from "./work.js";
 
 /**
@@ -113,7 +114,7 @@ export function decideLoading(
 ): Transition {
   // What is being loaded is kept already.
   if (runOf(t).cancelled) return end(t, { state: "cancelled", reason: "" });
-  const late = releaseLate(t, "loading");
+  const late = releaseSilent(releaseLate(t, "loading"));
   const run = runOf(late);
   if (participantsIn(run, "loading").length > 0) return describe(late, "starting", "loading");
   const loaded = [...run.participants.values()].flatMap(({ workerId, stage }) =>
@@ -206,6 +207,24 @@ export function releaseLate(t: Transition, stage: "preparing" | "loading"): Tran
   );
   return forEach(t, late, (so, { workerId }) =>
     setAsideForAWhile(so, workerId, `${stage} took too long`),
+  );
+}
+
+/** Sets aside those whose process is stopped while they load, where another can give them the state later. */
+function releaseSilent(t: Transition): Transition {
+  const { loadMs } = t.fleet.options;
+  const loaders = [...runOf(t).participants.values()].flatMap(({ workerId, stage }) =>
+    stage.kind === "loading" ? [{ workerId, askedMs: stage.deadlineMs - loadMs }] : [],
+  );
+  const silent = loaders.filter(({ workerId, askedMs }) =>
+    isSilentSince(t.fleet, workerId, askedMs),
+  );
+  const hasLoaded = [...runOf(t).participants.values()].some(
+    ({ stage }) => stage.kind === "loaded",
+  );
+  if (!hasLoaded && silent.length === loaders.length) return t;
+  return forEach(t, silent, (so, { workerId }) =>
+    setAsideForAWhile(so, workerId, "its process says nothing while it is to load"),
   );
 }
 

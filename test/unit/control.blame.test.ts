@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jobStatus } from "../../src/control/view.js";
-import { FleetDriver, upTo } from "./fleetDriver.js";
+import { FleetDriver, record, upTo } from "./fleetDriver.js";
 
 /** A beat of each worker: shards done, whom it waits for, age of the last word from NATS. */
 type Beats = Readonly<Record<string, readonly [number, string, number]>>;
@@ -167,6 +167,63 @@ test.each([
   silent("w1");
   // The last one that holds the state may come to itself again.
   expect(left(driver).length).toBeGreaterThan(0);
+});
+
+describe("a worker whose process is silent", () => {
+  /** Lets time pass while those workers beat, w2 with a process that says nothing. */
+  function pass(driver: FleetDriver, ms: number, silentMs = 0): readonly string[] {
+    const said: string[] = [];
+    for (let passed = 0; passed < ms; passed += 500) {
+      driver.pass(500, ["w1"]);
+      said.push(...driver.said());
+      driver.say("w2", {
+        ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+        ...{ residentBytes: 1, childSilentMs: silentMs + passed + 500, unitMs: -1 },
+      });
+      said.push(...driver.said());
+    }
+    return said;
+  }
+
+  function loading(): FleetDriver {
+    const driver = new FleetDriver();
+    for (const workerId of ["w1", "w2"]) driver.hello(workerId);
+    driver.happens({ kind: "submit", record: record("job") });
+    for (const workerId of ["w1", "w2"]) driver.prepared(workerId);
+    return driver;
+  }
+
+  test.each([true, false])("does not keep those who load waiting (one has loaded: %s)", (has) => {
+    const driver = loading();
+    if (has) driver.loaded("w1");
+    expect(pass(driver, 4_500, 9_000)).toEqual([]);
+    expect(pass(driver, 500, 9_000)).toContain(
+      "w2 is set aside: its process says nothing while it is to load",
+    );
+    if (!has) driver.loaded("w1");
+    expect(driver.record().state).toBe("training");
+  });
+
+  test("is waited for where no other loads", () => {
+    const driver = loading();
+    driver.hello("w1", { incarnation: "w1.2" });
+    pass(driver, 20_000);
+    expect(left(driver)).toContain("w2");
+  });
+
+  test("does not keep those who hold the state waiting for what it is to write", () => {
+    const driver = FleetDriver.started(["w1", "w2"], { steps: 1 });
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    const failed = { kind: "save-failed", job: "job", attempt: 1, step: 1 } as const;
+    driver.say("w1", { ...failed, what: "weights", message: "the disk is full" });
+    expect(driver.kinds("w2")).toEqual(["save"]);
+    expect(pass(driver, 4_500)).toEqual([]);
+    expect(pass(driver, 500, 4_500)).toEqual([
+      "w2 is set aside: its process says nothing while it is to write the weights",
+    ]);
+    expect(driver.kinds("w1")).toEqual(["save"]);
+  });
 });
 
 describe("in an exchange that takes too long", () => {
