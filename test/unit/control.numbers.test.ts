@@ -94,16 +94,6 @@ describe("a shard that is not finite", () => {
     expect(driver.record()).toMatchObject({ attempt: 2, step: 0, state: "starting" });
   });
 
-  test("on the only worker has it end its process, also where the job is cancelled then", () => {
-    const driver = FleetDriver.started(["w1"]);
-    driver.report("w1", [], { shards: results(upTo(8), nan) });
-    driver.report("w1", [], { shards: [...results(upTo(8), nan), check(6)] });
-    driver.happens({ kind: "cancel", job: "job" });
-    expect(driver.record().state).toBe("cancelling");
-    driver.released("w1");
-    expect(driver.record().state).toBe("cancelled");
-  });
-
   test("of an evaluation is computed by a second worker, too", () => {
     const driver = new FleetDriver();
     for (const workerId of ["w1", "w2"]) driver.hello(workerId);
