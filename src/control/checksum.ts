@@ -17,6 +17,12 @@ export function takeChecksum(t: Transition, workerId: string, value: number): Tr
     : changeRun(t, { stated: withEntry(stated, workerId, [...known, value]) });
 }
 
+/** Those who have said what they hold. */
+export function membersHeard(t: Transition): readonly string[] {
+  const { stated } = runOf(t);
+  return memberIds(runOf(t)).filter((id) => stated.has(id));
+}
+
 /**
  * The checksum that the worker's state must have: what it said itself as a member, or what another
  * one of its arithmetic did; undefined while nobody has said.

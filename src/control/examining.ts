@@ -38,7 +38,8 @@ export function examine(t: Transition, phase: RoundPhase, members: readonly stri
   return examineSums(t, phase, members);
 }
 
-function examineState(t: Transition, members: readonly string[]): Finding {
+/** Judges what these have said of the present state. */
+export function examineState(t: Transition, members: readonly string[]): Finding {
   const { stated } = runOf(t);
   const { step } = recordOf(t);
   for (const group of alikeGroups(t, members)) {

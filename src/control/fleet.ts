@@ -17,6 +17,7 @@ import { hasEnded, isActive, type JobRecord } from "./record.js";
 import { decideRecovering, recoveredRun } from "./recovery.js";
 import { decideRound } from "./round.js";
 import { decideSaving } from "./saving.js";
+import { decideJudging } from "./vouching.js";
 import { schedule } from "./schedule.js";
 import { decideGathering, decideLoading } from "./starting.js";
 import { assignTasks, cancelTask, repeatTasks, submitTask, takeTaskEvent } from "./tasks.js";
@@ -188,6 +189,8 @@ function decidePhase(t: Transition): Transition {
       return decideJoining(t, phase);
     case "round":
       return decideRound(t, phase);
+    case "judging":
+      return decideJudging(t, phase);
     case "saving":
       return decideSaving(t, phase);
     case "releasing":

@@ -180,6 +180,7 @@ export type Phase =
   /** Joiners take the members' state from `donor`. */
   | { readonly kind: "joining"; readonly donor: string; readonly joined: readonly string[] }
   | RoundPhase
+  | JudgingPhase
   | SavingPhase
   /** All children end; then the job is `outcome`. */
   | { readonly kind: "releasing"; readonly outcome: Outcome }
@@ -226,6 +227,13 @@ export interface RoundPhase {
 /** Members that leave are held until one who stays has said that it holds the state. */
 export interface PartingPhase {
   readonly kind: "parting";
+  readonly sinceMs: number;
+}
+
+/** What members say of the present state is waited for, and judged, before it is saved. */
+export interface JudgingPhase {
+  readonly kind: "judging";
+  readonly what: SavingPhase["what"];
   readonly sinceMs: number;
 }
 

@@ -23,6 +23,7 @@ export function hasRoom(fleet: Fleet, run: Run): boolean {
     case "joining":
     case "round":
       return nextWork(recordNamed(fleet, run.job)).kind === "round";
+    case "judging":
     case "saving":
     case "releasing":
     case "recovering":

@@ -1,4 +1,6 @@
 import { end } from "./ending.js";
+import { membersHeard } from "./checksum.js";
+import { examineState } from "./examining.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { connectedMembers, memberIds, setAsideForAWhile } from "./participation.js";
@@ -29,14 +31,24 @@ const hungMs = 3_000;
 export type Saved = Extract<WorkerEvent, { readonly kind: "saved" }>;
 export type SaveFailed = Extract<WorkerEvent, { readonly kind: "save-failed" }>;
 
-/** Has a member write the present state; the job waits for it. */
+/** Has a member write the present state, once that is judged; the job waits for it. */
 export function beginSaving(t: Transition, what: SavingPhase["what"]): Transition {
-  return askFor(describe(t, "saving"), what, []);
+  const sinceMs = t.fleet.clock.awakeMs;
+  return enter(describe(t, "saving"), { kind: "judging", what, sinceMs });
 }
 
-/** Asks a member that is not among those that could not. */
-function askFor(t: Transition, what: SavingPhase["what"], failed: readonly string[]): Transition {
-  const saver = connectedMembers(t).find((workerId) => !failed.includes(workerId));
+/**
+ * Asks a member that is not among those that could not; one that has said nothing of the state,
+ * which is compared with nobody's then, only where there is no other.
+ */
+export function askFor(
+  t: Transition,
+  what: SavingPhase["what"],
+  failed: readonly string[],
+): Transition {
+  const { stated } = runOf(t);
+  const able = connectedMembers(t).filter((workerId) => !failed.includes(workerId));
+  const saver = able.find((workerId) => stated.has(workerId)) ?? able[0];
   if (saver === undefined) return t;
   const deadlineMs = t.fleet.clock.awakeMs + t.fleet.options.saveMs;
   const pausedUntilMs = undefined;
@@ -60,6 +72,8 @@ export function decideSaving(t: Transition, phase: SavingPhase): Transition {
   const run = runOf(t);
   if (run.cancelled && phase.what === "weights") return enter(t, { kind: "boundary" });
   if (!memberIds(run).includes(phase.saver)) return enter(t, { kind: "boundary" });
+  // Somebody has said only now what it holds: it is judged anew.
+  if (examineState(t, membersHeard(t)).kind !== "sound") return beginSaving(t, phase.what);
   if (run.cancelled && !run.suspended && isInVain(t, phase))
     return askOther(t, phase, "its process does not answer");
   const { awakeMs } = t.fleet.clock;

@@ -215,6 +215,8 @@ describe("a worker whose process is silent", () => {
     const driver = FleetDriver.started(["w1", "w2"], { steps: 1 });
     driver.report("w1", upTo(4));
     driver.report("w2", upTo(8, 4));
+    driver.applied("w1", 1);
+    driver.applied("w2", 1);
     const failed = { kind: "save-failed", job: "job", attempt: 1, step: 1 } as const;
     driver.say("w1", { ...failed, what: "weights", message: "the disk is full" });
     expect(driver.kinds("w2")).toEqual(["save"]);

@@ -33,7 +33,9 @@ describe("the end", () => {
   test("the weights are saved by another member when the first is lost", () => {
     const driver = FleetDriver.started(["w1", "w2"], { steps: 1 });
     step(driver);
-    expect(driver.kinds("w1")).toEqual(["commit", "save"]);
+    driver.applied("w1", 1);
+    driver.applied("w2", 1);
+    expect(driver.kinds("w1")).toEqual(["save"]);
     driver.hello("w1", { incarnation: "w1.2" });
     expect(driver.kinds("w2")).toEqual(["save"]);
   });
@@ -93,6 +95,7 @@ describe("a cancel", () => {
   test("in a round commits nothing more, keeps the last commit, and is over when all have let go", () => {
     const driver = FleetDriver.started(["w1", "w2"]);
     step(driver);
+    driver.applied("w2", 1);
     driver.report("w1", upTo(4));
     driver.happens({ kind: "cancel", job: "job" });
     expect(driver.sent("w1")).toEqual([

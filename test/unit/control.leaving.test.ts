@@ -142,6 +142,8 @@ describe("the last holder of the state, when it leaves,", () => {
     const slow = { computeMs: 40_000 };
     driver.report("w1", upTo(4), slow);
     driver.report("w2", upTo(8, 4), slow);
+    driver.applied("w1", 1);
+    driver.applied("w2", 1);
     // It is faster by now than when the round was dealt.
     driver.report("w1", upTo(4), { computeMs: 1 });
     driver.hello("w3");
@@ -243,6 +245,8 @@ describe("where one leaves and another is lost or leaves as well,", () => {
   test("both save before either is released", () => {
     const driver = bothReported();
     leaves(driver, "w1");
+    driver.applied("w1", 1);
+    driver.applied("w2", 1);
     expect([...driver.kinds("w1"), ...driver.kinds("w2")]).toEqual(["save"]);
     expectSaved(driver, "w1");
   });

@@ -23,6 +23,8 @@ function saveFailed(
 function finished(): FleetDriver {
   const driver = FleetDriver.started(["w1", "w2"], { steps: 1 });
   step(driver);
+  driver.applied("w1", 1);
+  driver.applied("w2", 1);
   return driver;
 }
 
