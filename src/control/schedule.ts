@@ -145,16 +145,18 @@ function givable(
       (a, b) => priorityOf(fleet, a.job) - priorityOf(fleet, b.job) || staying(b) - staying(a),
     );
   return givers.flatMap((run) => {
-    const spare = Math.max(0, staying(run) - workersMin(recordNamed(fleet, run.job)));
     const members = memberIds(run);
     const others = [...run.participants.keys()].filter((id) => !members.includes(id));
-    // Those that hold no state yet cost nothing.
-    return [...members, ...others]
-      .filter((id) => !run.yields.has(id))
+    // Who is asked to leave is of no use to either. Those that hold no state yet cost nothing.
+    const stay = [...members, ...others].filter(
+      (id) => !run.yields.has(id) && fleet.members.get(id)?.leaving === undefined,
+    );
+    const spare = Math.max(0, stay.length - workersMin(recordNamed(fleet, run.job)));
+    return stay
       .toReversed()
       .slice(0, spare)
       .flatMap((id) => fleet.members.get(id) ?? [])
-      .filter(({ link, leaving }) => link.kind === "connected" && leaving === undefined)
+      .filter(({ link }) => link.kind === "connected")
       .map((member) => ({ from: run.job, member }));
   });
 }
