@@ -51,8 +51,8 @@ describe("the control plane under seeds", () => {
     const story = outcome.story.join("\n");
     expect(story).not.toMatch(/is lost|take over|attempt 2|set aside|could not join/);
     joined += story.match(/ joined at step/g)?.length ?? 0;
-    // A few frames back and forth, where a step takes about 100 ms.
-    expect(outcome.joinCostMs).toBeLessThan(50);
+    // About one step: whoever joined just before may be slower than its first shards were dealt for.
+    expect(outcome.joinCostMs).toBeLessThan(150);
   });
 
   test.each(few)(

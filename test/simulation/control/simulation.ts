@@ -88,18 +88,15 @@ function watch(scene: Scene, isHealed: () => boolean): void {
 
 /** A client asks until it has an answer, and again where all that was kept of a job that has not begun is lost. */
 function submitJobs(scene: Scene): void {
-  const { world, jetStream, shelf, ledger } = scene;
+  const { world, ledger } = scene;
   world.after(300, () => {
-    const missing = scene.jobs.filter(
-      ({ name, submitMs }) =>
-        submitMs <= world.nowMs &&
-        jetStream.record(name) === undefined &&
-        !shelf.copies.has(name) &&
-        !ledger.hasBegun(name),
-    );
     const [coordinator] = scene.reigning();
     coordinator?.process.do(() => {
-      for (const { record } of missing) coordinator.handle({ kind: "submit", record });
+      for (const { name, submitMs, record } of scene.jobs) {
+        const isKnown = coordinator.fleet?.records.has(name) !== false;
+        if (submitMs > world.nowMs || ledger.hasBegun(name) || isKnown) continue;
+        coordinator.handle({ kind: "submit", record });
+      }
     });
     submitJobs(scene);
   });
@@ -144,6 +141,7 @@ function heal(scene: Scene): void {
   for (const kind of scene.kinds.slice(0, 3)) {
     if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
   }
+  startPinned(scene);
   const resume = (): void => {
     const [coordinator] = scene.reigning();
     for (const { name } of scene.jobs) {
@@ -161,4 +159,16 @@ function noTaskIsOpen(scene: Scene): boolean {
   return scene.coordinators.every(
     ({ process, tasks }) => !process.isAlive || ![...tasks.values()].includes("open"),
   );
+}
+
+/** A job that is pinned to other arithmetic than most workers have needs one of its own. */
+function startPinned(scene: Scene): void {
+  for (const { name } of scene.jobs) {
+    const { numerics = "toy", probe = "sound" } = scene.jetStream.record(name)?.pin ?? {};
+    if (numerics === "toy" && probe === "sound") continue;
+    const workerId = `w-${numerics}-${probe}`;
+    if (scene.workers.get(workerId)?.process.isAlive === true) continue;
+    const [kind] = scene.kinds;
+    if (kind !== undefined) scene.startWorker({ ...kind, workerId, numerics, probe, shardMs: 5 });
+  }
 }
