@@ -7,7 +7,9 @@ import { onTestFinished } from "vitest";
 /** A folder that is gone when the test ends. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "bitfleet-test-"));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  // What the test has started may still be writing there.
+  const patience = { maxRetries: 20, retryDelay: 50 };
+  onTestFinished(() => rm(folder, { recursive: true, force: true, ...patience }));
   return folder;
 }
 
