@@ -11,6 +11,7 @@ import { FailureError } from "../src/job/problem.js";
 import type { LineBatch, LineStream } from "../src/link/jetstream.js";
 import type { LogLine } from "../src/wire/training.js";
 import { decodeLine, encodeLine, termOf, type LogEvent } from "./logLine.js";
+import { Waiters } from "./waiters.js";
 import { Wakeup } from "./wakeup.js";
 
 export interface ReadOptions {
@@ -60,7 +61,7 @@ export class JobLogs {
   readonly #lost = new Map<string, number>();
   /** How often the stream was found empty: positions of before mean nothing. */
   #emptied = 0;
-  readonly #idle: (() => void)[] = [];
+  readonly #idle = new Waiters();
   #writing = false;
   #deposed = false;
 
@@ -81,7 +82,7 @@ export class JobLogs {
       const message = "a coordinator has started, and goes on with the job";
       this.append(name, { timeMs: Date.now(), level: "info", message, fields: { term } });
     }
-    if (this.#writing) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#writing) await this.#idle.wait();
     const found = new Map<string, LoggedLines>();
     for (const { name } of jobs) {
       const shown = await this.#shown(name);
@@ -122,13 +123,7 @@ export class JobLogs {
   /** Resolves when nothing waits to be written, or the deadline has passed. */
   async flush(deadlineMs: number): Promise<void> {
     if (!this.#writing) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#idle.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await this.#idle.wait(deadlineMs);
   }
 
   /** The lines in order of their numbers. FailureError: NATS has not answered for 10 s, and nobody wants to wait. */
@@ -189,7 +184,7 @@ export class JobLogs {
       if (!this.#options.signal.aborted) throw error;
     } finally {
       this.#writing = false;
-      for (const done of this.#idle.splice(0)) done();
+      this.#idle.wake();
     }
   }
 

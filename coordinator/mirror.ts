@@ -10,6 +10,7 @@ import type { JobRecord } from "../src/control/record.js";
 import { readWhole } from "../src/store/readWhole.js";
 import type { Store } from "../src/store/store.js";
 import type { Codec } from "../src/wire/codec.js";
+import { Waiters } from "./waiters.js";
 
 export interface MirrorOptions {
   readonly store: Store;
@@ -46,7 +47,7 @@ export class Mirror {
   /** By job: the last number of its log, and up to where numbers are set aside in the store. */
   readonly #lines = new Map<string, { readonly last: number; readonly aside: number }>();
   readonly #waiting = new Set<string>();
-  #idle: (() => void)[] = [];
+  readonly #idle = new Waiters();
   #writing = false;
   #problem = "";
 
@@ -83,13 +84,7 @@ export class Mirror {
   /** Resolves when nothing waits to be written, or the deadline has passed. */
   async flush(deadlineMs: number): Promise<void> {
     if (!this.#writing) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#idle.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await this.#idle.wait(deadlineMs);
   }
 
   #enqueue(job: string): void {
@@ -109,7 +104,7 @@ export class Mirror {
       if (signal.aborted) break;
     }
     this.#writing = false;
-    for (const done of this.#idle.splice(0)) done();
+    this.#idle.wake();
   }
 
   async #write(job: string): Promise<boolean> {

@@ -6,6 +6,7 @@
 import type { FleetCommand } from "../src/control/fleetEvent.js";
 import type { WorkerCommand } from "../src/control/message.js";
 import type { JobRecord } from "../src/control/record.js";
+import { Waiters } from "./waiters.js";
 
 export type Delivery = Extract<FleetCommand, { readonly kind: "send" | "close" }>;
 
@@ -35,7 +36,7 @@ export class Outbox {
   /** By job: how many decisive records are on their way. */
   readonly #unkept = new Map<string, number>();
   #waiting: Delivery[] = [];
-  #idle: (() => void)[] = [];
+  readonly #idle = new Waiters();
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -76,20 +77,14 @@ export class Outbox {
     while (this.#unkept.has(job)) {
       const leftMs = endsAtMs - performance.now();
       if (leftMs <= 0) return false;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, leftMs);
-        this.#idle.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      await this.#idle.wait(leftMs);
     }
     return true;
   }
 
   /** Resolves once the job's decisive records are durable. */
   async whenKept(job: string): Promise<void> {
-    while (this.#unkept.has(job)) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#unkept.has(job)) await this.#idle.wait();
   }
 
   #count(job: string, change: number): void {
@@ -111,7 +106,7 @@ export class Outbox {
         this.#waiting.push(delivery);
       } else this.#options.deliver(delivery);
     }
-    for (const resume of this.#idle.splice(0)) resume();
+    this.#idle.wake();
   }
 }
 

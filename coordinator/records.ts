@@ -8,6 +8,7 @@ import type { JobRecord } from "../src/control/record.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
 import type { Codec } from "../src/wire/codec.js";
 import { machineClock, type Clock } from "./clock.js";
+import { Waiters } from "./waiters.js";
 
 export interface RecordsOptions {
   readonly bucket: Bucket;
@@ -33,7 +34,7 @@ export class Records {
   /** The newest of every job, to be written again where NATS has lost it. */
   readonly #newest = new Map<string, JobRecord>();
   readonly #pending = new Map<string, Pending>();
-  #idle: (() => void)[] = [];
+  readonly #idle = new Waiters();
   #writing = false;
 
   /** Reads every record. WireError: one of them cannot be understood. */
@@ -80,13 +81,7 @@ export class Records {
   /** Resolves when nothing waits to be written, or the deadline has passed. */
   async flush(deadlineMs: number): Promise<void> {
     if (!this.#writing) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#idle.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    await this.#idle.wait(deadlineMs);
   }
 
   #enqueue(record: JobRecord, settle: readonly (() => void)[]): void {
@@ -106,7 +101,7 @@ export class Records {
       for (const done of settle) done();
     }
     this.#writing = false;
-    for (const done of this.#idle.splice(0)) done();
+    this.#idle.wake();
   }
 
   async #write(name: string, record: JobRecord): Promise<boolean> {
