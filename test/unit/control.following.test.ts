@@ -17,18 +17,6 @@ function following(
   return driver;
 }
 
-/** The members report all of the step under way. */
-function step(driver: FleetDriver): void {
-  const { phase } = driver.run ?? {};
-  if (phase?.kind !== "round") throw new Error("no round is under way");
-  for (const [workerId, ranges] of phase.dealt) {
-    driver.report(
-      workerId,
-      ranges.flatMap(({ first, end }) => upTo(end, first)),
-    );
-  }
-}
-
 function stageOf(driver: FleetDriver, workerId: string): string | undefined {
   return driver.run?.participants.get(workerId)?.stage.kind;
 }
@@ -52,7 +40,7 @@ function untilCommit(driver: FleetDriver, beating: readonly string[], shardsDone
 describe("a joiner", () => {
   test("takes the donor's state and follows while the members go on at once", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     expect(driver.sent("w1")).toMatchObject([
       { kind: "commit", step: 0 },
       { kind: "offer", step: 1 },
@@ -67,11 +55,11 @@ describe("a joiner", () => {
 
   test("that is level when the others are becomes a member with their commit", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.loaded("w2", 1);
     driver.report("w2", []);
     expect(driver.record().step).toBe(1);
-    step(driver);
+    driver.reportAll();
     expect(driver.said()).toContain("w2 joined at step 2");
     expect(driver.kinds("w2")).toEqual(["commit", "round"]);
     const { generation, members, followers } = driver.round("w2");
@@ -84,8 +72,8 @@ describe("a joiner", () => {
 
   test("that still takes the state keeps nobody waiting, and goes on following", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
-    step(driver);
+    driver.reportAll();
+    driver.reportAll();
     expect(driver.record().step).toBe(2);
     expect(driver.sent("w2")).toMatchObject([
       { kind: "commit", step: 1, save: false },
@@ -93,16 +81,16 @@ describe("a joiner", () => {
     ]);
     driver.applied("w2", 2);
     driver.report("w2", []);
-    step(driver);
+    driver.reportAll();
     expect(driver.said()).toContain("w2 joined at step 3");
   });
 
   test("that lacks nothing but the sum is waited for, but no longer than a step takes", () => {
     const driver = following(["w1"], ["w2"]);
     driver.pass(2000, ["w1", "w2"]);
-    step(driver);
+    driver.reportAll();
     driver.loaded("w2", 1);
-    step(driver);
+    driver.reportAll();
     expect(driver.record().step).toBe(1);
     expect(untilCommit(driver, ["w1", "w2"], 8)).toBe(2000);
     expect(driver.said()).toContain("w2 could not join: it did not keep up with the others");
@@ -112,18 +100,18 @@ describe("a joiner", () => {
 
   test("that comes to have the sum meanwhile is in, and the wait is over", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.loaded("w2", 1);
-    step(driver);
+    driver.reportAll();
     driver.report("w2", []);
     expect(driver.said()).toContain("w2 joined at step 2");
   });
 
   test("that dies while it is waited for is waited for no more", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.loaded("w2", 1);
-    step(driver);
+    driver.reportAll();
     driver.disconnect("w2");
     expect(driver.record().step).toBe(2);
   });
@@ -134,7 +122,7 @@ describe("a joiner", () => {
     const began = new Set<number>();
     while (driver.record().step < 59) {
       const { step: before } = driver.record();
-      step(driver);
+      driver.reportAll();
       if (driver.record().step === before) waits.push(untilCommit(driver, ["w1", "w2"], 8));
       // Told to end, it ends, and its fresh child hangs as well.
       if (driver.fleet.members.get("w2")?.closing !== undefined) driver.released("w2");
@@ -150,7 +138,7 @@ describe("a joiner", () => {
     const driver = following(["w1"], ["w2"], { steps: 400 });
     while (reasonOf(driver, "w2") === "" && driver.record().step < 399) {
       const { step: before } = driver.record();
-      step(driver);
+      driver.reportAll();
       if (driver.record().step === before) untilCommit(driver, ["w1", "w2"], 8);
       if (driver.fleet.members.get("w2")?.closing !== undefined) driver.released("w2");
       if (stageOf(driver, "w2") === "preparing") driver.prepared("w2");
@@ -164,10 +152,10 @@ describe("a joiner", () => {
   test("of other parameters, or another sum, is set aside and costs nobody more", () => {
     for (const how of [{ parameterChecksum: 5 }, { sumChecksum: 5 }]) {
       const driver = following(["w1"], ["w2"]);
-      step(driver);
+      driver.reportAll();
       driver.loaded("w2", 1);
       driver.report("w2", [], how);
-      step(driver);
+      driver.reportAll();
       expect(driver.kinds("w2")).toEqual(["release"]);
       expect(driver.round("w1")).toMatchObject({ step: 2, generation: 1, followers: [] });
     }
@@ -175,7 +163,7 @@ describe("a joiner", () => {
 
   test("whose donor is lost before it has the state takes it from another at the next boundary", () => {
     const driver = following(["w1", "w2"], ["w3"]);
-    step(driver);
+    driver.reportAll();
     const donor = driver.kinds("w1").includes("offer") ? "w1" : "w2";
     const other = donor === "w1" ? "w2" : "w1";
     driver.hello(donor, { incarnation: `${donor}.2` });
@@ -190,7 +178,7 @@ describe("a joiner", () => {
 
   test("that holds the state goes on where the last member is lost", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.loaded("w2", 1);
     driver.hello("w1", { incarnation: "w1.2" });
     expect(driver.round("w2")).toMatchObject({ step: 1, members: [{ workerId: "w2" }] });
@@ -200,11 +188,11 @@ describe("a joiner", () => {
 
   test("whose stream was cut starts over at the next boundary", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.disconnect("w2");
     driver.hello("w2");
     expect(driver.kinds("w2")).toEqual(["welcome"]);
-    step(driver);
+    driver.reportAll();
     expect(driver.sent("w2")).toMatchObject([
       { kind: "load", step: 2 },
       { kind: "round", step: 2 },
@@ -213,7 +201,7 @@ describe("a joiner", () => {
 
   test("is told of a regroup, and nobody regroups for it", () => {
     const driver = following(["w1", "w2"], ["w3"]);
-    step(driver);
+    driver.reportAll();
     driver.hello("w2", { incarnation: "w2.2" });
     expect(driver.round("w3")).toMatchObject({ generation: 2, followers: ["w3.1"] });
     driver.hello("w3", { incarnation: "w3.2" });
@@ -222,25 +210,25 @@ describe("a joiner", () => {
 
   test("says nothing that counts by a report from before it began", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.report("w2", [], { generation: 0 });
     driver.applied("w2", 1);
-    step(driver);
+    driver.reportAll();
     expect(driver.said()).not.toContain("w2 joined at step 2");
   });
 
   test("that started over holds nothing by what it says of the state before", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.disconnect("w2");
     driver.hello("w2");
-    step(driver);
+    driver.reportAll();
     expect(driver.sent("w2")).toMatchObject([{ kind: "load", step: 2 }, { kind: "round" }]);
     // Said before it had the order to load state 2: it had loaded state 1, and applied its sum.
     driver.loaded("w2", 1);
     driver.applied("w2", 2);
     expect(driver.run?.participants.get("w2")?.stage).toMatchObject({ step: 2, held: undefined });
-    step(driver);
+    driver.reportAll();
     expect(driver.record().step).toBe(3);
     expect(stageOf(driver, "w2")).toBe("following");
   });
@@ -254,11 +242,11 @@ describe("a joiner", () => {
     driver.pass(1000, ["w1", "w3"]);
     expect(driver.kinds("w3")).toEqual(["prepare"]);
     driver.prepared("w3");
-    step(driver);
+    driver.reportAll();
     expect(driver.sent("w3")).toMatchObject([{ kind: "load", step: 1 }, { kind: "round" }]);
     driver.loaded("w3", 1);
     driver.report("w3", []);
-    step(driver);
+    driver.reportAll();
     expect(driver.said()).toContain("w3 joined at step 2");
     expect(driver.round("w3").members.map(({ workerId }) => workerId)).toEqual(["w1", "w3"]);
   });
@@ -271,7 +259,7 @@ describe("a joiner", () => {
     driver.loaded("w1");
     driver.hello("w2");
     driver.prepared("w2");
-    step(driver);
+    driver.reportAll();
     expect(driver.round("w1")).toMatchObject({ round: "evaluation", step: 1 });
     expect(driver.kinds("w2")).toEqual(["load"]);
     driver.loaded("w2", 1);
@@ -284,7 +272,7 @@ describe("a joiner", () => {
 describe("several joiners at once", () => {
   test("take the state from as many donors as there are, in one snapshot each", () => {
     const driver = following(["w1", "w2"], ["w3", "w4", "w5", "w6"]);
-    step(driver);
+    driver.reportAll();
     for (const donor of ["w1", "w2"]) {
       expect(driver.kinds(donor).filter((kind) => kind === "offer")).toHaveLength(1);
     }
@@ -297,13 +285,13 @@ describe("several joiners at once", () => {
 
   test("one more takes it from a donor that serves nobody yet, or waits for one", () => {
     const driver = following(["w1"], ["w2"]);
-    step(driver);
+    driver.reportAll();
     driver.hello("w3");
     driver.prepared("w3");
-    step(driver);
+    driver.reportAll();
     expect(driver.kinds("w1")).not.toContain("offer");
     driver.applied("w2", 2);
-    step(driver);
+    driver.reportAll();
     driver.report("w2", []);
     expect(driver.said()).toContain("w2 joined at step 3");
     expect(driver.kinds("w3")).toEqual(["load", "round"]);
@@ -367,7 +355,7 @@ describe("where the job is below its minimum", () => {
 
   test("whoever followed takes the state anew, with everybody waiting", () => {
     const driver = following(["w1", "w2"], ["w3"], { minWorkers: 2 });
-    step(driver);
+    driver.reportAll();
     driver.disconnect("w2");
     driver.pass(1000, ["w1", "w3"]);
     driver.report("w1", upTo(8));

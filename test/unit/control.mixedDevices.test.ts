@@ -1,17 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { FleetDriver, record, upTo } from "./fleetDriver.js";
-
-/** The members report all of the step under way. */
-function reportAll(driver: FleetDriver): void {
-  const { phase } = driver.run ?? {};
-  if (phase?.kind !== "round") throw new Error("no round is under way");
-  for (const [workerId, ranges] of phase.dealt) {
-    driver.report(
-      workerId,
-      ranges.flatMap(({ first, end }) => upTo(end, first)),
-    );
-  }
-}
+import { FleetDriver, record } from "./fleetDriver.js";
 
 describe("with mixed devices", () => {
   /** w1 counts as "a", w2 as "b"; joiners of those kinds begin to follow at state 1. */
@@ -27,7 +15,7 @@ describe("with mixed devices", () => {
       driver.hello(id, { numerics });
       driver.prepared(id, `probe of ${id}`);
     }
-    reportAll(driver);
+    driver.reportAll();
     return driver;
   }
 
@@ -56,10 +44,10 @@ describe("with mixed devices", () => {
     const driver = mixed([["w3", "b"]]);
     driver.hello("w4", { numerics: "b" });
     driver.prepared("w4", "probe of w4");
-    reportAll(driver);
+    driver.reportAll();
     expect(donorOf(driver, "w4")).toBeUndefined();
     driver.applied("w3", 2);
-    reportAll(driver);
+    driver.reportAll();
     driver.report("w3", []);
     expect(driver.said()).toContain("w3 joined at step 3");
     expect(donorOf(driver, "w4")).toMatch(/^w[23]$/);

@@ -1,23 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { FleetDriver, upTo } from "./fleetDriver.js";
-
-/** The members report all of the step under way. */
-function step(driver: FleetDriver): void {
-  const { phase } = driver.run ?? {};
-  if (phase?.kind !== "round") throw new Error("no round is under way");
-  for (const [workerId, ranges] of phase.dealt) {
-    driver.report(
-      workerId,
-      ranges.flatMap(({ first, end }) => upTo(end, first)),
-    );
-  }
-}
+import { FleetDriver } from "./fleetDriver.js";
 
 /** A job whose last step is told to be applied. */
 function finished(workers: readonly string[], steps = 1): FleetDriver {
   const driver = FleetDriver.started(workers, { steps, checkpointEvery: 1 });
   for (let at = 1; at <= steps; at += 1) {
-    step(driver);
+    driver.reportAll();
     if (at < steps) driver.saved("w1", "checkpoint", at);
   }
   return driver;
@@ -91,7 +79,7 @@ describe("weights are saved", () => {
 describe("the checkpoint before a cancel", () => {
   test("is written by one of those who agree", () => {
     const driver = FleetDriver.started(["w1", "w2", "w3"], { steps: 9, checkpointEvery: 0 });
-    step(driver);
+    driver.reportAll();
     driver.happens({ kind: "cancel", job: "job" });
     driver.applied("w1", 1, 5);
     driver.applied("w2", 1);
@@ -102,7 +90,7 @@ describe("the checkpoint before a cancel", () => {
 
   test("is none where two differ; the job is cancelled all the same", () => {
     const driver = FleetDriver.started(["w1", "w2"], { steps: 9, checkpointEvery: 0 });
-    step(driver);
+    driver.reportAll();
     driver.happens({ kind: "cancel", job: "job" });
     driver.applied("w1", 1);
     driver.applied("w2", 1, 5);

@@ -195,6 +195,18 @@ export class FleetDriver {
     });
   }
 
+  /** The members report all of the round under way. */
+  reportAll(): void {
+    const { phase } = this.run ?? {};
+    if (phase?.kind !== "round") throw new Error("no round is under way");
+    for (const [workerId, ranges] of phase.dealt) {
+      this.report(
+        workerId,
+        ranges.flatMap(({ first, end }) => upTo(end, first)),
+      );
+    }
+  }
+
   /** A job that these workers have started, with the first round told. */
   static started(workers: readonly string[], request: Partial<JobRequest> = {}): FleetDriver {
     const driver = new FleetDriver();
