@@ -6,6 +6,7 @@ import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { anyPort, canListen } from "../../src/process/port.js";
 import { FleetProcesses, RunningProcess, until } from "../support/fleetProcesses.js";
 import { writePictures } from "../support/pictures.js";
+import { isAlive } from "../support/isAlive.js";
 
 const cleanUps: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -42,15 +43,6 @@ async function jobProcess(worker: RunningProcess): Promise<number> {
   const [child] = await descendants(worker.pid);
   if (child === undefined) throw new Error("the worker has no process for a job");
   return child;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 test("nothing of `up` outlives its SIGKILL, not even a wedged kernel, and its ports are free", async () => {

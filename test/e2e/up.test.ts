@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { anyPort } from "../../src/process/port.js";
 import { RunningProcess, until } from "../support/fleetProcesses.js";
+import { isAlive } from "../support/isAlive.js";
 
 let folder: string;
 let port: number;
@@ -51,15 +52,6 @@ async function childOf(pid: number, part: string): Promise<number> {
   const found = children.find(([, line]) => line.includes(join(part, "main.js")));
   if (found === undefined) throw new Error(`no ${part} among ${JSON.stringify(children)}`);
   return found[0];
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 test("a worker, then the coordinator, that is killed is started again", async () => {
