@@ -44,6 +44,7 @@ export async function runCampaign(
   const { say, signal } = hands;
   const untilMs = minutes * 60_000;
   await writePictures(join(fleet.folder, "pictures"), { classes: 3, perClass: 24 });
+  fleet.slowDown(options.slowSeconds);
   await fleet.scale(workers);
   const measureMs = Math.min(90_000, Math.max(8000, untilMs / 5));
   const undisturbed = await measureUndisturbed(fleet, measureMs, signal);
@@ -52,10 +53,15 @@ export async function runCampaign(
     `undisturbed, ${workers} workers: first commit after ${seconds(undisturbed.startMs)}, then ` +
       `${undisturbed.examplesPerSecond.toFixed(1)} examples/s, a step in ${seconds(undisturbed.stepMs)}`,
   );
+  // The run to compare bytes with may be as fast as it can.
+  fleet.slowDown(0);
+  await fleet.scale(0);
   await fleet.scale(options.referenceWorkers);
   const reference = await runUndisturbed(fleet, "undisturbed", { steps, signal });
   const { referenceWorkers } = options;
   say(`undisturbed, on ${referenceWorkers}: ${steps} steps done, to compare with`);
+  fleet.slowDown(options.slowSeconds);
+  await fleet.scale(0);
   await fleet.scale(workers);
   const faults = schedule({
     ...{ seed, kinds, workers, untilMs, countMax: kills },

@@ -23,12 +23,14 @@ const closeMs = 2000;
 
 export class KeptProcess {
   readonly #options: KeptProcessOptions;
+  #environment: KeptProcessOptions["environment"];
   #child: ChildProcess | undefined;
   #isWanted = false;
   #isClosed = false;
 
   constructor(options: KeptProcessOptions) {
     this.#options = options;
+    this.#environment = options.environment;
   }
 
   get name(): string {
@@ -48,11 +50,11 @@ export class KeptProcess {
   start(): void {
     if (this.#child !== undefined || this.#isClosed) return;
     this.#isWanted = true;
-    const { command, args, environment, logFile, onEnd } = this.#options;
+    const { command, args, logFile, onEnd } = this.#options;
     const log = openSync(logFile, "a");
     // A group of its own: Ctrl-C reaches only us, who end the parts in order.
     const child = spawn(command, [...args], {
-      env: { ...environment },
+      env: { ...this.#environment },
       stdio: ["ignore", log, log],
       detached: true,
     });
@@ -67,6 +69,11 @@ export class KeptProcess {
         if (this.#isWanted) this.start();
       }, restartMs).unref();
     });
+  }
+
+  /** What it is started with from the next time on, beside what it was made with. */
+  setEnvironment(changed: KeptProcessOptions["environment"]): void {
+    this.#environment = { ...this.#options.environment, ...changed };
   }
 
   signal(name: NodeJS.Signals): void {

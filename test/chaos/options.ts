@@ -13,6 +13,8 @@ export interface ChaosOptions {
   /** The most faults; with one kind of fault that is how many there are. */
   readonly kills: number;
   readonly longestSeconds: number;
+  /** What every shard takes longer in the two runs that are timed: work, as on a GPU, that needs no CPU. */
+  readonly slowSeconds: number;
   /** 0: chaos; else so many jobs, one after the other, and a look at what they leave. */
   readonly jobs: number;
   readonly jsonFile: string | undefined;
@@ -22,6 +24,7 @@ export interface ChaosOptions {
 
 export const usage = `npm run chaos -- [--minutes M] [--seed S] [--every SECONDS] [--workers N] [--reference N]
     [--only KIND,KIND] [--without KIND,KIND] [--kills N] [--longest SECONDS]
+    [--slow SECONDS]
     [--json FILE] [--logs FOLDER]        faults done to a job, its result compared with an undisturbed one
 npm run chaos -- --jobs N [--json FILE]  so many jobs, and what they leave behind
 kinds: ${faultKinds.join(", ")}`;
@@ -32,7 +35,15 @@ export function readOptions(args: readonly string[]): ChaosOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ minutes: text, seed: text, every: text, workers: text, kills: text, longest: text },
+      ...{
+        minutes: text,
+        seed: text,
+        every: text,
+        workers: text,
+        kills: text,
+        longest: text,
+        slow: text,
+      },
       ...{ reference: text, only: text, without: text, jobs: text, json: text, logs: text },
     },
   });
@@ -51,6 +62,7 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     everySeconds,
     kills,
     longestSeconds: number("longest", values.longest ?? "15", 0.1, 600),
+    slowSeconds: number("slow", values.slow ?? "0", 0, 60),
     jobs: number("jobs", values.jobs ?? "0", 0, 10_000),
     jsonFile: values.json,
     logFolder: values.logs,
