@@ -1,15 +1,15 @@
-/** For probes and people with curl: /healthz, /readyz and /status. Off loopback, /status asks for the token. */
-import { createHash, timingSafeEqual } from "node:crypto";
+/** For probes and people with curl: /healthz, /readyz and /status. Where callers have tokens, /status asks for a viewer's. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 
 import { FailureError } from "../src/job/problem.js";
+import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
 
 export interface HttpOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** Empty: none is asked for. */
-  readonly token: string;
+  /** undefined: no token is asked for. */
+  readonly callers: Callers | undefined;
   /** Why this coordinator does not serve; undefined when it does. */
   readonly unready: () => string | undefined;
   /** What /status shows, as JSON. */
@@ -58,11 +58,7 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
     reply(response, 404, { error: "there are /healthz, /readyz and /status" });
     return;
   }
-  if (!hasToken(request, options.token)) {
-    response.setHeader("www-authenticate", "Bearer");
-    reply(response, 401, { error: "a wrong token, or none" });
-    return;
-  }
+  if (!isAdmitted(request, response, options.callers, { name: "/status", role: "viewer" })) return;
   reply(response, 200, options.status());
 }
 
@@ -71,15 +67,19 @@ function reply(response: ServerResponse, code: number, body: unknown): void {
   response.end(`${JSON.stringify(body)}\n`);
 }
 
-function hasToken(request: IncomingMessage, token: string): boolean {
-  if (token === "") return true;
-  const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
-  // Of equal length, and compared in a time that says nothing of where they differ.
-  return timingSafeEqual(hash(given), hash(token));
-}
-
-function hash(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+/** Answers those whom it refuses. */
+function isAdmitted(
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  callers: Callers | undefined,
+  call: Call,
+): boolean {
+  const refusal = callers && refusalOf(callers, headers.authorization, call);
+  if (refusal?.kind === "unknown") {
+    response.setHeader("www-authenticate", "Bearer");
+    reply(response, 401, { error: "a wrong token, or none" });
+  } else if (refusal !== undefined) reply(response, 403, { error: refusal.sentence });
+  return refusal === undefined;
 }
 
 function listen(server: Server, { host, port }: HttpOptions): Promise<number> {

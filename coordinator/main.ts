@@ -9,11 +9,12 @@ import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import { findNatsServer } from "../src/link/natsServer.js";
 import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
-import { readEnvironment, readTokenFile, type Environment } from "../src/process/environment.js";
+import { readEnvironment, type Environment } from "../src/process/environment.js";
 import { hasEnded, ownIdentity } from "../src/process/identity.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
 import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
+import { TokenBook } from "../src/process/tokenBook.js";
 import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
 import { FolderStore } from "../src/store/folderStore.js";
@@ -29,7 +30,8 @@ import { Training } from "./training.js";
 
 interface Setting {
   readonly environment: Environment;
-  readonly token: string;
+  /** Who has a token; undefined: everybody may do everything. */
+  readonly callers: TokenBook | undefined;
   /** The gRPC port, found free. */
   readonly port: number;
   readonly logger: Logger;
@@ -53,24 +55,32 @@ run(coordinate, { debug: process.env["LOG_LEVEL"] === "debug" });
 
 async function coordinate(shutdown: Shutdown): Promise<number> {
   const environment = readEnvironment(process.env);
-  const { host, tokenFile } = environment;
+  const { host } = environment;
   const logger = createLogger({ process: "coordinator" }, environment.logLevel);
-  const given = tokenFile === undefined ? undefined : readTokenFile(tokenFile);
-  if (given?.warning !== undefined) logger.warn(given.warning);
-  if (given === undefined && !isLoopback(host))
+  const callers = knownCallers(environment, logger);
+  if (callers === undefined && !isLoopback(host))
     throw new ConfigError(
       `BITFLEET_HOST is ${host}, which others can reach: BITFLEET_TOKEN_FILE must name a file with a token`,
     );
+  shutdown.add("the tokens", () => callers?.close());
   const port = await freePort(host, environment.port, "BITFLEET_PORT");
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
-  const setting = { environment, token: given?.token ?? "", port, logger, shutdown, fail };
+  const setting = { environment, callers, port, logger, shutdown, fail };
   const serving = serve(setting).catch((error: unknown) => {
     // A standby that is told to stop has not failed.
     if (!shutdown.signal.aborted) throw error;
   });
   await Promise.race([failed, Promise.all([serving, shutdown.requested()])]);
   return 0;
+}
+
+function knownCallers(
+  { tokenFile, tokensFile }: Environment,
+  logger: Logger,
+): TokenBook | undefined {
+  if (tokenFile === undefined && tokensFile === undefined) return undefined;
+  return TokenBook.open({ tokenFile, tokensFile, warn: (sentence) => logger.warn(sentence) });
 }
 
 async function serve(setting: Setting): Promise<void> {
@@ -128,7 +138,7 @@ async function serve(setting: Setting): Promise<void> {
   const server = await startServer({
     host: environment.host,
     port: setting.port,
-    token: setting.token,
+    callers: setting.callers,
     training: new Training({ loop, logs: memory.logs, store, isHolder, signal }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
@@ -142,11 +152,11 @@ async function serve(setting: Setting): Promise<void> {
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {
-  const { environment, token, logger, shutdown } = setting;
+  const { environment, callers, logger, shutdown } = setting;
   const http = await serveHttp({
     host: environment.host,
     port: environment.httpPort,
-    token,
+    callers,
     unready: () => shown.unready,
     status: () => status(shown),
   });
@@ -233,10 +243,10 @@ function checkHolder({ deposed }: Shown): void {
   if (deposed !== undefined) throw deposed;
 }
 
-function joinLine({ environment, port }: Setting): string {
-  const { host, tokenFile } = environment;
+function joinLine({ environment, callers, port }: Setting): string {
+  const { host } = environment;
   const address = hostPort({ host: nameForOthers(host), port });
-  const token = tokenFile === undefined ? "" : " --token-file F";
+  const token = callers === undefined ? "" : " --token-file F";
   return `bitfleet worker --join ${address}${token}`;
 }
 

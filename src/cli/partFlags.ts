@@ -10,6 +10,7 @@ export interface PartFlags {
   readonly home?: string;
   readonly store?: string;
   readonly tokenFile?: string;
+  readonly tokensFile?: string;
   readonly nats?: string;
   readonly join?: string;
   readonly id?: string;
@@ -26,6 +27,7 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
     BITFLEET_HOME: absolute(flags.home),
     BITFLEET_STORE: absolute(flags.store),
     BITFLEET_TOKEN_FILE: absolute(flags.tokenFile),
+    BITFLEET_TOKENS_FILE: absolute(flags.tokensFile),
     NATS_URL: flags.nats,
     BITFLEET_JOIN: flags.join,
     BITFLEET_WORKER_ID: flags.id,

@@ -29,6 +29,7 @@ export function addUp(program: Command, context: Context): void {
     .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
     .option("--store <FOLDER>", "folder shared with the workers (BITFLEET_STORE)")
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
+    .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)")
     .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")
     .action((flags: UpFlags) => up(flags, context));
 }

@@ -2,62 +2,42 @@
  * Handlers in plain values -> handlers of grpc-js. Requests arrive as bytes and are decoded here, inside the call, so that a
  * malformed one is answered with its sentence.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
 import { once } from "node:events";
 import {
   Metadata,
-  status,
   type handleClientStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type ServerWritableStream,
 } from "@grpc/grpc-js";
+import type { Call } from "../job/roles.js";
 import type { Codec } from "../wire/codec.js";
+import { isRefused, type Admission, type Guest } from "./admission.js";
 import { buffer } from "./bytes.js";
+import type { Method } from "./methods.js";
 import { isInternal, leaving, toStatus, type CallStatus } from "./status.js";
 
 /** What every call needs of its server. */
 export interface CallHost {
-  /** undefined: the call may go on. */
-  refusal(metadata: Metadata): CallStatus | undefined;
+  admit(metadata: Metadata, call: Call): Admission;
   /** Aborts when the server shuts down; its reason is a string. */
   readonly signal: AbortSignal;
   onError(error: unknown): void;
 }
 
-/** Compares hashes, so that the time taken tells nothing about the token, its length included. */
-export function tokenCheck(token: string): CallHost["refusal"] {
-  if (token === "") return () => undefined;
-  const expected = digest(`Bearer ${token}`);
-  return (metadata) => {
-    const given = metadata.get("authorization").map(String)[0];
-    if (given === undefined) return refused("none was given");
-    return timingSafeEqual(digest(given), expected)
-      ? undefined
-      : refused("it is not the right one");
-  };
-}
-
-function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
-}
-
-function refused(details: string): CallStatus {
-  return { code: status.UNAUTHENTICATED, details };
-}
-
 export function unary<Request, Response>(
   host: CallHost,
-  request: Codec<Request>,
-  response: Codec<Response>,
+  method: Method<Request, Response>,
   handle: (request: Request) => Promise<Response>,
 ): handleUnaryCall<Buffer, Buffer> {
   return (call, callback) => {
-    const refusal = host.refusal(call.metadata);
-    if (refusal) {
-      callback(refusal);
+    const guest = host.admit(call.metadata, method);
+    if (isRefused(guest)) {
+      callback(guest);
       return;
     }
+    guest.leave();
+    const { request, response } = method;
     const answer = async (): Promise<Buffer> =>
       buffer(response.encode(await handle(request.decode(call.request))));
     answer().then(
@@ -69,24 +49,24 @@ export function unary<Request, Response>(
 
 export function serverStream<Request, Response>(
   host: CallHost,
-  request: Codec<Request>,
-  response: Codec<Response>,
+  method: Method<Request, Response>,
   handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
-    const refusal = host.refusal(call.metadata);
-    if (refusal) {
-      call.emit("error", refusal);
+    const guest = host.admit(call.metadata, method);
+    if (isRefused(guest)) {
+      call.emit("error", guest);
       return;
     }
-    const { signal, release } = callSignal(call, host);
+    const { request, response } = method;
+    const { signal, release } = callSignal(call, host, guest);
     // At once, so that a client knows of the connection although the first value may take long.
     call.sendMetadata(new Metadata());
     pump(call, signal, response, () => handle(request.decode(call.request), signal))
       .then(
         () => call.end(),
         (error: unknown) => {
-          if (!call.cancelled) call.emit("error", endOf(host, error));
+          if (!call.cancelled) call.emit("error", endOf(host, guest, error));
         },
       )
       .finally(release);
@@ -95,21 +75,21 @@ export function serverStream<Request, Response>(
 
 export function clientStream<Request, Response>(
   host: CallHost,
-  request: Codec<Request>,
-  response: Codec<Response>,
+  method: Method<Request, Response>,
   handle: (requests: AsyncIterable<Request>, signal: AbortSignal) => Promise<Response>,
 ): handleClientStreamingCall<Buffer, Buffer> {
   return (call, callback) => {
-    const refusal = host.refusal(call.metadata);
-    if (refusal) {
-      callback(refusal);
+    const guest = host.admit(call.metadata, method);
+    if (isRefused(guest)) {
+      callback(guest);
       return;
     }
-    const { signal, release } = callSignal(call, host);
+    const { request, response } = method;
+    const { signal, release } = callSignal(call, host, guest);
     Promise.race([handle(decoded(call, request), signal), aborted(signal)])
       .then(
         (value) => callback(null, buffer(response.encode(value))),
-        (error: unknown) => callback(endOf(host, error)),
+        (error: unknown) => callback(endOf(host, guest, error)),
       )
       .finally(release);
   };
@@ -161,23 +141,27 @@ class Aborted extends Error {}
 function callSignal(
   call: { on(event: "cancelled", listener: () => void): unknown },
   host: CallHost,
+  guest: Guest,
 ): { readonly signal: AbortSignal; readonly release: () => void } {
   const controller = new AbortController();
   const leave = (): void => controller.abort(host.signal.reason);
   call.on("cancelled", () => controller.abort("the client has gone"));
+  guest.onRevoked(() => controller.abort("its token no longer allows this"));
   if (host.signal.aborted) leave();
   else host.signal.addEventListener("abort", leave, { once: true });
   return {
     signal: controller.signal,
     release: () => {
       host.signal.removeEventListener("abort", leave);
+      guest.leave();
       controller.abort("the call has ended");
     },
   };
 }
 
 /** A handler may throw anything once its signal has aborted; that is no error then. */
-function endOf(host: CallHost, error: unknown): CallStatus {
+function endOf(host: CallHost, guest: Guest, error: unknown): CallStatus {
+  if (guest.revocation !== undefined) return guest.revocation;
   if (error instanceof Aborted || host.signal.aborted) return leaving(String(host.signal.reason));
   return report(host, error);
 }

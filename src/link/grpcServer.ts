@@ -3,7 +3,8 @@ import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/
 import { ConfigError, FailureError } from "../job/problem.js";
 import { hostPort, isLoopback } from "../process/address.js";
 import { messageBytesMax } from "../wire/codec.js";
-import { clientStream, serverStream, tokenCheck, unary, type CallHost } from "./grpcCalls.js";
+import { Admissions } from "./admission.js";
+import { clientStream, serverStream, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
 import { asBytes, sessionPath, trainingMethods, type Method } from "./methods.js";
 import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.js";
@@ -25,8 +26,8 @@ const channelOptions = {
  * ConfigError: a bind address off loopback without a token. FailureError: the port is in use or cannot be bound.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, token } = options;
-  if (token === "" && !isLoopback(host)) {
+  const { host, callers } = options;
+  if (callers === undefined && !isLoopback(host)) {
     throw new ConfigError(
       `listening on ${host} needs a token: give a token file, or stay on 127.0.0.1`,
     );
@@ -35,8 +36,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   setLogVerbosity(logVerbosity.NONE);
 
   const leave = new AbortController();
+  const admissions = new Admissions(callers);
   const callHost: CallHost = {
-    refusal: tokenCheck(token),
+    admit: (metadata, call) => admissions.admit(metadata, call),
     signal: leave.signal,
     onError: options.onError ?? (() => undefined),
   };
@@ -56,22 +58,23 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     close: async (reason) => {
       leave.abort(reason);
       await shutDown(server);
+      admissions.close();
     },
   };
 }
 
 function registerTraining(server: Server, host: CallHost, handlers: TrainingHandlers): void {
   const one = <Request, Response>(
-    { path, request, response }: Method<Request, Response>,
+    method: Method<Request, Response>,
     handle: (request: Request) => Promise<Response>,
   ): boolean =>
-    server.register(path, unary(host, request, response, handle), asBytes, asBytes, "unary");
+    server.register(method.path, unary(host, method, handle), asBytes, asBytes, "unary");
   const many = <Request, Response>(
-    { path, request, response }: Method<Request, Response>,
+    method: Method<Request, Response>,
     handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
   ): boolean => {
-    const handler = serverStream(host, request, response, handle);
-    return server.register(path, handler, asBytes, asBytes, "serverStream");
+    const handler = serverStream(host, method, handle);
+    return server.register(method.path, handler, asBytes, asBytes, "serverStream");
   };
 
   const methods = trainingMethods;
@@ -86,11 +89,10 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   one(methods.drainWorker, (id) => handlers.drainWorker(id));
   one(methods.listWorkers, () => handlers.listWorkers());
   many(methods.exportWeights, (name, signal) => handlers.exportWeights(name, signal));
-  const { path, request, response } = methods.predict;
-  const predict = clientStream(host, request, response, (parts, signal) =>
+  const predict = clientStream(host, methods.predict, (parts, signal) =>
     handlers.predict(parts, signal),
   );
-  server.register(path, predict, asBytes, asBytes, "clientStream");
+  server.register(methods.predict.path, predict, asBytes, asBytes, "clientStream");
 }
 
 /** The port that was bound. A name for both loopback addresses would be bound in half if one is taken, unnoticed. */

@@ -4,8 +4,10 @@ import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { workerCommand } from "../wire/workerCommand.js";
 import { workerEvent } from "../wire/workerEvent.js";
+import { isRefused, type Guest } from "./admission.js";
 import { buffer } from "./bytes.js";
 import type { CallHost } from "./grpcCalls.js";
+import { sessionCall } from "./methods.js";
 import type { WorkerSession } from "./service.js";
 import { isInternal, leaving, toStatus, type CallStatus } from "./status.js";
 
@@ -18,32 +20,35 @@ export function serveSession(
   host: CallHost,
   onSession: (session: WorkerSession) => void,
 ): void {
-  const refusal = host.refusal(call.metadata);
-  if (refusal) {
-    call.emit("error", refusal);
+  const guest = host.admit(call.metadata, sessionCall);
+  if (isRefused(guest)) {
+    call.emit("error", guest);
     return;
   }
-  onSession(new StreamSession(call, host));
+  onSession(new StreamSession(call, host, guest));
 }
 
 class StreamSession implements WorkerSession {
   readonly peer: string;
   readonly #call: ServerDuplexStream<Buffer, Buffer>;
   readonly #host: CallHost;
+  readonly #guest: Guest;
   readonly #leave: () => void;
   #unread = 0;
   #closed: string | undefined;
   #closedListener: ((reason: string) => void) | undefined;
 
-  constructor(call: ServerDuplexStream<Buffer, Buffer>, host: CallHost) {
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, host: CallHost, guest: Guest) {
     this.peer = call.getPeer();
     this.#call = call;
     this.#host = host;
+    this.#guest = guest;
     this.#leave = (): void => {
       const reason = String(host.signal.reason);
       this.#end(reason, leaving(reason));
     };
     host.signal.addEventListener("abort", this.#leave, { once: true });
+    guest.onRevoked((status) => this.#end(status.details, status));
     call.on("cancelled", () => this.#end("the connection was lost"));
     call.on("end", () => this.#end("the worker ended the stream", null));
     call.on("error", () => this.#end("the stream broke"));
@@ -86,6 +91,7 @@ class StreamSession implements WorkerSession {
     if (this.#closed !== undefined) return;
     this.#closed = reason;
     this.#host.signal.removeEventListener("abort", this.#leave);
+    this.#guest.leave();
     if (outcome === null) this.#call.end();
     else if (outcome !== undefined) this.#call.emit("error", outcome);
     this.#call.resume();

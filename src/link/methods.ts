@@ -1,4 +1,5 @@
-/** The methods of proto/, by path and codecs: what a generated stub would say. */
+/** The methods of proto/, by path and codecs: what a generated stub would say; and the least role that may call each. */
+import type { Call, Role } from "../job/roles.js";
 import type { Codec } from "../wire/codec.js";
 import {
   chunk,
@@ -17,29 +18,30 @@ import {
   workerName,
 } from "../wire/trainingCodecs.js";
 
-export interface Method<Request, Response> {
+export interface Method<Request, Response> extends Call {
   readonly path: string;
   readonly request: Codec<Request>;
   readonly response: Codec<Response>;
 }
 
 export const trainingMethods = {
-  preview: method("Preview", submitRequest, previewUpdate),
-  submit: method("Submit", submitRequest, jobStatus),
-  listJobs: method("ListJobs", empty, jobList),
-  getJob: method("GetJob", jobName, jobStatus),
-  watchJob: method("WatchJob", jobName, jobStatus),
-  readLogs: method("ReadLogs", logsRequest, logLine),
-  cancelJob: method("CancelJob", jobName, jobStatus),
-  resumeJob: method("ResumeJob", jobName, jobStatus),
-  listWorkers: method("ListWorkers", empty, workerList),
-  drainWorker: method("DrainWorker", workerName, oneWorker),
-  exportWeights: method("ExportWeights", jobName, chunk),
-  predict: method("Predict", predictPart, predictReply),
+  preview: method("Preview", "submitter", submitRequest, previewUpdate),
+  submit: method("Submit", "submitter", submitRequest, jobStatus),
+  listJobs: method("ListJobs", "viewer", empty, jobList),
+  getJob: method("GetJob", "viewer", jobName, jobStatus),
+  watchJob: method("WatchJob", "viewer", jobName, jobStatus),
+  readLogs: method("ReadLogs", "viewer", logsRequest, logLine),
+  cancelJob: method("CancelJob", "submitter", jobName, jobStatus),
+  resumeJob: method("ResumeJob", "submitter", jobName, jobStatus),
+  listWorkers: method("ListWorkers", "viewer", empty, workerList),
+  drainWorker: method("DrainWorker", "admin", workerName, oneWorker),
+  exportWeights: method("ExportWeights", "submitter", jobName, chunk),
+  predict: method("Predict", "submitter", predictPart, predictReply),
 } as const;
 
 /** The workers' stream; its codecs are those of src/wire/workerEvent.ts and workerCommand.ts. */
 export const sessionPath = "/bitfleet.v1.Fleet/Session";
+export const sessionCall: Call = { name: "Session", role: "worker" };
 
 /** For the receiving side of a call whose codecs run inside the call. */
 export function asBytes(bytes: Buffer): Buffer {
@@ -48,8 +50,9 @@ export function asBytes(bytes: Buffer): Buffer {
 
 function method<Request, Response>(
   name: string,
+  role: Role,
   request: Codec<Request>,
   response: Codec<Response>,
 ): Method<Request, Response> {
-  return { path: `/bitfleet.v1.Training/${name}`, request, response };
+  return { name, role, path: `/bitfleet.v1.Training/${name}`, request, response };
 }

@@ -5,6 +5,7 @@
  */
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { ConfigError } from "../job/problem.js";
+import type { Callers } from "../job/roles.js";
 import type {
   Chunk,
   JobStatus,
@@ -58,8 +59,8 @@ export interface ServerOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** Empty: no token is asked for, and only a loopback address may be bound. */
-  readonly token: string;
+  /** undefined: no token is asked for, and only a loopback address may be bound. */
+  readonly callers: Callers | undefined;
   readonly training: TrainingHandlers;
   readonly onSession: (session: WorkerSession) => void;
   /** An error that no client is told about: our own bug. The default drops it. */

@@ -43,6 +43,8 @@ export function fromStatus(failure: StatusObject | ServiceError, address: string
       return new FailureError(details);
     case status.UNAUTHENTICATED:
       return new FailureError(`the coordinator at ${address} refused the token: ${details}`);
+    case status.PERMISSION_DENIED:
+      return new FailureError(`the coordinator at ${address} refused: ${details}`);
     case status.UNAVAILABLE:
       return new UnreachableError(unavailable(details, address));
     case status.DEADLINE_EXCEEDED:
@@ -74,7 +76,11 @@ function isServiceError(error: unknown): error is ServiceError {
 
 /** Whether another attempt of a worker would end alike. `greeted`: the coordinator has accepted its hello. */
 export function isRefusal(code: status, greeted: boolean): boolean {
-  const permanent: readonly status[] = [status.UNAUTHENTICATED, status.UNIMPLEMENTED];
+  const permanent: readonly status[] = [
+    status.UNAUTHENTICATED,
+    status.PERMISSION_DENIED,
+    status.UNIMPLEMENTED,
+  ];
   return permanent.includes(code) || (code === status.INVALID_ARGUMENT && !greeted);
 }
 

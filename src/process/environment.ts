@@ -20,6 +20,8 @@ export interface Environment {
   /** Store as given, else a folder of the state folder. */
   readonly store: string;
   readonly tokenFile: string | undefined;
+  /** A coordinator's: who else has a token, and its role. */
+  readonly tokensFile: string | undefined;
   /** A NATS server that is already there; its token is taken out of the URL. */
   readonly nats: { readonly url: string; readonly token: string } | undefined;
   /** The coordinator that a worker joins. */
@@ -46,6 +48,7 @@ export function readEnvironment(variables: Variables): Environment {
     home,
     store: resolve(text(variables, "BITFLEET_STORE") ?? join(home, "store")),
     tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
+    tokensFile: text(variables, "BITFLEET_TOKENS_FILE"),
     nats: natsAccess(variables, "NATS_URL"),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),

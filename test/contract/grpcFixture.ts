@@ -95,7 +95,7 @@ export function serve(
   return startServer({
     host: "127.0.0.1",
     port: 0,
-    token: "",
+    callers: undefined,
     training: { ...nothing, ...training },
     onSession: unexpected,
     ...options,

@@ -9,6 +9,7 @@ import type {
   SessionClient,
   WorkerSession,
 } from "../../src/link/service.js";
+import { oneToken } from "../../src/process/tokenBook.js";
 import { addressOf, serve } from "./grpcFixture.js";
 
 const closers: (() => Promise<void> | void)[] = [];
@@ -183,7 +184,7 @@ describe("a worker's session", () => {
   });
 
   test("a wrong token is a refusal, nobody listening is not", async () => {
-    const { server, sessions } = await host({ token: "right-token" });
+    const { server, sessions } = await host({ callers: oneToken("right-token") });
     const wrong = join(addressOf(server), "wrong-token");
     wrong.client.send(hello);
     await expect.poll(() => wrong.ends.length).toBe(1);

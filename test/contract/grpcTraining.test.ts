@@ -11,6 +11,7 @@ import {
   type TrainingHandlers,
 } from "../../src/link/service.js";
 import { UnreachableError } from "../../src/link/status.js";
+import { oneToken } from "../../src/process/tokenBook.js";
 import type { LogLine, PredictPart, SubmitRequest } from "../../src/wire/training.js";
 import { addressOf, jobStatus, serve, settings } from "./grpcFixture.js";
 
@@ -138,7 +139,7 @@ describe("tokens", () => {
     ["another token", "a-secret-of-many-characterz", "it is not the right one"],
     ["a shorter token", "a-secret", "it is not the right one"],
   ])("%s is refused on every kind of call", async (_, given, why) => {
-    const server = await serve({}, { token });
+    const server = await serve({}, { callers: oneToken(token) });
     const client = connect({ address: addressOf(server), token: given });
     closers.push(
       () => server.close("over"),
@@ -152,7 +153,7 @@ describe("tokens", () => {
   });
 
   test("the right token opens every call", async () => {
-    const server = await serve({ listJobs: async () => [] }, { token });
+    const server = await serve({ listJobs: async () => [] }, { callers: oneToken(token) });
     const client = connect({ address: addressOf(server), token });
     closers.push(
       () => server.close("over"),

@@ -1,0 +1,219 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { connect, type BitfleetClient } from "../../src/client/client.js";
+import { roles, type Role } from "../../src/job/roles.js";
+import { openSession } from "../../src/link/grpcClient.js";
+import type { RunningServer, ServerOptions, WorkerSession } from "../../src/link/service.js";
+import { TokenBook } from "../../src/process/tokenBook.js";
+import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
+import type { JobStatus } from "../../src/wire/training.js";
+import { addressOf, jobStatus, serve, settings } from "./grpcFixture.js";
+
+const closers: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const tokenOf = (role: Role): string => `the-token-of-a-${role}`;
+
+/** As a tool would: the new file takes the place of the old one at once. */
+function write(file: string, known: readonly Role[], as: (role: Role) => Role = (r) => r): void {
+  const entries = known.map((role) => ({
+    name: `my-${role}`,
+    role: as(role),
+    digest: tokenDigest(tokenOf(role)),
+  }));
+  writeFileSync(`${file}.new`, writeTokens(entries));
+  renameSync(`${file}.new`, file);
+}
+
+interface Guarded {
+  readonly server: RunningServer;
+  readonly file: string;
+  readonly warnings: string[];
+  readonly sessions: WorkerSession[];
+}
+
+async function guarded(training: Partial<ServerOptions["training"]>): Promise<Guarded> {
+  const folder = mkdtempSync(join(tmpdir(), "bitfleet-roles-"));
+  const file = join(folder, "tokens.json");
+  write(file, roles);
+  const warnings: string[] = [];
+  const sessions: WorkerSession[] = [];
+  const warn = (sentence: string): number => warnings.push(sentence);
+  const callers = TokenBook.open({ tokenFile: undefined, tokensFile: file, warn });
+  const onSession = (session: WorkerSession): number => sessions.push(session);
+  const server = await serve(training, { callers, onSession });
+  closers.push(
+    () => rmSync(folder, { recursive: true }),
+    () => callers.close(),
+    () => server.close("over"),
+  );
+  return { server, file, warnings, sessions };
+}
+
+function clientOf({ server }: Guarded, role: Role): BitfleetClient {
+  const client = connect({ address: addressOf(server), token: tokenOf(role) });
+  closers.push(() => client.close());
+  return client;
+}
+
+function sessionOf({ server }: Guarded, role: Role): [string, boolean][] {
+  const ends: [string, boolean][] = [];
+  const session = openSession({
+    address: addressOf(server),
+    token: tokenOf(role),
+    onCommand: () => undefined,
+    onClosed: (reason, refused) => ends.push([reason, refused]),
+  });
+  closers.push(() => session.close());
+  return ends;
+}
+
+async function failure(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => "done",
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+}
+
+const training = {
+  preview: async function* () {
+    yield* [];
+  },
+  submit: async () => jobStatus(),
+  listJobs: async () => [],
+  getJob: async () => jobStatus(),
+  watchJob: async function* () {
+    yield jobStatus({ state: "done" });
+  },
+  readLogs: async function* () {
+    yield* [];
+  },
+  cancelJob: async () => jobStatus(),
+  resumeJob: async () => jobStatus(),
+  listWorkers: async () => [],
+  drainWorker: async () => {
+    throw new Error("not reached by those who may not");
+  },
+  exportWeights: async function* () {
+    yield* [];
+  },
+  predict: async () => [],
+};
+
+async function all(items: AsyncIterable<unknown>): Promise<void> {
+  for await (const item of items) expect(item).toBeDefined();
+}
+
+const file = join(tmpdir(), "never-written.npz");
+const calls: Readonly<Record<string, (client: BitfleetClient) => Promise<unknown>>> = {
+  ListJobs: (client) => client.jobs(),
+  GetJob: (client) => client.job("digits"),
+  WatchJob: (client) => all(client.watch("digits")),
+  ReadLogs: (client) => all(client.logs("digits")),
+  ListWorkers: (client) => client.workers(),
+  Preview: (client) => all(client.preview(settings)),
+  Submit: (client) => client.submit(settings),
+  CancelJob: (client) => client.cancel("digits"),
+  ResumeJob: (client) => client.resume("digits"),
+  ExportWeights: (client) => client.exportWeights("digits", file),
+  Predict: (client) => client.predict("digits", [import.meta.filename]),
+  DrainWorker: (client) => client.drain("worker-1"),
+};
+const reading = ["ListJobs", "GetJob", "WatchJob", "ReadLogs", "ListWorkers"];
+const needs = (call: string): Role =>
+  reading.includes(call) ? "viewer" : call === "DrainWorker" ? "admin" : "submitter";
+const allowed: Readonly<Record<Role, readonly Role[]>> = {
+  viewer: ["viewer", "submitter", "admin"],
+  submitter: ["submitter", "admin"],
+  worker: ["worker", "admin"],
+  admin: ["admin"],
+};
+
+describe.each(roles)("a token with the role %s", (role) => {
+  test.each(Object.keys(calls))("%s", async (call) => {
+    const fleet = await guarded(training);
+    const outcome = await failure(calls[call]?.(clientOf(fleet, role)) ?? Promise.resolve());
+    const needed = needs(call);
+    const refusal = `the coordinator at ${addressOf(fleet.server)} refused: the token "my-${role}" has the role ${role}, but ${call} needs the role ${needed}`;
+    if (allowed[needed].includes(role)) expect(outcome).not.toContain("refused");
+    else expect(outcome).toBe(refusal);
+  });
+
+  test("Session", async () => {
+    const fleet = await guarded(training);
+    const ends = sessionOf(fleet, role);
+    if (allowed.worker.includes(role)) {
+      await expect.poll(() => fleet.sessions.length).toBe(1);
+    } else {
+      await expect.poll(() => ends.length).toBe(1);
+      const why = `the token "my-${role}" has the role ${role}, but Session needs the role worker`;
+      expect(ends).toEqual([
+        [`the coordinator at ${addressOf(fleet.server)} refused: ${why}`, true],
+      ]);
+      expect(fleet.sessions).toEqual([]);
+    }
+  });
+});
+
+describe("revoking, without a restart", () => {
+  const endless = {
+    ...training,
+    watchJob: async function* (): AsyncGenerator<JobStatus> {
+      yield jobStatus();
+      await new Promise(() => undefined);
+    },
+  };
+
+  test("ends the streams and the session of a token, and no other one's", async () => {
+    const fleet = await guarded(endless);
+    const watches = (["viewer", "submitter"] as const).map((role) => {
+      const seen: JobStatus[] = [];
+      const watch = async (): Promise<void> => {
+        for await (const status of clientOf(fleet, role).watch("digits")) seen.push(status);
+      };
+      return { seen, ended: failure(watch()) };
+    });
+    const ends = sessionOf(fleet, "worker");
+    const stays = sessionOf(fleet, "admin");
+    await expect.poll(() => fleet.sessions.length).toBe(2);
+    await expect.poll(() => watches.every(({ seen }) => seen.length === 1)).toBe(true);
+
+    write(fleet.file, ["submitter", "admin"]);
+    const at = `the coordinator at ${addressOf(fleet.server)} refused the token`;
+    expect(await watches[0]?.ended).toBe(`${at}: it was revoked`);
+    await expect.poll(() => ends).toEqual([[`${at}: it was revoked`, true]]);
+    expect(await failure(clientOf(fleet, "viewer").jobs())).toBe(`${at}: it is not the right one`);
+    const watch = watches[1]?.ended;
+    expect(await Promise.race([watch, clientOf(fleet, "submitter").jobs()])).toEqual([]);
+    expect(stays).toEqual([]);
+  });
+
+  test("a role taken away ends what it allowed", async () => {
+    const fleet = await guarded(endless);
+    const ends = sessionOf(fleet, "worker");
+    await expect.poll(() => fleet.sessions.length).toBe(1);
+    write(fleet.file, roles, () => "viewer");
+    await expect
+      .poll(() => ends.map(([why]) => why))
+      .toEqual([
+        expect.stringContaining(
+          'the token "my-worker" has the role viewer, but Session needs the role worker',
+        ),
+      ]);
+  });
+
+  test("a file that cannot be understood changes nothing and is warned of", async () => {
+    const fleet = await guarded(endless);
+    writeFileSync(fleet.file, '{"tokens": [{"name": "my-viewer"}]}');
+    await expect
+      .poll(() => fleet.warnings)
+      .toEqual([
+        `${fleet.file}: the role of "my-viewer" must be one of viewer, submitter, worker, admin; the tokens known before stay`,
+      ]);
+    expect(await clientOf(fleet, "viewer").jobs()).toEqual([]);
+  });
+});
