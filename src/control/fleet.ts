@@ -8,6 +8,7 @@ import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
 import { keepRecords } from "./keeping.js";
 import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leaving.js";
+import { decideLoading } from "./loading.js";
 import { disconnected, expire, heard, lose, present, register } from "./members.js";
 import type { WorkerEvent } from "./message.js";
 import { natsChanged } from "./nats.js";
@@ -19,7 +20,7 @@ import { decideRound } from "./round.js";
 import { decideSaving } from "./saving.js";
 import { decideJudging } from "./vouching.js";
 import { schedule } from "./schedule.js";
-import { decideGathering, decideLoading } from "./starting.js";
+import { decideGathering } from "./starting.js";
 import { assignTasks, cancelTask, repeatTasks, submitTask, takeTaskEvent } from "./tasks.js";
 import { emit, focus, forEach, runOf, runWith } from "./transition.js";
 

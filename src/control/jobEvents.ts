@@ -1,9 +1,9 @@
 import { takeChecksum } from "./checksum.js";
-import { fail } from "./ending.js";
 import { repeatOffer, sendOffer, takeFollowed } from "./following.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
 import { factsOf } from "./history.js";
 import type { WorkerEvent } from "./message.js";
+import { takeUnable, takeUnreadable } from "./loading.js";
 import { outOfMemory } from "./outOfMemory.js";
 import {
   close,
@@ -18,7 +18,7 @@ import {
 import { takeHeld } from "./recovery.js";
 import { sendRound, takeReport } from "./round.js";
 import { sendSave, takeSaved, takeSaveFailed } from "./saving.js";
-import { sendLoad, takeUnreadable } from "./starting.js";
+import { sendLoad } from "./starting.js";
 import {
   changeMember,
   changeParticipant,
@@ -219,7 +219,7 @@ function takeApplied(
 
 /**
  * What lies in the job ends it; what lies in the worker costs it its child. Data that a newcomer
- * lacks, while others train on them, is the newcomer's trouble.
+ * lacks, while others train on them, or that one lacks at the start, is its own trouble.
  */
 function takeFailed(
   t: Transition,
@@ -229,9 +229,10 @@ function takeFailed(
   switch (cause) {
     case "data":
     case "config":
-      return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
     case "numbers":
-      return isNewcomer(t, member) ? setAside(t, member.workerId, message) : fail(t, message);
+      return isNewcomer(t, member)
+        ? setAside(t, member.workerId, message)
+        : takeUnable(t, member, message);
     case "checkpoint":
       return takeUnreadable(t, member, message);
     case "memory":

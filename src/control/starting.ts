@@ -1,16 +1,13 @@
 import { end, fail } from "./ending.js";
-import type { Member, Participant, Phase, Transition } from "./fleetState.js";
+import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
 import {
-  formGeneration,
   isBeyondBudget,
   isIdle,
-  memberIds,
   participantsIn,
   releaseAll,
   setAside,
   setAsideForAWhile,
-  strike,
   unfit,
   whyNot,
 } from "./participation.js";
@@ -21,20 +18,17 @@ import {
   describe,
   enter,
   forEach,
-  log,
   note,
   recordOf,
   runOf,
   send,
-  withEntry,
 } from "./transition.js";
-import { noChecksums, takeChecksum } from "./checksum.js";
-import { isSilentSince } from "./silence.js";
+import { noChecksums } from "./checksum.js";
 import { workersMin } from "./work.js";
 
 /**
  * The start of an attempt: workers get ready, the job is pinned to the arithmetic of the largest
- * group of them, and those take the first state.
+ * group of them, and those are told to take the first state.
  */
 
 /** Begins the next attempt from the newest checkpoint, or from the start. Children are of one attempt only. */
@@ -94,88 +88,6 @@ export function decideGathering(
   return load(late, choice);
 }
 
-/**
- * A worker cannot use the checkpoint. Whether that lies in the checkpoint or in the worker's disk
- * is told by the others: it waits aside until they are through.
- */
-export function takeUnreadable(t: Transition, member: Member, message: string): Transition {
-  const { workerId } = member;
-  const { phase, participants } = runOf(t);
-  const stage = participants.get(workerId)?.stage;
-  if (phase.kind !== "loading" || stage?.kind !== "loading") return strike(t, member, message);
-  const unreadable = withEntry(phase.unreadable, workerId, message);
-  return enter(setAside(t, workerId, message), { ...phase, unreadable });
-}
-
-/** Waits until all who load hold the state, and checks that it is one and the same. */
-export function decideLoading(
-  t: Transition,
-  { unreadable }: Extract<Phase, { readonly kind: "loading" }>,
-): Transition {
-  // What is being loaded is kept already.
-  if (runOf(t).cancelled) return end(t, { state: "cancelled", reason: "" });
-  const late = releaseSilent(releaseLate(t, "loading"));
-  const run = runOf(late);
-  if (participantsIn(run, "loading").length > 0) return describe(late, "starting", "loading");
-  const loaded = [...run.participants.values()].flatMap(({ workerId, stage }) =>
-    stage.kind === "loaded" ? [{ workerId, value: stage.parameterChecksum }] : [],
-  );
-  const [first] = loaded;
-  const [problem] = unreadable.values();
-  if (first === undefined)
-    return beginAttempt(problem === undefined ? late : giveUpNewest(late, problem));
-  const odd = loaded.find(({ value }) => value !== first.value);
-  if (odd !== undefined) {
-    return fail(
-      late,
-      `${odd.workerId} loaded parameters of checksum ${odd.value}, ${first.workerId} of ${first.value}`,
-    );
-  }
-  const told = forEach(late, unreadable, (so, [worker, why]) =>
-    log(so, "warn", `${worker} is set aside: ${why}`, { worker }),
-  );
-  const members = forEach(told, loaded, (so, { workerId, value }) =>
-    changeParticipant(takeChecksum(so, workerId, value), workerId, { stage: { kind: "member" } }),
-  );
-  const formed = formGeneration(members);
-  const { attempt, step } = recordOf(formed);
-  const from = step === 0 ? "" : ` from step ${step}`;
-  const begun = log(
-    formed,
-    "info",
-    `attempt ${attempt} begins${from} with ${loaded.length} workers`,
-    {
-      step,
-      workers: loaded.length,
-      members: memberIds(runOf(formed)).join(", "),
-    },
-  );
-  return enter(sayReplay(begun), { kind: "boundary" });
-}
-
-/** What the log tells already is not told again. */
-function sayReplay(t: Transition): Transition {
-  const { name, step } = recordOf(t);
-  const last = t.fleet.logged.get(name)?.step ?? 0;
-  if (last <= step) return t;
-  return log(t, "info", `replays steps ${step + 1} to ${last}, which the log has already`, {
-    step,
-  });
-}
-
-/** Nobody can use the newest checkpoint: the one before it is as good, and only further back. */
-function giveUpNewest(t: Transition, problem: string): Transition {
-  const [bad, ...older] = recordOf(t).checkpoints;
-  if (bad === undefined) return t;
-  const next = older[0]?.step ?? 0;
-  return log(
-    note(t, { checkpoints: older }),
-    "warn",
-    `the checkpoint of step ${bad.step} is given up, goes back to step ${next}: ${problem}`,
-    { step: bad.step },
-  );
-}
-
 /** Sends (or repeats) what a loading worker is to load. */
 export function sendLoad(t: Transition, workerId: string): Transition {
   const stage = runOf(t).participants.get(workerId)?.stage;
@@ -207,24 +119,6 @@ export function releaseLate(t: Transition, stage: "preparing" | "loading"): Tran
   );
   return forEach(t, late, (so, { workerId }) =>
     setAsideForAWhile(so, workerId, `${stage} took too long`),
-  );
-}
-
-/** Sets aside those whose process is stopped while they load, where another can give them the state later. */
-function releaseSilent(t: Transition): Transition {
-  const { loadMs } = t.fleet.options;
-  const loaders = [...runOf(t).participants.values()].flatMap(({ workerId, stage }) =>
-    stage.kind === "loading" ? [{ workerId, askedMs: stage.deadlineMs - loadMs }] : [],
-  );
-  const silent = loaders.filter(({ workerId, askedMs }) =>
-    isSilentSince(t.fleet, workerId, askedMs),
-  );
-  const hasLoaded = [...runOf(t).participants.values()].some(
-    ({ stage }) => stage.kind === "loaded",
-  );
-  if (!hasLoaded && silent.length === loaders.length) return t;
-  return forEach(t, silent, (so, { workerId }) =>
-    setAsideForAWhile(so, workerId, "its process says nothing while it is to load"),
   );
 }
 

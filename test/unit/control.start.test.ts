@@ -123,20 +123,65 @@ describe("a start", () => {
     expect(driver.kinds("w3")).toEqual(["load"]);
   });
 
-  test("fails when the members load different parameters", () => {
+  /** These are ready and told to load. */
+  function loading(workers: readonly string[], minWorkers = 1): FleetDriver {
     const driver = new FleetDriver();
-    driver.hello("w1");
-    driver.hello("w2");
-    driver.happens({ kind: "submit", record: record("job") });
-    driver.prepared("w1");
-    driver.prepared("w2");
+    for (const id of workers) driver.hello(id);
+    driver.happens({ kind: "submit", record: record("job", { minWorkers }) });
+    for (const id of workers) driver.prepared(id);
+    return driver;
+  }
+
+  test("leaves out the one that loads other parameters than the others", () => {
+    const driver = loading(["w1", "w2", "w3"]);
     driver.loaded("w1", 0, 1);
-    driver.loaded("w2", 0, 2);
-    expect(driver.record()).toMatchObject({
-      state: "failed",
-      reason: "w2 loaded parameters of checksum 2, w1 of 1",
-    });
+    driver.loaded("w2");
+    driver.loaded("w3");
+    const why = "it loaded parameters of checksum 1, and the others of 100";
+    expect(driver.said()).toContain(`w1 is set aside: ${why}`);
+    expect(driver.kinds("w1")).toEqual(["release"]);
+    expect(driver.record()).toMatchObject({ state: "training", members: ["w2", "w3"] });
+    expect(driver.round("w2").members.map(({ workerId }) => workerId)).toEqual(["w2", "w3"]);
+    driver.released("w1");
+    expect(reasonOf(driver, "w1")).toBe(why);
   });
+
+  test("is begun anew where nobody can say who loaded the right parameters, and given up after some", () => {
+    const driver = loading(["w1", "w2"]);
+    const why = "the parameters that were loaded have checksum 1 on w1 and 2 on w2";
+    for (let attempt = 1; attempt <= 4; attempt += 1) {
+      expect(driver.record()).toMatchObject({ state: "starting", attempt });
+      driver.loaded("w1", 0, 1);
+      driver.loaded("w2", 0, 2);
+      if (attempt === 1) expect(driver.said()).toContain(`${why}: goes back to step 0`);
+      for (const id of ["w1", "w2"]) driver.released(id);
+      if (attempt < 4) for (const id of ["w1", "w2"]) driver.prepared(id);
+    }
+    expect(driver.record()).toMatchObject({ state: "failed", reason: `${why}, again and again` });
+  });
+
+  test.each(["data", "config", "numbers"] as const)(
+    "goes on without the one that fails with cause %s, and fails with the last",
+    (cause) => {
+      const message = "x.png is not what the index says";
+      const unable = { kind: "failed", job: "job", attempt: 1, cause, message } as const;
+      const driver = new FleetDriver();
+      for (const id of ["w1", "w2", "w3"]) driver.hello(id);
+      driver.happens({ kind: "submit", record: record("job") });
+      driver.say("w1", unable);
+      expect(driver.said()).toEqual([`w1 is set aside: ${message}`]);
+      expect(driver.kinds("w1")).toEqual(["release"]);
+      driver.prepared("w2");
+      driver.prepared("w3");
+      driver.say("w3", unable);
+      expect(driver.record().state).toBe("starting");
+      driver.released("w1");
+      driver.released("w3");
+      expect([reasonOf(driver, "w1"), reasonOf(driver, "w3")]).toEqual([message, message]);
+      driver.say("w2", unable);
+      expect(driver.record()).toMatchObject({ state: "failed", reason: message });
+    },
+  );
 
   test("is from the newest checkpoint", () => {
     const checkpoints = [
