@@ -176,8 +176,10 @@ function natsAccess(variables: Variables, name: string): Environment["nats"] {
     `${name} must be nats://HOST:PORT or nats://TOKEN@HOST:PORT, and is not`,
   );
   let url: URL;
+  let token: string;
   try {
     url = new URL(value.includes("://") ? value : `nats://${value}`);
+    token = decodeURIComponent(url.username);
   } catch {
     throw refusal;
   }
@@ -185,8 +187,5 @@ function natsAccess(variables: Variables, name: string): Environment["nats"] {
   if (!["nats:", "tls:"].includes(url.protocol) || url.hostname === "" || url.password !== "")
     throw refusal;
   const port = url.port === "" ? "4222" : url.port;
-  return {
-    url: `${url.protocol}//${url.hostname}:${port}`,
-    token: decodeURIComponent(url.username),
-  };
+  return { url: `${url.protocol}//${url.hostname}:${port}`, token };
 }

@@ -45,5 +45,6 @@ export function npyShape(text: string): readonly number[] | string {
   if (match === null) return "has a header that NumPy does not write";
   if (match[1] === "True") return "is in Fortran order, only C order is read";
   const extents = (match[2] ?? "").split(",").map((extent) => extent.trim());
-  return extents.filter((extent) => extent !== "").map(Number);
+  const shape = extents.filter((extent) => extent !== "").map(Number);
+  return shape.every(Number.isSafeInteger) ? shape : `has the shape (${match[2] ?? ""})`;
 }

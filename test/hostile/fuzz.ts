@@ -1,0 +1,29 @@
+/** `npm run fuzz -- --kind K --inputs N --seed S`: spoilt inputs of one kind, or of all; a line of figures each. */
+import { parseArgs } from "node:util";
+import { fuzz, neverPassed } from "./fuzzing.js";
+import { kinds } from "./kinds.js";
+
+const { values } = parseArgs({
+  options: {
+    kind: { type: "string" },
+    inputs: { type: "string", default: "10000" },
+    seed: { type: "string", default: "1" },
+    first: { type: "string", default: "0" },
+  },
+});
+const chosen = kinds.filter(({ name }) => values.kind === undefined || name === values.kind);
+if (chosen.length === 0) {
+  console.error(`no kind ${values.kind ?? ""}: ${kinds.map(({ name }) => name).join(", ")}`);
+  process.exitCode = 2;
+}
+const [inputs, seed, first] = [Number(values.inputs), Number(values.seed), Number(values.first)];
+for (const kind of chosen) {
+  const report = await fuzz(kind, { inputs, seed, first });
+  console.log(JSON.stringify(report));
+  // One input alone cannot pass every stage.
+  const never = inputs >= 1000 ? neverPassed(report) : [];
+  if (never.length > 0) {
+    console.error(`${kind.name}: no input passed ${never.join(", ")}`);
+    process.exitCode = 1;
+  }
+}

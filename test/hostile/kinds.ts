@@ -1,0 +1,14 @@
+import type { Kind } from "./kind.js";
+import { environmentKind, nameKind, requestKind, tokenKind } from "./nameKinds.js";
+import { pictureKind } from "./pictureKinds.js";
+import { indexKind, lineKind, manifestKind, recordKind, summaryKind } from "./recordKinds.js";
+import { checkpointKind, npyKind, npzKind, safetensorsKind } from "./weightsKinds.js";
+import { commandKind, eventKind, fieldsKind, frameKind, trainingKind } from "./wireKinds.js";
+
+/** Everything that a stranger's bytes can reach. */
+export const kinds: readonly Kind[] = [
+  ...[frameKind, eventKind, commandKind, trainingKind, fieldsKind],
+  ...[recordKind, manifestKind, indexKind, summaryKind, lineKind],
+  ...[npzKind, npyKind, safetensorsKind, checkpointKind, pictureKind],
+  ...[nameKind, requestKind, environmentKind, tokenKind],
+];
