@@ -17,7 +17,7 @@ import { run, type Shutdown } from "../src/process/shutdown.js";
 import { TokenBook } from "../src/process/tokenBook.js";
 import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
-import { FolderStore } from "../src/store/folderStore.js";
+import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import { claimHome } from "./homeClaim.js";
 import { serveHttp } from "./http.js";
@@ -88,7 +88,7 @@ async function serve(setting: Setting): Promise<void> {
   const shown: Shown = { term: 0, unready: "it is starting", loop: undefined, deposed: undefined };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);
-  const store = await FolderStore.open(environment.store);
+  const store = await openStore(environment.store, process.env);
   const news = new NatsNews();
   const durable = await openRecords(nats.access, {
     onTrouble: (problem) => {

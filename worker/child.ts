@@ -31,7 +31,7 @@ function killSelf(): void {
 
 const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
 exitBeforeReady(failpoints);
-const child = new JobChild(send, fail, failpoints);
+const child = new JobChild(send, fail, failpoints, process.env);
 
 process.on("message", (command: ChildCommand) => {
   if (command.kind !== "close") {

@@ -11,7 +11,9 @@ import { OpenSteps, type Update } from "../src/exchange/openSteps.js";
 import { assert, FailureError } from "../src/job/problem.js";
 import { ExchangePump } from "../src/link/exchangePump.js";
 import { connectFrames } from "../src/link/nats.js";
-import { FolderStore } from "../src/store/folderStore.js";
+import { openStore } from "../src/store/openStore.js";
+import type { Store } from "../src/store/store.js";
+import type { Variables } from "../src/process/environment.js";
 import type { ComputeCalls } from "./computeThread.js";
 import type { Failpoint } from "./failpoint.js";
 import { Faults } from "./faults.js";
@@ -30,7 +32,7 @@ interface Parts {
   readonly order: JobOrder;
   /** Of the coordinator that gave the order. */
   readonly term: number;
-  readonly store: FolderStore;
+  readonly store: Store;
   readonly exchange: ExchangePump;
   readonly work: ShardWork;
   readonly parameterCount: number;
@@ -50,6 +52,7 @@ export class JobChild {
   /** Of a test. */
   readonly #faults: Faults | undefined;
   readonly #buffers: Buffers = new BufferPool(sharedFloats);
+  readonly #variables: Variables;
   #parts: Parts | undefined;
   #attempt = 0;
   #dealtAtMs = 0;
@@ -66,7 +69,9 @@ export class JobChild {
     send: (event: ChildEvent) => void,
     fail: (error: unknown) => void,
     failpoints: readonly Failpoint[],
+    variables: Variables,
   ) {
+    this.#variables = variables;
     this.#send = send;
     this.#fail = fail;
     setInterval(() => this.#tellExchanging(), exchangingMs);
@@ -109,9 +114,15 @@ export class JobChild {
     await this.#parts?.exchange.close();
   }
 
-  async #prepare({ order, term, nats, store: folder, address }: Command<"prepare">): Promise<void> {
+  async #prepare({
+    order,
+    term,
+    nats,
+    store: storeAddress,
+    address,
+  }: Command<"prepare">): Promise<void> {
     const { settings, classes } = order;
-    const store = await FolderStore.open(folder);
+    const store = await openStore(storeAddress, this.#variables);
     const index = await readIndex(store, order.indexDigest);
     await confirmIndex(index);
     await this.#loader.call("open", index);

@@ -6,7 +6,8 @@ import { squash } from "../src/data/resize.js";
 import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
-import type { FolderStore } from "../src/store/folderStore.js";
+import type { Store } from "../src/store/store.js";
+import { withStoredFile } from "../src/store/storedFile.js";
 import { readWhole } from "../src/store/readWhole.js";
 import { readNpz } from "../src/store/readNpz.js";
 import { scratchFolder } from "./scratch.js";
@@ -16,7 +17,7 @@ type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 const microBatch = 8;
 
 /** JSON of one list of probabilities per picture, in the order of the classes. */
-export async function predict(task: PredictTask, store: FolderStore): Promise<string> {
+export async function predict(task: PredictTask, store: Store): Promise<string> {
   const { crop, classes, pictures } = task;
   const images: Uint8Array[] = [];
   for (const name of pictures) {
@@ -29,12 +30,13 @@ export async function predict(task: PredictTask, store: FolderStore): Promise<st
 
 async function trainedEngine(
   { model: name, classes, crop, weights }: PredictTask,
-  store: FolderStore,
+  store: Store,
   scratch: string,
 ): Promise<Engine> {
   const model = architecture(name);
-  const path = store.path(weights);
-  const { parameters } = await readNpz(path, tensors(model, classes), { allowOtherHead: false });
+  const { parameters } = await withStoredFile(store, weights, (path) =>
+    readNpz(path, tensors(model, classes), { allowOtherHead: false }),
+  );
   const tf = await loadTensorFlow();
   const spec = { architecture: model, classes, side: crop, microBatch, mixup: false };
   const engine = createEngine(tf, spec, scratch);

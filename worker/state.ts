@@ -4,7 +4,8 @@ import type { JobOrder, StateSource } from "../src/control/message.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
 import { firstNonFinite } from "../src/store/finite.js";
-import type { FolderStore } from "../src/store/folderStore.js";
+import { withStoredFile } from "../src/store/storedFile.js";
+import type { Store } from "../src/store/store.js";
 import { readNpz } from "../src/store/readNpz.js";
 import { weightsName } from "./saving.js";
 
@@ -18,19 +19,19 @@ export interface State {
 export async function stateFrom(
   source: Exclude<StateSource, { readonly kind: "peer" }>,
   order: JobOrder,
-  store: FolderStore,
+  store: Store,
 ): Promise<State> {
   if (source.kind === "checkpoint") {
     return checkpointOf(source.step, order, store);
   }
   const { weights } = order.settings;
   if (weights === "") return { parameters: untrained(order), momentum: undefined };
-  const path = weightsPath(weights, store);
-  return { parameters: await trained(path, order), momentum: undefined };
+  const parameters = await withWeights(weights, store, (path) => trained(path, order));
+  return { parameters, momentum: undefined };
 }
 
 /** The coordinator names the step: an older state would undo what was committed and reported. */
-async function checkpointOf(step: number, order: JobOrder, store: FolderStore): Promise<State> {
+async function checkpointOf(step: number, order: JobOrder, store: Store): Promise<State> {
   const { settings, classes, job } = order;
   const manifest = await readManifest(store, job, step);
   return loadCheckpoint(store, manifest, tensors(architecture(settings.model), classes));
@@ -42,9 +43,13 @@ export function untrained({ settings, classes }: JobOrder): Float32Array {
 }
 
 /** Where the setting `weights` points: `job:NAME` is the export of that job. */
-export function weightsPath(weights: string, store: FolderStore): string {
+export function withWeights<T>(
+  weights: string,
+  store: Store,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
   const job = /^job:(.+)$/.exec(weights)?.[1];
-  return job === undefined ? weights : store.path(weightsName(job));
+  return job === undefined ? use(weights) : withStoredFile(store, weightsName(job), use);
 }
 
 /**

@@ -4,11 +4,12 @@ import { buildIndex } from "../src/data/buildIndex.js";
 import { summarize } from "../src/data/dataIndex.js";
 import { storeIndex } from "../src/data/storedIndex.js";
 import { settings as table } from "../src/job/settings.js";
-import { FolderStore } from "../src/store/folderStore.js";
+import { openStore } from "../src/store/openStore.js";
 import { readNpz } from "../src/store/readNpz.js";
+import type { Store } from "../src/store/store.js";
 import { failureOf } from "./failure.js";
 import { predict } from "./predict.js";
-import { weightsPath } from "./state.js";
+import { withWeights } from "./state.js";
 import type { TaskMessage, TaskOrder } from "./tasks.js";
 
 /** The process of one task: it carries out the one order that it is sent, answers, and ends. */
@@ -19,15 +20,15 @@ function send(message: TaskMessage): void {
   if (process.connected) process.send?.(message);
 }
 
-async function run({ task, store: folder }: TaskOrder): Promise<string> {
-  const store = await FolderStore.open(folder);
+async function run({ task, store: address }: TaskOrder): Promise<string> {
+  const store = await openStore(address, process.env);
   return task.kind === "index" ? index(task, store) : predict(task, store);
 }
 
 /** Reads all pictures once, keeps the index in the store and answers with its summary. */
 async function index(
   { settings }: Extract<Task, { readonly kind: "index" }>,
-  store: FolderStore,
+  store: Store,
 ): Promise<string> {
   let toldMs = 0;
   const tell = ({ done, total }: { readonly done: number; readonly total: number }): void => {
@@ -54,12 +55,14 @@ async function index(
 async function checkWeights(
   settings: Extract<Task, { readonly kind: "index" }>["settings"],
   classes: number,
-  store: FolderStore,
+  store: Store,
 ): Promise<void> {
   const { weights = "", model, steps } = settings;
   if (weights === "") return;
   const specs = tensors(architecture(model), classes);
-  await readNpz(weightsPath(weights, store), specs, { allowOtherHead: steps !== 0 });
+  await withWeights(weights, store, (path) =>
+    readNpz(path, specs, { allowOtherHead: steps !== 0 }),
+  );
 }
 
 process.on("message", (order: TaskOrder) => {

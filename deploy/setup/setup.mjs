@@ -14,6 +14,7 @@ import { buildStep } from "./build.mjs";
 import { checkMachine, checkTools, describeMachine, gpuFound } from "./machine.mjs";
 import { chooseNatsServer, natsStep } from "./nats.mjs";
 import { packagesStep } from "./packages.mjs";
+import { chooseS3Server, s3ServerStep } from "./s3server.mjs";
 import { chooseTensorflow, tensorflowStep } from "./tensorflow.mjs";
 import { toolchainFolder, withLock, writeWhole } from "./toolchain.mjs";
 
@@ -26,9 +27,21 @@ export async function setUp({ root, env, device, forTests, say }) {
   const lock = readLock(root);
   const tensorflow = chooseTensorflow({ env, toolchain, machine, gpu });
   const nats = chooseNatsServer({ env, toolchain, machine, forTests });
+  const s3Server = chooseS3Server({ toolchain });
   const addon = addonName({ tfjsVersion: lockedTfjsVersion(lock), tensorflow, machine });
   const recorded = () => readRecord(root);
-  const context = { root, toolchain, machine, lock, tensorflow, nats, addon, recorded, say };
+  const context = {
+    root,
+    toolchain,
+    machine,
+    lock,
+    tensorflow,
+    nats,
+    s3Server,
+    addon,
+    recorded,
+    say,
+  };
 
   const steps = [
     packagesStep(context),
@@ -37,7 +50,7 @@ export async function setUp({ root, env, device, forTests, say }) {
     addonStep(context),
     recordStep(context),
     // The tests compile for themselves, so that a type error is one of their results.
-    ...(forTests ? [] : [buildStep(context)]),
+    ...(forTests ? [s3ServerStep(context)] : [buildStep(context)]),
   ];
   const open = steps.filter((step) => !step.ready());
   if (open.length === 0) return;
@@ -52,12 +65,13 @@ export async function setUp({ root, env, device, forTests, say }) {
   say(`ready; shared parts are in ${join(toolchain)}`);
 }
 
-function recordStep({ root, tensorflow, nats, addon, recorded }) {
+function recordStep({ root, tensorflow, nats, s3Server, addon, recorded }) {
   const record = {
     tensorflow: tensorflow.folder,
     tfVersion: tensorflow.version,
     gpu: tensorflow.gpu,
     natsServer: nats.program,
+    s3Server,
     addon,
   };
   const text = JSON.stringify(record, undefined, 2);

@@ -7,6 +7,33 @@ export const natsServerVersion = "2.15.1";
 /** A `nats-server` on the PATH is used from here on: older ones lack limits that we set. */
 export const oldestNatsServer = "2.11";
 
+/** The S3 server of the tests and what its S3 part imports; pip would bring five times as much. */
+export const motoPackages = [
+  "moto==5.2.5",
+  "blinker==1.9.0",
+  "boto3==1.44.8",
+  "botocore==1.44.8",
+  "certifi==2026.10.19.post1",
+  "charset-normalizer==3.5.3",
+  "click==8.5.1",
+  "flask==3.1.3",
+  "flask-cors==6.0.5",
+  "idna==3.20",
+  "itsdangerous==2.2.0",
+  "jinja2==3.1.6",
+  "jmespath==1.1.0",
+  "markupsafe==3.0.4",
+  "python-dateutil==2.9.0.post0",
+  "pyyaml==6.0.4",
+  "requests==2.34.2",
+  "responses==0.26.3",
+  "s3transfer==0.19.3",
+  "six==1.17.0",
+  "urllib3==2.8.0",
+  "werkzeug==3.1.9",
+  "xmltodict==1.0.4",
+];
+
 export const oldestNode = "20.15";
 
 /** The wheels differ per Python, the libraries in them do not; so any one will do, on every machine. */

@@ -1,5 +1,6 @@
 /** Flags of `up`, `coordinator` and `worker`, and the environment variables that the processes read. */
 import { resolve } from "node:path";
+import { isS3 } from "../store/s3Address.js";
 import type { Variables } from "../process/environment.js";
 
 /** undefined leaves what the environment has. */
@@ -25,7 +26,8 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
     BITFLEET_PORT: flags.port,
     BITFLEET_HTTP_PORT: flags.httpPort,
     BITFLEET_HOME: absolute(flags.home),
-    BITFLEET_STORE: absolute(flags.store),
+    BITFLEET_STORE:
+      flags.store !== undefined && isS3(flags.store) ? flags.store : absolute(flags.store),
     BITFLEET_TOKEN_FILE: absolute(flags.tokenFile),
     BITFLEET_TOKENS_FILE: absolute(flags.tokensFile),
     NATS_URL: flags.nats,

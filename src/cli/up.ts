@@ -27,7 +27,10 @@ export function addUp(program: Command, context: Context): void {
       "port for health and status, 7451 by default (BITFLEET_HTTP_PORT)",
     )
     .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
-    .option("--store <FOLDER>", "folder shared with the workers (BITFLEET_STORE)")
+    .option(
+      "--store <PLACE>",
+      "folder shared with the workers, or s3://BUCKET/PREFIX (BITFLEET_STORE)",
+    )
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
     .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)")
     .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")

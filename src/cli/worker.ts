@@ -12,7 +12,10 @@ export function addWorker(program: Command, context: Context): void {
     .option("--join <HOST:PORT>", "the coordinator (BITFLEET_JOIN)")
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
     .option("--id <NAME>", "name of this worker in the fleet (BITFLEET_WORKER_ID)")
-    .option("--store <FOLDER>", "the fleet's store as this machine sees it (BITFLEET_STORE)")
+    .option(
+      "--store <PLACE>",
+      "the fleet's store, where this machine sees its folder elsewhere (BITFLEET_STORE)",
+    )
     .option(
       "--keep-state <SECONDS>",
       `without a coordinator a job's state is kept for so long, then the worker ends; ${defaultKeepStateSeconds} by default (BITFLEET_KEEP_STATE)`,

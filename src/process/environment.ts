@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { ConfigError } from "../job/problem.js";
+import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import { logLevels, type LoggerLevel } from "./logger.js";
 
@@ -17,7 +18,7 @@ export interface Environment {
   readonly httpPort: number;
   /** State folder: nats/, store/, token. */
   readonly home: string;
-  /** Store as given, else a folder of the state folder. */
+  /** A folder or s3://BUCKET/PREFIX?endpoint=URL&region=REGION, else a folder of the state folder. */
   readonly store: string;
   readonly tokenFile: string | undefined;
   /** A coordinator's: who else has a token, and its role. */
@@ -46,7 +47,7 @@ export function readEnvironment(variables: Variables): Environment {
     port: port(variables, "BITFLEET_PORT") ?? defaultPort,
     httpPort: port(variables, "BITFLEET_HTTP_PORT") ?? defaultHttpPort,
     home,
-    store: resolve(text(variables, "BITFLEET_STORE") ?? join(home, "store")),
+    store: store(variables, home),
     tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
     tokensFile: text(variables, "BITFLEET_TOKENS_FILE"),
     nats: natsAccess(variables, "NATS_URL"),
@@ -56,6 +57,12 @@ export function readEnvironment(variables: Variables): Environment {
     graceMs: graceMs(variables),
     logLevel: logLevel(variables, "LOG_LEVEL"),
   };
+}
+
+/** With the endpoint and region of this machine in an address of S3, so that one text says all of it. */
+function store(variables: Variables, home: string): string {
+  const given = text(variables, "BITFLEET_STORE") ?? join(home, "store");
+  return isS3(given) ? storeAddress(given, variables) : resolve(given);
 }
 
 const tokenBytesMax = 4096;
@@ -79,7 +86,7 @@ export function readTokenFile(path: string, name = "BITFLEET_TOKEN_FILE"): Token
   };
 }
 
-function readSmallFile(path: string, name: string): { text: string; mode: number } {
+export function readSmallFile(path: string, name: string): { text: string; mode: number } {
   let file: number;
   try {
     file = openSync(path, "r");

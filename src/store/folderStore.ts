@@ -1,9 +1,16 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
 import { FailureError } from "../job/problem.js";
-import { checkName, StoreError, type Chunks, type Store, type Stored } from "./store.js";
+import {
+  checkName,
+  checkPrefix,
+  StoreError,
+  type Chunks,
+  type Store,
+  type Stored,
+} from "./store.js";
 import { isDeadPut, putName } from "./unfinishedPut.js";
 
 const readBytes = 2 ** 20;
@@ -40,14 +47,35 @@ export class FolderStore implements Store {
     return join(this.#root, name);
   }
 
-  async put(name: string, chunks: Chunks): Promise<Stored> {
+  put(name: string, chunks: Chunks): Promise<Stored> {
+    return this.#put(name, chunks, rename);
+  }
+
+  /** A hard link is refused where the name is taken, which a rename is not. */
+  async putNew(name: string, chunks: Chunks): Promise<Stored | undefined> {
+    try {
+      return await this.#put(name, chunks, async (unfinished, path) => {
+        await link(unfinished, path);
+        await rm(unfinished);
+      });
+    } catch (error) {
+      if (error instanceof StoreError && codeOf(error.cause) === "EEXIST") return undefined;
+      throw error;
+    }
+  }
+
+  async #put(
+    name: string,
+    chunks: Chunks,
+    finish: (unfinished: string, path: string) => Promise<void>,
+  ): Promise<Stored> {
     const path = this.path(name);
     const folder = dirname(path);
     const unfinished = join(folder, putName(randomUUID()));
     try {
       await this.#makeFolder(folder);
       const stored = await this.#write(unfinished, chunks);
-      await rename(unfinished, path);
+      await finish(unfinished, path);
       await syncFolder(folder);
       return stored;
     } catch (error) {
@@ -87,8 +115,8 @@ export class FolderStore implements Store {
   }
 
   async list(prefix: string): Promise<string[]> {
+    checkPrefix(prefix);
     const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
-    if (folder !== "") checkName(folder.slice(0, -1));
     try {
       const paths = await this.#paths(folder);
       return paths

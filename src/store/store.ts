@@ -21,13 +21,18 @@ export class StoreError extends FailureError {
 export type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /**
- * Files by name, shared by coordinator and workers: checkpoints, exports, indexes. A name is made of
+ * Files by name, shared by coordinator and workers: checkpoints, exports, indexes, pushed data. A name is made of
  * parts separated by `/`; a part has letters, digits, `.`, `_` and `-`, and no dot at its start.
  * Every method throws ConfigError for another name, and FailureError when the store fails.
  */
 export interface Store {
   /** All or nothing: whoever reads `name` gets what was there before, or all of the new chunks. */
   put(name: string, chunks: Chunks): Promise<Stored>;
+  /**
+   * As `put`, but leaves alone what is there already, also when two come at the same moment: one of them
+   * stores, the other gets undefined.
+   */
+  putNew(name: string, chunks: Chunks): Promise<Stored | undefined>;
   /** The bytes in order; throws FailureError at the first of them when there is no such name. */
   get(name: string): AsyncIterable<Uint8Array>;
   stat(name: string): Promise<{ readonly bytes: number } | undefined>;
@@ -48,4 +53,10 @@ export function checkName(name: string): void {
     `${JSON.stringify(name.slice(0, 200))} is no name for the store: up to ${partsMax} parts of ` +
       "letters, digits, dots, _ and -, separated by /, none with a dot in front",
   );
+}
+
+/** Throws ConfigError where a prefix to list by leads to names that no store takes. */
+export function checkPrefix(prefix: string): void {
+  const folder = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+  if (folder !== "") checkName(folder.slice(0, -1));
 }

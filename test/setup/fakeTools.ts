@@ -67,6 +67,11 @@ if (args[2] === "--version") {
   if (process.env.FAKE_FAIL === "pip --version") process.exit(1);
   process.exit(0);
 }
+if (args[2] === "install") {
+  note("pip install " + args.find((arg) => arg.startsWith("moto==")));
+  write(args.find((arg) => arg.startsWith("--target=")).slice(9) + "/moto/server.py", "server");
+  process.exit(0);
+}
 const requirement = args.at(-1);
 const target = args.find((arg) => arg.startsWith("--dest=")).slice(7);
 const name = /^[a-z0-9-]+/.exec(requirement)[0].replaceAll("-", "_");

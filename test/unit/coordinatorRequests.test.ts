@@ -36,6 +36,10 @@ class MemoryStore implements Store {
     return { sha256: "", bytes };
   }
 
+  putNew(name: string, chunks: Iterable<Uint8Array>): Promise<{ sha256: string; bytes: number }> {
+    return this.put(name, chunks);
+  }
+
   async *get(name: string): AsyncGenerator<Uint8Array> {
     yield new Uint8Array(this.files.get(name) ?? 0);
   }

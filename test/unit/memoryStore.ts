@@ -16,6 +16,16 @@ export class MemoryStore implements Store {
     return { sha256, bytes: bytes.length };
   }
 
+  async putNew(name: string, chunks: Chunks): Promise<Stored | undefined> {
+    if (this.files.has(name)) return undefined;
+    const made = new MemoryStore();
+    const stored = await made.put(name, chunks);
+    const bytes = made.files.get(name);
+    if (bytes === undefined || this.files.has(name)) return undefined;
+    this.files.set(name, bytes);
+    return stored;
+  }
+
   async *get(name: string): AsyncIterable<Uint8Array> {
     checkName(name);
     const bytes = this.files.get(name);

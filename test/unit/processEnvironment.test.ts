@@ -44,6 +44,35 @@ test("without any variable everything is on loopback and in the home folder", ()
   ]);
 });
 
+test("a store in S3 has endpoint and region in its one address", () => {
+  const store = (variables: Readonly<Record<string, string>>): string =>
+    readEnvironment(variables).store;
+  expect(store({ BITFLEET_STORE: "s3://fleet" })).toBe("s3://fleet?region=us-east-1");
+  expect(
+    store({
+      BITFLEET_STORE: "s3://fleet/a/b/",
+      BITFLEET_S3_ENDPOINT: "http://minio:9000",
+      BITFLEET_S3_REGION: "eu-central-1",
+    }),
+  ).toBe("s3://fleet/a/b?endpoint=http%3A%2F%2Fminio%3A9000&region=eu-central-1");
+  const told = "s3://fleet?endpoint=http%3A%2F%2Fminio%3A9000&region=eu-central-1";
+  expect(store({ BITFLEET_STORE: told })).toBe(told);
+  expect(store({ BITFLEET_STORE: told, BITFLEET_S3_ENDPOINT: "https://other" })).toContain("other");
+});
+
+test.each([
+  [{ BITFLEET_STORE: "s3://F" }, "its bucket must be"],
+  [{ BITFLEET_STORE: "s3://" }, "its bucket must be"],
+  [{ BITFLEET_STORE: "s3://fleet/../x" }, "its prefix must be"],
+  [{ BITFLEET_STORE: "s3://fleet/a//b" }, "its prefix must be"],
+  [{ BITFLEET_STORE: "s3://fleet?endpoint=ftp://x" }, "must be http://HOST:PORT"],
+  [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_ENDPOINT: "minio" }, "BITFLEET_S3_ENDPOINT is"],
+  [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_REGION: "E U" }, "BITFLEET_S3_REGION is"],
+])("a store %j is refused: %s", (variables, reason) => {
+  expect(() => readEnvironment(variables)).toThrow(ConfigError);
+  expect(() => readEnvironment(variables)).toThrow(reason);
+});
+
 test("every variable is read", () => {
   expect(
     readEnvironment({

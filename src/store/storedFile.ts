@@ -1,0 +1,24 @@
+import { createWriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { FolderStore } from "./folderStore.js";
+import type { Store } from "./store.js";
+
+/** For readers that need a file and jump about in it: the one in the folder, else a copy for as long as `use` takes. */
+export async function withStoredFile<T>(
+  store: Store,
+  name: string,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  if (store instanceof FolderStore) return use(store.path(name));
+  const folder = await mkdtemp(join(tmpdir(), `bitfleet-${process.pid}-`));
+  try {
+    const copy = join(folder, "copy");
+    await pipeline(store.get(name), createWriteStream(copy));
+    return await use(copy);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
