@@ -1,4 +1,7 @@
-/** For probes and people with curl: /healthz, /readyz and /status. Where callers have tokens, /status asks for a viewer's. */
+/**
+ * For probes, Prometheus and people with curl: /healthz, /readyz, /status and /metrics. Where callers have tokens, the last two ask
+ * for a viewer's.
+ */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 
 import { FailureError } from "../src/job/problem.js";
@@ -14,6 +17,14 @@ export interface HttpOptions {
   readonly unready: () => string | undefined;
   /** What /status shows, as JSON. */
   readonly status: () => unknown;
+  readonly metrics: () => Promise<Metrics>;
+  /** Whether /metrics asks for no token. */
+  readonly metricsAreOpen: boolean;
+}
+
+export interface Metrics {
+  readonly contentType: string;
+  readonly text: string;
 }
 
 export interface RunningHttp {
@@ -54,12 +65,28 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
     else reply(response, 503, { ready: false, reason });
     return;
   }
-  if (path !== "/status") {
-    reply(response, 404, { error: "there are /healthz, /readyz and /status" });
+  if (path !== "/status" && path !== "/metrics") {
+    reply(response, 404, { error: "there are /healthz, /readyz, /status and /metrics" });
     return;
   }
-  if (!isAdmitted(request, response, options.callers, { name: "/status", role: "viewer" })) return;
-  reply(response, 200, options.status());
+  const isOpen = path === "/metrics" && options.metricsAreOpen;
+  const wanted = { name: path, role: "viewer" } as const;
+  if (!isOpen && !isAdmitted(request, response, options.callers, wanted)) return;
+  if (path === "/status") reply(response, 200, options.status());
+  else void replyMetrics(response, options.metrics);
+}
+
+async function replyMetrics(
+  response: ServerResponse,
+  metrics: HttpOptions["metrics"],
+): Promise<void> {
+  try {
+    const { contentType, text } = await metrics();
+    response.writeHead(200, { "content-type": contentType, "cache-control": "no-store" });
+    response.end(text);
+  } catch (error) {
+    reply(response, 500, { error: String(error) });
+  }
 }
 
 function reply(response: ServerResponse, code: number, body: unknown): void {

@@ -18,6 +18,8 @@ export interface LoopOptions {
   readonly fleet: FleetOptions;
   readonly memory: Memory;
   readonly logger: Logger;
+  /** For those who count what happens. */
+  readonly onAdvance?: (before: Fleet, after: Fleet, happening: FleetHappening) => void;
   /** Deletes old checkpoints; returns at once. */
   readonly discard: (job: string, keep: number, upTo: number) => void;
   /** An error of our own: the process ends. */
@@ -108,8 +110,10 @@ export class Loop {
 
   #advance(happening: FleetHappening): void {
     const event = { ...happening, nowMs: performance.now(), wallMs: Date.now() };
-    const { fleet, commands } = advance(this.#fleet, event);
+    const before = this.#fleet;
+    const { fleet, commands } = advance(before, event);
     this.#fleet = fleet;
+    this.#options.onAdvance?.(before, fleet, happening);
     for (const command of commands) this.#perform(command);
   }
 

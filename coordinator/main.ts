@@ -1,4 +1,5 @@
 /** The coordinator's process: reads the environment, opens what it needs in order, and undoes it in reverse. */
+import { statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { fleetTimes } from "../src/control/fleetEvent.js";
@@ -20,11 +21,13 @@ import { pruneCheckpoints } from "../src/store/checkpoint.js";
 import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import { claimHome } from "./homeClaim.js";
-import { serveHttp } from "./http.js";
+import type { Surroundings } from "./gauges.js";
+import { serveHttp, type Metrics } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
 import { Loop, type LoopOptions } from "./loop.js";
 import { openMemory, termInStore } from "./memory.js";
+import { CoordinatorMetrics } from "./metrics.js";
 import { NatsNews } from "./natsNews.js";
 import { Training } from "./training.js";
 
@@ -45,6 +48,7 @@ interface Shown {
   term: number;
   unready: string | undefined;
   loop: Loop | undefined;
+  readonly metrics: CoordinatorMetrics;
   /** Why we act no more: another coordinator does. */
   deposed: FailureError | undefined;
 }
@@ -85,7 +89,10 @@ function knownCallers(
 
 async function serve(setting: Setting): Promise<void> {
   const { environment, logger, shutdown } = setting;
-  const shown: Shown = { term: 0, unready: "it is starting", loop: undefined, deposed: undefined };
+  const shown: Shown = {
+    ...{ term: 0, unready: "it is starting", loop: undefined, deposed: undefined },
+    metrics: new CoordinatorMetrics(),
+  };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);
   const store = await openStore(environment.store, process.env);
@@ -122,6 +129,7 @@ async function serve(setting: Setting): Promise<void> {
     },
     memory,
     logger,
+    onAdvance: (before, after, happening) => shown.metrics.take(before, after, happening),
     discard: discarder(store, logger),
     onFatal: setting.fail,
     onHigherTerm: (term) => lock.raise(term),
@@ -159,6 +167,8 @@ async function openHttp(setting: Setting, shown: Shown): Promise<void> {
     callers,
     unready: () => shown.unready,
     status: () => status(shown),
+    metrics: () => scrape(shown, environment.store),
+    metricsAreOpen: environment.metricsAreOpen,
   });
   shutdown.add("the HTTP server", () => http.close());
   logger.info({ host: environment.host, port: http.port }, "answering HTTP");
@@ -175,6 +185,23 @@ function status({ term, unready, loop }: Shown): unknown {
     jobs: fleet === undefined ? [] : jobs.map((job) => jobStatus(fleet, job, nowMs)),
     workers: fleet === undefined ? [] : workerStatuses(fleet, nowMs),
   };
+}
+
+async function scrape({ term, unready, loop, metrics }: Shown, store: string): Promise<Metrics> {
+  const surroundings = {
+    ...{ fleet: loop?.fleet, isLeader: unready === undefined, term },
+    ...{ nowMs: performance.now(), wallMs: Date.now(), disk: await diskOf(store) },
+  };
+  return { contentType: metrics.contentType, text: await metrics.text(surroundings) };
+}
+
+async function diskOf(folder: string): Promise<Surroundings["disk"]> {
+  try {
+    const { bavail, blocks, bsize } = await statfs(folder);
+    return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
+  } catch {
+    return undefined;
+  }
 }
 
 interface ReachedNats {

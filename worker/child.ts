@@ -1,4 +1,5 @@
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
+import type { ChildNews } from "./childNews.js";
 import { parseFailpoints } from "./failpoint.js";
 import { failureOf } from "./failure.js";
 import { exitBeforeReady } from "./faults.js";
@@ -14,7 +15,7 @@ import { removeScratch } from "./scratch.js";
 /** What leaving nothing behind may take once the supervisor is gone. */
 const closeMs = 1_000;
 
-const send = (event: ChildEvent): void => {
+const send = (event: ChildEvent | ChildNews): void => {
   if (process.connected) process.send?.(event);
 };
 

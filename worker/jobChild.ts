@@ -15,6 +15,7 @@ import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import type { Variables } from "../src/process/environment.js";
 import type { ComputeCalls } from "./computeThread.js";
+import type { ChildNews } from "./childNews.js";
 import type { Failpoint } from "./failpoint.js";
 import { Faults } from "./faults.js";
 import type { LoaderCalls } from "./loaderThread.js";
@@ -45,7 +46,7 @@ const exchangingMs = 500;
  * its thread answers in order; what takes long runs beside and ends in an event.
  */
 export class JobChild {
-  readonly #send: (event: ChildEvent) => void;
+  readonly #send: (event: ChildEvent | ChildNews) => void;
   readonly #fail: (error: unknown) => void;
   readonly #compute = new Thread<ComputeCalls>(new URL("computeThread.js", import.meta.url));
   readonly #loader = new Thread<LoaderCalls>(new URL("loaderThread.js", import.meta.url));
@@ -66,7 +67,7 @@ export class JobChild {
     { readonly step: number; readonly resolve: (state: Float32Array) => void } | undefined;
 
   constructor(
-    send: (event: ChildEvent) => void,
+    send: (event: ChildEvent | ChildNews) => void,
     fail: (error: unknown) => void,
     failpoints: readonly Failpoint[],
     variables: Variables,
@@ -111,6 +112,7 @@ export class JobChild {
 
   /** Leaves nothing behind on the network. The threads end with the process. */
   async close(): Promise<void> {
+    this.#tellCounters();
     await this.#parts?.exchange.close();
   }
 
@@ -301,11 +303,14 @@ export class JobChild {
   /** A store that takes nothing, as when its disk is full, does not end the job: the coordinator decides. */
   async #write(what: "checkpoint" | "weights", snapshot: Snapshot): Promise<void> {
     const { order, store, term } = this.#prepared();
+    const sinceMs = performance.now();
     try {
       const saved =
         what === "weights"
           ? await saveWeightsOf(store, order, snapshot)
           : await saveCheckpointOf(store, order, term, snapshot);
+      const seconds = (performance.now() - sinceMs) / 1000;
+      this.#send({ kind: "wrote", what, bytes: saved.bytes, seconds });
       this.#send({ kind: "saved", what, ...saved });
     } catch (error) {
       const message = whyNotSaved(what, error);
@@ -336,6 +341,12 @@ export class JobChild {
     const waitingFor = exchange?.waitingFor(moment) ?? [];
     const unitMs = this.#compute.busyMs();
     this.#send({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes, unitMs });
+    this.#tellCounters();
+  }
+
+  #tellCounters(): void {
+    if (this.#parts === undefined) return;
+    this.#send({ kind: "counted", exchange: this.#parts.exchange.counters });
   }
 
   #prepared(): Parts {

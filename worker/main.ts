@@ -7,6 +7,8 @@ import { createLogger } from "../src/process/logger.js";
 import { run } from "../src/process/shutdown.js";
 import { readToolchain } from "../src/process/toolchain.js";
 import { parseFailpoints } from "./failpoint.js";
+import { serveWorkerHttp } from "./http.js";
+import { WorkerMetrics } from "./metrics.js";
 import { numerics } from "./numerics.js";
 import { Supervisor } from "./supervisor.js";
 
@@ -30,6 +32,7 @@ run(
     if (token?.warning !== undefined) logger.warn(token.warning);
     if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
     const toolchain = readToolchain();
+    const metrics = new WorkerMetrics();
     const supervisor = new Supervisor({
       workerId,
       incarnation,
@@ -46,7 +49,15 @@ run(
       environment: process.env,
       keepStateMs: environment.keepStateSeconds * 1000,
       logger,
+      metrics,
     });
+    const { workerHttp } = environment;
+    if (workerHttp !== undefined) {
+      const unready = (): string | undefined => supervisor.unready;
+      const http = await serveWorkerHttp({ address: workerHttp, unready, metrics });
+      shutdown.add("the HTTP server", () => http.close());
+      logger.info({ host: workerHttp.host, port: http.port }, "answering HTTP");
+    }
     shutdown.graceMs = environment.graceMs + endingMs;
     shutdown.onHurry(() => supervisor.hurry());
     const { how, reason } = await supervisor.run(shutdown.signal);

@@ -13,7 +13,9 @@ import { reachableUrl } from "../src/process/address.js";
 import type { Logger } from "../src/process/logger.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
+import type { ChildNews } from "./childNews.js";
 import { lastingFailpoints } from "./failpoint.js";
+import type { WorkerMetrics } from "./metrics.js";
 import type { Numerics } from "./numerics.js";
 import { reconnectDelayMs } from "./reconnecting.js";
 import { Tasks } from "./tasks.js";
@@ -36,6 +38,7 @@ export interface SupervisorOptions {
   /** How long it keeps a job's state without a coordinator. */
   readonly keepStateMs: number;
   readonly logger: Logger;
+  readonly metrics: WorkerMetrics;
 }
 
 const tickMs = 100;
@@ -49,8 +52,10 @@ export class Supervisor {
   readonly #tasks: Tasks;
   #member: Member;
   #session: SessionClient | undefined;
-  #child: ChildProcess<ChildCommand, ChildEvent> | undefined;
+  #child: ChildProcess<ChildCommand, ChildEvent | ChildNews> | undefined;
   #children = 0;
+  /** Why no coordinator counts on this worker. */
+  #unready: string | undefined = "no coordinator has welcomed it yet";
   #store = "";
   #term = 0;
   #nats: NatsAccess = { url: "", token: "" };
@@ -89,6 +94,10 @@ export class Supervisor {
       this.#child?.kill();
       this.#tasks.close();
     }
+  }
+
+  get unready(): string | undefined {
+    return this.#unready;
   }
 
   /** Leaves without finishing anything. */
@@ -146,12 +155,16 @@ export class Supervisor {
           const { url, token: natsToken } = command.nats;
           this.#nats = { url: reachableUrl(url, joinHost), token: natsToken };
           this.#term = term;
+          this.#unready = undefined;
+          this.#options.metrics.connected(true);
           logger.info({ coordinator, term }, "joined the fleet");
         }
         this.#handle({ kind: "command", term, command });
       },
       onClosed: (reason, refused) => {
         if (this.#session === session) this.#session = undefined;
+        this.#unready = reason;
+        this.#options.metrics.connected(false);
         this.#handle({ kind: "disconnected" });
         if (refused) this.#quit?.({ how: "refused", reason });
         else this.#connectLater(reason);
@@ -181,13 +194,18 @@ export class Supervisor {
   }
 
   #startChild(order: JobOrder): void {
-    const { environment, incarnation, logger } = this.#options;
-    const child = new ChildProcess<ChildCommand, ChildEvent>({
+    const { environment, incarnation, logger, metrics } = this.#options;
+    const child = new ChildProcess<ChildCommand, ChildEvent | ChildNews>({
       file: new URL("child.js", import.meta.url),
       environment: childEnvironment(this.#failing(environment), order.settings),
-      onEvent: (event) => this.#handle({ kind: "child", event }),
+      onEvent: (event) => {
+        if (event.kind === "counted" || event.kind === "wrote") return metrics.hear(event);
+        metrics.take(event);
+        this.#handle({ kind: "child", event });
+      },
       onExit: (exit) => {
         if (this.#child === child) this.#child = undefined;
+        metrics.childEnded(exit);
         logger.info({ job: order.job, exit: describeExit(exit) }, "the job's process has ended");
         this.#handle({
           kind: "child",
@@ -196,6 +214,7 @@ export class Supervisor {
       },
     });
     this.#child = child;
+    metrics.childStarted();
     logger.info({ job: order.job, pid: child.pid }, "started a process for the job");
     const place = {
       term: this.#term,

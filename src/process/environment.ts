@@ -16,6 +16,10 @@ export interface Environment {
   /** gRPC; 0 takes any free port. */
   readonly port: number;
   readonly httpPort: number;
+  /** Whether the coordinator's /metrics asks for no token off loopback. */
+  readonly metricsAreOpen: boolean;
+  /** Where a worker answers probes and Prometheus; undefined: nowhere. */
+  readonly workerHttp: Address | undefined;
   /** State folder: nats/, store/, token. */
   readonly home: string;
   /** A folder or s3://BUCKET/PREFIX?endpoint=URL&region=REGION, else a folder of the state folder. */
@@ -46,6 +50,8 @@ export function readEnvironment(variables: Variables): Environment {
     host: hostName(variables, "BITFLEET_HOST") ?? "127.0.0.1",
     port: port(variables, "BITFLEET_PORT") ?? defaultPort,
     httpPort: port(variables, "BITFLEET_HTTP_PORT") ?? defaultHttpPort,
+    metricsAreOpen: isOn(variables, "BITFLEET_METRICS_OPEN"),
+    workerHttp: workerHttp(variables),
     home,
     store: store(variables, home),
     tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
@@ -124,6 +130,19 @@ function port(variables: Variables, name: string): number | undefined {
   if (!/^\d{1,5}$/.test(value) || number > 65_535)
     throw new ConfigError(`${name} is "${value}", but must be a port of 0 to 65535`);
   return number;
+}
+
+function workerHttp(variables: Variables): Address | undefined {
+  const number = port(variables, "BITFLEET_WORKER_HTTP_PORT");
+  const host = hostName(variables, "BITFLEET_WORKER_HTTP_HOST") ?? "127.0.0.1";
+  return number === undefined ? undefined : { host, port: number };
+}
+
+function isOn(variables: Variables, name: string): boolean {
+  const value = text(variables, name) ?? "off";
+  if (value !== "on" && value !== "off")
+    throw new ConfigError(`${name} is "${value}", but must be on or off`);
+  return value === "on";
 }
 
 function seconds(variables: Variables, name: string): number | undefined {

@@ -4,6 +4,7 @@ import {
   type FleetCommand,
   type FleetHappening,
 } from "../../src/control/fleetEvent.js";
+import { observe, type Observation } from "../../src/control/observing.js";
 import type { Fleet, Hello, LoggedLines, Run } from "../../src/control/fleetState.js";
 import type {
   HeldState,
@@ -46,6 +47,8 @@ export class FleetDriver {
   nowMs = 0;
   /** Of the last event, or of all the time that passed. */
   commands: readonly FleetCommand[] = [];
+  /** Of all events, in order. */
+  readonly observed: Observation[] = [];
   readonly records = new Map<string, JobRecord>();
 
   constructor(
@@ -72,6 +75,7 @@ export class FleetDriver {
       nowMs: this.nowMs,
       wallMs: 1e12 + this.nowMs,
     });
+    this.observed.push(...observe(this.fleet, fleet, event));
     this.fleet = fleet;
     this.commands = commands;
     for (const command of commands) {
@@ -210,11 +214,15 @@ export class FleetDriver {
   /** A job that these workers have started, with the first round told. */
   static started(workers: readonly string[], request: Partial<JobRequest> = {}): FleetDriver {
     const driver = new FleetDriver();
-    for (const workerId of workers) driver.hello(workerId);
-    driver.happens({ kind: "submit", record: record("job", request) });
-    for (const workerId of workers) driver.prepared(workerId);
-    for (const workerId of workers) driver.loaded(workerId);
+    driver.start(workers, request);
     return driver;
+  }
+
+  start(workers: readonly string[], request: Partial<JobRequest> = {}): void {
+    for (const workerId of workers) this.hello(workerId);
+    this.happens({ kind: "submit", record: record("job", request) });
+    for (const workerId of workers) this.prepared(workerId);
+    for (const workerId of workers) this.loaded(workerId);
   }
 }
 

@@ -1,0 +1,11 @@
+declare module "parse-prometheus-text-format" {
+  /** Throws a SyntaxError where the text is none. */
+  export default function parse(text: string): readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly metrics: readonly {
+      readonly labels?: Readonly<Record<string, string>>;
+      readonly value?: string;
+    }[];
+  }[];
+}
