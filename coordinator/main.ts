@@ -154,9 +154,8 @@ async function serve(setting: Setting): Promise<void> {
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
   checkHolder(shown);
   shown.unready = undefined;
-  const { port } = server;
-  const jobs = memory.found.length;
-  logger.info({ host: environment.host, port, term: lock.term, jobs }, "serving");
+  const { host, port } = server;
+  logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {

@@ -38,7 +38,7 @@ export class CoordinatorMetrics {
   async text(surroundings: Surroundings): Promise<string> {
     const { fleet, wallMs } = surroundings;
     if (fleet !== undefined) await this.#forget(fleet, wallMs);
-    await this.#gauges.read(surroundings);
+    this.#gauges.read(surroundings);
     return this.#registry.metrics();
   }
 

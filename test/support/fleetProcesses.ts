@@ -57,6 +57,7 @@ export class RunningProcess {
 export class FleetProcesses {
   readonly folder: string;
   readonly port: number;
+  readonly httpPort: number;
   readonly client: BitfleetClient;
   readonly workers = new Map<string, RunningProcess>();
   #coordinator: RunningProcess;
@@ -65,6 +66,7 @@ export class FleetProcesses {
   private constructor(folder: string, port: number, httpPort: number) {
     this.folder = folder;
     this.port = port;
+    this.httpPort = httpPort;
     this.#environment = {
       BITFLEET_HOME: join(folder, "home"),
       BITFLEET_PORT: String(port),

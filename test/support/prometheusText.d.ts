@@ -1,6 +1,6 @@
 declare module "parse-prometheus-text-format" {
   /** Throws a SyntaxError where the text is none. */
-  export default function parse(text: string): readonly {
+  function parse(text: string): readonly {
     readonly name: string;
     readonly type: string;
     readonly metrics: readonly {
@@ -8,4 +8,5 @@ declare module "parse-prometheus-text-format" {
       readonly value?: string;
     }[];
   }[];
+  export = parse;
 }
