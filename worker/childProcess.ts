@@ -1,5 +1,6 @@
 import { fork, type ChildProcess as NodeProcess } from "node:child_process";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { removeScratch } from "./scratch.js";
 
 /** How a process ended. */
@@ -11,6 +12,8 @@ export interface Exit {
 }
 
 const lastWordsMax = 5;
+/** The kernel may take long to take a device from a process that was killed. */
+const endMs = 2_000;
 
 /**
  * A process that runs one file of ours and talks in messages. It ends when its parent does: the
@@ -19,6 +22,7 @@ const lastWordsMax = 5;
 export class ChildProcess<Command, Event> {
   readonly #process: NodeProcess;
   readonly #lastWords: string[] = [];
+  readonly #closed: Promise<void>;
   #ended = false;
 
   constructor(options: {
@@ -39,11 +43,14 @@ export class ChildProcess<Command, Event> {
     if (this.#process.stderr !== null) {
       createInterface({ input: this.#process.stderr }).on("line", (line) => this.#keep(line));
     }
-    this.#process.on("close", (code, signal) => {
-      if (this.#ended) return;
-      this.#ended = true;
-      if (this.#process.pid !== undefined) removeScratch(this.#process.pid);
-      options.onExit({ code, signal, lastWords: this.#lastWords });
+    this.#closed = new Promise((resolve) => {
+      this.#process.on("close", (code, signal) => {
+        if (this.#ended) return;
+        this.#ended = true;
+        if (this.#process.pid !== undefined) removeScratch(this.#process.pid);
+        options.onExit({ code, signal, lastWords: this.#lastWords });
+        resolve();
+      });
     });
   }
 
@@ -61,6 +68,12 @@ export class ChildProcess<Command, Event> {
 
   kill(): void {
     this.#process.kill("SIGKILL");
+  }
+
+  /** Kills it and resolves when it is gone with what it left; one that does not go is not waited for. */
+  async end(): Promise<void> {
+    this.kill();
+    await Promise.race([this.#closed, sleep(endMs, undefined, { ref: false })]);
   }
 
   #keep(line: string): void {

@@ -91,8 +91,8 @@ export class Supervisor {
       signal.removeEventListener("abort", leave);
       this.#quit = undefined;
       this.#session?.close();
-      this.#child?.kill();
-      this.#tasks.close();
+      // What they leave in the folder of temporary files is removed once they are gone.
+      await Promise.all([this.#child?.end(), this.#tasks.close()]);
     }
   }
 
@@ -207,6 +207,7 @@ export class Supervisor {
         if (this.#child === child) this.#child = undefined;
         metrics.childEnded(exit);
         logger.info({ job: order.job, exit: describeExit(exit) }, "the job's process has ended");
+        if (this.#quit === undefined) return;
         this.#handle({
           kind: "child",
           event: { kind: "exited", code: exit.code, signal: exit.signal },

@@ -53,8 +53,10 @@ export class Tasks {
     process?.kill();
   }
 
-  close(): void {
-    for (const taskId of [...this.#running.keys()]) this.stop(taskId);
+  async close(): Promise<void> {
+    const processes = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(processes.map((process) => process.end()));
   }
 }
 
