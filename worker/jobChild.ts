@@ -9,6 +9,7 @@ import { bytesOf } from "../src/exchange/content.js";
 import type { ExchangeEvent } from "../src/exchange/exchange.js";
 import { OpenSteps, type Update } from "../src/exchange/openSteps.js";
 import { assert, FailureError } from "../src/job/problem.js";
+import { statusText } from "../src/link/frameLink.js";
 import { ExchangePump } from "../src/link/exchangePump.js";
 import { connectFrames } from "../src/link/nats.js";
 import { openStore } from "../src/store/openStore.js";
@@ -171,8 +172,7 @@ export class JobChild {
       onEvent: (event) => this.#exchanged(event),
       onStatus: (status) => {
         if (status.kind === "closed") this.#fail(new FailureError(status.reason));
-        const message = `NATS: ${status.kind}`;
-        this.#send({ kind: "log", level: "warn", message, fields: {} });
+        this.#send({ kind: "log", level: "warn", message: statusText(status), fields: {} });
       },
       onFailure: this.#fail,
     });

@@ -22,6 +22,11 @@ export type LinkStatus =
   /** For good: nothing will come or go any more. */
   | { readonly kind: "closed"; readonly reason: string };
 
+/** For the log. */
+export function statusText(status: LinkStatus): string {
+  return status.kind === "error" ? `NATS: error ${status.message}` : `NATS: ${status.kind}`;
+}
+
 export interface LinkHandlers {
   /** The bytes are valid only during the call. */
   onFrame(bytes: Uint8Array): void;
