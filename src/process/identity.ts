@@ -2,6 +2,8 @@
 import { readFileSync, readlinkSync } from "node:fs";
 
 const unknown = "";
+/** The start of a process of which only its exit code is left. */
+const gone = "";
 
 /** Where a process id means one process: a boot of a machine and a container on it; empty where that cannot be told. */
 export const processNamespace: string = readNamespace();
@@ -14,20 +16,32 @@ export function ownIdentity(): string {
 }
 
 /** Whether the process with this identity was one of this machine and has ended. False where that cannot be told. */
-export function hasEnded(identity: string): boolean {
+export function hasEnded(identity: string, proc = "/proc"): boolean {
   const [namespace, pid, startedAt] = identity.split("/");
   if (namespace === undefined || namespace === unknown || namespace !== processNamespace)
     return false;
-  return /^\d+$/.test(pid ?? "") && startOf(Number(pid)) !== startedAt;
+  if (!/^\d+$/.test(pid ?? "")) return false;
+  const found = startOf(Number(pid), proc);
+  return found === undefined ? !isThere(Number(pid)) : found !== startedAt;
 }
 
-/** When the process began, in the kernel's ticks; undefined where there is none, or only its exit code is left. */
-function startOf(pid: number): string | undefined {
+/** Whether there is a process of that id; /proc may be told to hide those of others (hidepid). */
+function isThere(pid: number): boolean {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+  }
+}
+
+/** When the process began, in the kernel's ticks, "" where only its exit code is left; undefined where none is to be seen. */
+function startOf(pid: number, proc = "/proc"): string | undefined {
+  try {
+    const stat = readFileSync(`${proc}/${pid}/stat`, "utf8");
     // Behind the name, which may hold anything: the state is the first field and the start the twentieth.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+    return fields[0] === "Z" || fields[0] === "X" ? gone : fields[19];
   } catch {
     return undefined;
   }
