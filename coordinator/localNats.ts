@@ -69,9 +69,10 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
     isStuck = true;
     logger.error({ reason }, "the NATS server cannot write; starting it again in a while");
     await sleep(fullRetryMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-    isStuck = false;
     if (stopping.signal.aborted) return;
     await server.stop();
+    // What it still says while it stops is of the same trouble.
+    isStuck = false;
     await restart();
   };
   let restarting: Promise<void> | undefined;
