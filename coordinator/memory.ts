@@ -3,7 +3,7 @@
  * write, and once more in the store. A record that NATS has lost is taken from the store.
  */
 import type { LoggedLines } from "../src/control/fleetState.js";
-import { isActive, type JobRecord } from "../src/control/record.js";
+import { hasEnded, isActive, type JobRecord } from "../src/control/record.js";
 import type { Emptied, RecordStore } from "../src/link/jetstream.js";
 import type { Logger } from "../src/process/logger.js";
 import { highestManifestTerm } from "../src/store/checkpoint.js";
@@ -84,9 +84,8 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   }
   const all = [...found, ...lost.map(({ record }) => record)];
   for (const record of all) mirror.keep(record);
-  const begun = all.filter(({ attempt }) => attempt > 0);
   const logged = await logs.takeOver(
-    begun.map(({ name, state }) => ({ name, isActive: isActive(state) })),
+    withOpenLogs(all).map(({ name, state }) => ({ name, isActive: isActive(state) })),
   );
   return {
     found: all,
@@ -114,4 +113,16 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
 function revived({ record, term, lines }: Mirrored): Mirrored {
   const ahead = isActive(record.state) ? generationsAhead : 0;
   return { record: { ...record, generation: record.generation + ahead }, term, lines };
+}
+
+/** Of more jobs than this that ended before, the lines have been written long ago. */
+const endedMax = 50;
+
+/** The jobs whose logs may lack lines of what the records tell: the start does not wait for all others to be read. */
+export function withOpenLogs(records: readonly JobRecord[]): readonly JobRecord[] {
+  const begun = records.filter(({ attempt }) => attempt > 0);
+  const ended = begun
+    .filter(({ state }) => hasEnded(state))
+    .toSorted((a, b) => b.endedMs - a.endedMs);
+  return [...begun.filter(({ state }) => !hasEnded(state)), ...ended.slice(0, endedMax)];
 }
