@@ -48,22 +48,22 @@ export function readOptions(args: readonly string[]): ChaosOptions {
     },
   });
   const everySeconds = number("every", values.every ?? "6", 0.5, 3600);
-  const kills = number("kills", values.kills ?? "1000000", 1, 1_000_000);
+  const kills = whole("kills", values.kills ?? "1000000", 1, 1_000_000);
   const minutes =
     values.minutes ?? (values.kills === undefined ? "2" : `${(kills * everySeconds) / 60}`);
   const left = new Set(kindsOf("without", values.without ?? ""));
   const only = values.only === undefined ? faultKinds : kindsOf("only", values.only);
   return {
     minutes: number("minutes", minutes, 0.1, 24 * 60),
-    seed: number("seed", values.seed ?? "1", 0, 2 ** 32 - 1),
-    workers: number("workers", values.workers ?? "3", 1, 20),
-    referenceWorkers: number("reference", values.reference ?? "1", 1, 20),
+    seed: whole("seed", values.seed ?? "1", 0, 2 ** 32 - 1),
+    workers: whole("workers", values.workers ?? "3", 1, 20),
+    referenceWorkers: whole("reference", values.reference ?? "1", 1, 20),
     kinds: only.filter((kind) => !left.has(kind)),
     everySeconds,
     kills,
     longestSeconds: number("longest", values.longest ?? "15", 0.1, 600),
     slowSeconds: number("slow", values.slow ?? "0", 0, 60),
-    jobs: number("jobs", values.jobs ?? "0", 0, 10_000),
+    jobs: whole("jobs", values.jobs ?? "0", 0, 10_000),
     jsonFile: values.json,
     logFolder: values.logs,
   };
@@ -73,6 +73,12 @@ function number(name: string, value: string, min: number, max: number): number {
   const read = Number(value);
   if (value.trim() !== "" && read >= min && read <= max) return read;
   throw new Error(`--${name} is "${value}", but must be a number from ${min} to ${max}`);
+}
+
+function whole(name: string, value: string, min: number, max: number): number {
+  const read = number(name, value, min, max);
+  if (Number.isInteger(read)) return read;
+  throw new Error(`--${name} is "${value}", but must be a whole number from ${min} to ${max}`);
 }
 
 function kindsOf(option: string, value: string): readonly FaultKind[] {
