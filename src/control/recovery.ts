@@ -70,6 +70,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     ties: 0,
     inherited: new Map(),
     pace: noPace,
+    keeper: undefined,
     saveProblem: "",
   };
 }
@@ -254,6 +255,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
   const formed = changeRun(formGeneration(members), {
     absent: new Set(),
     stated: noChecksums,
+    keeper: undefined,
     inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },
   });
