@@ -43,6 +43,8 @@ test("the scripts of the image can be run, and the program is not run as root", 
   const last = dockerfile.slice(dockerfile.lastIndexOf("\nFROM "));
   expect(/^USER (\d+)/m.exec(last)?.[1]).toBe("10001");
   expect(last).toContain('ENTRYPOINT ["bitfleet"]');
+  // The chart starts the image's own.
+  expect(last).toMatch(/ln -s .*natsServer.* \/usr\/local\/bin\/nats-server/);
 });
 
 test("the image's Node is one that Bitfleet runs on", () => {
