@@ -78,7 +78,8 @@ export interface Member {
 
 /**
  * A job under way. How far it has come is in its record; all else is forgotten when the coordinator
- * ends: who computed wrongly, too, which is found again where it happens again.
+ * ends. Who computed wrongly, too: it is found again where it happens again, before anything of it is
+ * committed. And ties: each start of a coordinator gives a few rewinds more, and no wrong number.
  */
 export interface Run {
   readonly job: string;
