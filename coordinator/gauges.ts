@@ -3,6 +3,7 @@ import { Gauge, type Registry } from "prom-client";
 
 import type { Fleet } from "../src/control/fleetState.js";
 import { hasEnded, type JobRecord, type JobState } from "../src/control/record.js";
+import { workersUsable, workersWanted } from "../src/control/wanted.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 
 export interface Surroundings {
@@ -54,6 +55,8 @@ export class FleetGauges {
     for (const record of records) {
       if (!isOver(record, wallMs)) this.#readJob(fleet, record, nowMs);
     }
+    shown.wanted.set(workersWanted(fleet));
+    shown.usable.set(workersUsable(fleet));
     this.#readWorkers(fleet, nowMs);
   }
 
@@ -107,6 +110,8 @@ function gauges(registry: Registry) {
     storeSize: gauge("store_size_bytes", "Size of its file system.", []),
     jobs: gauge("jobs", "Jobs by state.", ["state"]),
     workers: gauge("workers", "Workers by state.", ["state"]),
+    wanted: gauge("workers_wanted", "What all jobs need at least to run at once.", []),
+    usable: gauge("workers_usable", "What all jobs could use at most.", []),
     state: gauge("job_state", "1 for the state that the job is in.", ["job", "state"]),
     step: gauge("job_step", "Steps committed of the job.", ["job"]),
     steps: gauge("job_steps", "Steps that the job has in all.", ["job"]),

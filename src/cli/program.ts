@@ -15,6 +15,7 @@ import { addJobs } from "./jobs.js";
 import { addLogs } from "./logs.js";
 import { addPredict } from "./predict.js";
 import { addResume } from "./resume.js";
+import { addScale } from "./scale.js";
 import { addStatus } from "./status.js";
 import { addSubmit } from "./submit.js";
 import { plain } from "./text.js";
@@ -71,6 +72,7 @@ const commands = [
   addResume,
   addWorkers,
   addDrain,
+  addScale,
   addExport,
   addEvaluate,
   addPredict,

@@ -1,5 +1,6 @@
 /** The coordinator's gRPC server: clients and workers on one port. */
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
 import { ConfigError, FailureError } from "../job/problem.js";
 import { hostPort, isLoopback } from "../process/address.js";
 import { messageBytesMax } from "../wire/codec.js";
@@ -11,6 +12,8 @@ import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.j
 
 /** How long calls under way may take at the end before they are cut off. */
 const shutdownMs = 3_000;
+
+const serviceName = "bitfleet.v1.Training";
 
 const channelOptions = {
   "grpc.keepalive_time_ms": 10_000,
@@ -43,6 +46,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     onError: options.onError ?? (() => undefined),
   };
   const server = new Server(channelOptions);
+  // Of the field's health service, which asks for no token: a probe has none. It says that this server serves, so not before it does.
+  const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
+  health.addToServer(server);
   registerTraining(server, callHost, options.training);
   server.register<Buffer, Buffer>(
     sessionPath,
@@ -56,6 +62,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     host,
     port,
     close: async (reason) => {
+      health.setStatus("", "NOT_SERVING");
+      health.setStatus(serviceName, "NOT_SERVING");
       leave.abort(reason);
       await shutDown(server);
       admissions.close();
