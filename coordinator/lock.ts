@@ -23,7 +23,7 @@ export interface LockOptions {
   readonly identity: string;
   /** Whether the process of that identity is known to have ended: then its lease need not run out. */
   readonly isGone: (identity: string) => boolean;
-  /** The highest term that is known from elsewhere; asked where there is no lock. */
+  /** The highest term that is known from elsewhere; asked before the lock is taken, and where it is missing. */
   readonly termElsewhere: () => Promise<number>;
   readonly times?: LockTimes;
   readonly clock?: Clock;
@@ -161,7 +161,8 @@ export class CoordinatorLock {
       }
       const there = await this.#readPatiently();
       if (there !== undefined && !there.isOurs) return false;
-      // NATS has lost what it had stored: what is missing is nobody's, and so still ours.
+      // NATS has lost what it had stored: what is missing is still ours unless another had taken it before.
+      if (there === undefined && (await this.#termElsewhere()) > term) return false;
       this.#held = { ...this.#held, revision: there?.revision ?? 0 };
     }
   }
@@ -171,6 +172,16 @@ export class CoordinatorLock {
       const entry = await readQuietly(this.#bucket);
       if (entry !== "unknown") return entry;
       await this.#clock.sleep(retryMs, this.#options.signal);
+    }
+  }
+
+  async #termElsewhere(): Promise<number> {
+    for (;;) {
+      try {
+        return await this.#options.termElsewhere();
+      } catch {
+        await this.#clock.sleep(retryMs, this.#options.signal);
+      }
     }
   }
 
@@ -221,8 +232,8 @@ async function replace(
   { holder, identity, termElsewhere, signal }: LockOptions,
   { termSeen, revision }: { readonly termSeen: number; readonly revision: number },
 ): Promise<Held | undefined> {
-  const elsewhere = revision === 0 ? await termElsewhere() : 0;
-  const term = Math.max(termSeen, elsewhere) + 1;
+  // Not only where there is no lock: an earlier holder may have written one anew after NATS had lost a later one.
+  const term = Math.max(termSeen, await termElsewhere()) + 1;
   const value = encode({ holder, term, identity });
   const written = await bucket.write(key, value, revision, signal);
   return written === undefined ? undefined : { term, revision: written };

@@ -143,6 +143,26 @@ test("a lock that is missing is written again by its holder, under its term, and
   expect(losses).toEqual([]);
 });
 
+test("a lock that is missing is not written again by a holder that another had replaced before", async () => {
+  const bucket = new FakeBucket();
+  const losses: string[] = [];
+  let highest = 0;
+  const termElsewhere = (): Promise<number> => Promise.resolve(highest);
+  const lock = await acquire(bucket, losses, { termElsewhere });
+  bucket.entry = undefined;
+  highest = 2;
+  expect(await lock.confirm()).toBe(false);
+  expect(bucket.entry).toBeUndefined();
+  expect(losses).toEqual(["another coordinator has taken over after term 1"]);
+});
+
+test("whoever takes a lock of a term before one that is known from elsewhere is above both", async () => {
+  const bucket = new FakeBucket();
+  bucket.entry = { value: encode({ holder: "", term: 1 }), revision: 7, isOurs: false };
+  const lock = await acquire(bucket, [], { termElsewhere: () => Promise.resolve(2) });
+  expect(lock.term).toBe(3);
+});
+
 test("a standby leaves a lock that has gone missing to its holder for the length of the lease", async () => {
   const bucket = new FakeBucket();
   bucket.entry = { value: encode({ holder: "other", term: 4 }), revision: 7, isOurs: false };
