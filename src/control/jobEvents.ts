@@ -147,6 +147,7 @@ function repeat(t: Transition, member: Member, { stage }: Participant): Transiti
     case "loading":
       return sendLoad(t, workerId);
     case "ready":
+      return synchroniseHolder(t, member);
     case "loaded":
       return t;
     case "following":
@@ -155,6 +156,15 @@ function repeat(t: Transition, member: Member, { stage }: Participant): Transiti
     case "member":
       return synchroniseMember(t, member, hello);
   }
+}
+
+/** Whoever was back with the state, and says nothing of it now, has lost it with its child since. */
+function synchroniseHolder(t: Transition, { workerId, hello }: Member): Transition {
+  const { phase } = runOf(t);
+  const isHolder = phase.kind === "recovering" && phase.holders.has(workerId);
+  return isHolder && hello.held === undefined
+    ? drop(t, workerId, "it came back without the state", false)
+    : t;
 }
 
 function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello): Transition {

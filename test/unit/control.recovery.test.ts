@@ -49,6 +49,16 @@ describe("after a start of the coordinator", () => {
     ]);
   });
 
+  test("who said that it holds the state and comes back without it is not gone on with", () => {
+    const driver = restarted();
+    driver.hello("w1", { held: held(1) });
+    driver.hello("w1");
+    expect(driver.said()).toEqual(["w1 is lost: it came back without the state"]);
+    driver.hello("w2", { held: held(1) });
+    driver.pass(5000, ["w1", "w2"]);
+    expect(driver.round("w2").members.map(({ workerId }) => workerId)).toEqual(["w2"]);
+  });
+
   test("a worker that is in a later attempt than the record has outlived it: the job goes on in that one", () => {
     const driver = restarted();
     driver.hello("w1", { held: held(1) });
