@@ -165,8 +165,9 @@ export class ChildSim {
     this.process.after(world.between(50, 300), () => {
       const kept =
         source.kind === "initial" ? initialState(this.#toy) : shelf.get(this.#order.job, step);
-      if (kept === undefined) this.#fail(`no checkpoint of step ${step}`);
-      else done(kept);
+      if (kept !== undefined) return done(kept);
+      this.#place.ledger.lacks(this.#order, step, this.#place.address);
+      this.#emit({ kind: "failed", cause: "checkpoint", message: `no checkpoint of step ${step}` });
     });
   }
 

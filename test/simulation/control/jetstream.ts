@@ -46,8 +46,9 @@ export class JetStream {
   #sequence = 0;
   #writes = 0;
   #downUntilMs = 0;
-  /** Until somebody writes: he finds that the streams are gone, and makes them anew. */
-  #isEmptied = false;
+  /** How often all was lost, and how much of that each process knows: it finds out when it writes. */
+  #wipes = 0;
+  readonly #wipesKnown = new Map<Process, number>();
 
   /** `onRecord` hears of every record that becomes durable. */
   constructor(world: World, onRecord: (record: JobRecord) => void) {
@@ -73,13 +74,14 @@ export class JetStream {
   /** Says from now on whether that process has a connection, and what it has found. */
   connect(client: Process, connection: Connection): void {
     this.#connections.set(client, connection);
+    this.#tellEmptied(client);
   }
 
   /** Loses all that it has stored. */
   wipe(): void {
     this.#messages.clear();
     this.#sequence = 0;
-    this.#isEmptied = true;
+    this.#wipes += 1;
   }
 
   /** Answers nobody for a while. With the whole server connections are lost as well. */
@@ -106,7 +108,9 @@ export class JetStream {
     this.#heldBack.clear();
   }
 
+  /** What is gone by then its client never had. */
   bucket(name: string, client: Process): Bucket {
+    this.#wipesKnown.set(client, this.#wipes);
     const prefix = `${name}.`;
     return {
       keys: () =>
@@ -145,16 +149,21 @@ export class JetStream {
   }
 
   #put(key: string, message: Message): Written {
-    if (this.#isEmptied) {
-      this.#isEmptied = false;
-      const { writer } = message;
-      writer.do(() => this.#connections.get(writer)?.onEmptied());
-    }
+    this.#tellEmptied(message.writer);
     if ((this.#messages.get(key)?.revision ?? 0) !== message.revision) return undefined;
     this.#sequence += 1;
     this.#messages.set(key, { ...message, revision: this.#sequence });
     if (key.startsWith("jobs.")) this.#onRecord(this.#decoded(message.value));
     return this.#sequence;
+  }
+
+  #tellEmptied(client: Process): void {
+    const connection = this.#connections.get(client);
+    if (connection === undefined || this.#wipesKnown.get(client) === this.#wipes) return;
+    this.#wipesKnown.set(client, this.#wipes);
+    client.do(() => {
+      connection.onEmptied();
+    });
   }
 
   #decoded(value: Uint8Array): JobRecord {

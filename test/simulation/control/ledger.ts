@@ -35,6 +35,8 @@ export class Ledger {
   readonly #deals = new Map<string, string>();
   /** By job: the newest attempt and generation that have ever been durable. */
   readonly #kept = new Map<string, { readonly attempt: number; readonly generation: number }>();
+  /** By job: the steps whose checkpoints its durable record names. */
+  readonly #checkpoints = new Map<string, readonly number[]>();
   /** By life of a coordinator: jobs of which nothing more may be decided. */
   readonly #cancelled = new Set<string>();
   #lastMs: number | undefined;
@@ -100,8 +102,18 @@ export class Ledger {
   }
 
   /** A record is durable. */
-  keeps({ name, attempt, generation }: JobRecord): void {
+  keeps({ name, attempt, generation, checkpoints }: JobRecord): void {
+    this.#checkpoints.set(
+      name,
+      checkpoints.map(({ step }) => step),
+    );
     if (!this.#isKept(name, attempt, generation)) this.#kept.set(name, { attempt, generation });
+  }
+
+  /** A child finds no such checkpoint. One that stood still may have been told of it before it was given up. */
+  lacks({ job }: JobOrder, step: number, address: string): void {
+    if (this.#checkpoints.get(job)?.includes(step) === true)
+      this.mistake(`${address}: no checkpoint of step ${step}, which the record names`);
   }
 
   /**

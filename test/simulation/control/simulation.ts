@@ -145,8 +145,9 @@ function heal(scene: Scene): void {
   const resume = (): void => {
     const [coordinator] = scene.reigning();
     for (const { name } of scene.jobs) {
-      if (scene.jetStream.record(name)?.state !== "cancelled") continue;
-      coordinator?.process.do(() => {
+      // As a client sees it: what a coordinator wrote that was replaced was never told to anyone.
+      if (coordinator?.fleet?.records.get(name)?.state !== "cancelled") continue;
+      coordinator.process.do(() => {
         coordinator.handle({ kind: "resume", job: name });
       });
     }
