@@ -15,6 +15,7 @@ import { hasEnded, ownIdentity } from "../src/process/identity.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
 import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
+import { askStarter } from "../src/process/starter.js";
 import { TokenBook } from "../src/process/tokenBook.js";
 import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
@@ -147,7 +148,7 @@ async function serve(setting: Setting): Promise<void> {
     host: environment.host,
     port: setting.port,
     callers: setting.callers,
-    training: new Training({ loop, logs: memory.logs, store, isHolder, signal }),
+    training: new Training({ loop, logs: memory.logs, store, isHolder, scale: askStarter, signal }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });

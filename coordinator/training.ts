@@ -6,6 +6,7 @@ import { ConfigError, FailureError } from "../src/job/problem.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
 import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
+import { checkLocalWorkers } from "../src/job/request.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
 import { NotFoundError, type TrainingHandlers } from "../src/link/service.js";
@@ -33,6 +34,8 @@ export interface TrainingOptions {
   readonly store: Store;
   /** Whether this coordinator holds the lock now, however long it takes to know. */
   readonly isHolder: () => Promise<boolean>;
+  /** Has the one that started this process keep so many workers. */
+  readonly scale: (workers: number) => Promise<number>;
   /** Aborted when the process ends. */
   readonly signal: AbortSignal;
 }
@@ -212,6 +215,10 @@ export class Training implements TrainingHandlers {
     if (found.state === "lost") throw new FailureError(`worker ${id} is lost: ${found.reason}`);
     loop.handle({ kind: "drain", workerId: id });
     return this.#worker(id) ?? found;
+  }
+
+  async scaleWorkers(workers: number): Promise<number> {
+    return await this.#options.scale(checkLocalWorkers(workers));
   }
 
   #worker(id: string): WorkerStatus | undefined {

@@ -4,10 +4,12 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { hostPort } from "../process/address.js";
 import { graceMs, type Variables } from "../process/environment.js";
-import type { Gpu } from "./gpus.js";
+import { FailureError } from "../job/problem.js";
+import { gpuFor, type Gpu } from "./gpus.js";
 import { KeptPart } from "./keptPart.js";
 import { PartProcess, type Ended } from "./processes.js";
 import { plain } from "./text.js";
+import { WorkerSet } from "./workerSet.js";
 
 export interface FleetUpOptions {
   /** For the coordinator, and with additions for the workers. */
@@ -15,8 +17,10 @@ export interface FleetUpOptions {
   readonly home: string;
   /** Where workers on this machine reach the coordinator. */
   readonly localHost: string;
-  /** One worker per entry. */
-  readonly workers: readonly (Gpu | undefined)[];
+  /** How many at first. */
+  readonly workers: number;
+  /** Dealt to the workers in turn. */
+  readonly gpus: readonly Gpu[];
   /** Lines for people. */
   readonly say: (line: string) => void;
 }
@@ -33,8 +37,10 @@ export interface Serving {
 
 export class FleetUp {
   readonly #options: FleetUpOptions;
-  readonly #logs: WriteStream[] = [];
-  readonly #workers: KeptPart[] = [];
+  readonly #logs = new Map<string, WriteStream>();
+  /** Once the coordinator serves. */
+  #workers: WorkerSet | undefined;
+  #wanted: number;
   readonly #coordinator: KeptPart;
   #lastWords = "";
   #served = false;
@@ -44,6 +50,7 @@ export class FleetUp {
   /** Starts the coordinator; the workers follow once it serves, and `onServing` is told then, once. */
   constructor(options: FleetUpOptions, onServing: (serving: Serving) => void) {
     this.#options = options;
+    this.#wanted = options.workers;
     mkdirSync(this.logFolder, { recursive: true });
     this.#onServing = (serving) => {
       this.#startWorkers(serving);
@@ -71,13 +78,15 @@ export class FleetUp {
   /** Workers first, so that each leaves its fleet in order; then the coordinator, and with it its NATS server. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await this.#workers?.stop();
     await this.#coordinator.stop();
-    await Promise.all(this.#logs.map((log) => new Promise((resolve) => log.end(resolve))));
+    await Promise.all(
+      [...this.#logs.values()].map((log) => new Promise((resolve) => log.end(resolve))),
+    );
   }
 
   #startCoordinator(log: WriteStream): PartProcess {
-    return new PartProcess("coordinator", this.#options.environment, (line, stream) => {
+    const onLine = (line: string, stream: "stdout" | "stderr"): void => {
       log.write(`${line}\n`);
       if (stream === "stderr") {
         this.#lastWords = plain(line);
@@ -88,39 +97,42 @@ export class FleetUp {
       if (port === undefined || this.#served || this.#stopping) return;
       this.#served = true;
       this.#onServing({ port });
-    });
+    };
+    const scale = (workers: number): number => this.#scale(workers);
+    return new PartProcess("coordinator", this.#options.environment, onLine, scale);
+  }
+
+  /** What an administrator asks for through the coordinator. FailureError: we are stopping. */
+  #scale(workers: number): number {
+    if (this.#stopping) throw new FailureError("`bitfleet up` is stopping");
+    this.#options.say(`asked for ${workers === 1 ? "1 worker" : `${workers} workers`}`);
+    this.#wanted = workers;
+    this.#workers?.scale(workers);
+    return workers;
   }
 
   #startWorkers({ port }: Serving): void {
-    const { workers, localHost } = this.#options;
-    const address = hostPort({ host: localHost, port });
-    for (const [i, gpu] of workers.entries()) {
-      const name = `worker-${i + 1}`;
-      const log = this.#log(name);
-      const environment = this.#workerEnvironment(address, i, gpu);
-      this.#workers.push(
-        new KeptPart({
-          start: () =>
-            new PartProcess("worker", environment, (line, stream) => {
-              log.write(`${line}\n`);
-              if (stream === "stderr") this.#options.say(`${name}: ${plain(line)}`);
-            }),
-          // One that was drained is not wanted back.
-          isFinal: ({ code }) => code === wrongUse || code === 0,
-          onEnd: (ended, waitMs) => this.#tell(name, ended, waitMs),
-          graceMs: graceMs(environment) + workerEndingMs,
-        }),
-      );
-    }
+    const address = hostPort({ host: this.#options.localHost, port });
+    this.#workers = new WorkerSet((i) => this.#startWorker(i, address));
+    this.#workers.scale(this.#wanted);
   }
 
-  #workerEnvironment(address: string, i: number, gpu: Gpu | undefined): Variables {
-    return {
-      ...this.#options.environment,
-      BITFLEET_JOIN: address,
-      BITFLEET_WORKER_ID: workerId(i),
-      ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu.id }),
-    };
+  #startWorker(i: number, address: string): KeptPart {
+    const name = `worker-${i + 1}`;
+    const log = this.#log(name);
+    const gpu = gpuFor(this.#options.gpus, i);
+    const environment = workerEnvironment(this.#options.environment, { address, i, gpu });
+    return new KeptPart({
+      start: () =>
+        new PartProcess("worker", environment, (line, stream) => {
+          log.write(`${line}\n`);
+          if (stream === "stderr") this.#options.say(`${name}: ${plain(line)}`);
+        }),
+      // One that was drained is not wanted back.
+      isFinal: ({ code }) => code === wrongUse || code === 0,
+      onEnd: (ended, waitMs) => this.#tell(name, ended, waitMs),
+      graceMs: graceMs(environment) + workerEndingMs,
+    });
   }
 
   #tell(name: string, { code, signal }: Ended, waitMs: number | undefined): void {
@@ -132,10 +144,12 @@ export class FleetUp {
   }
 
   #log(name: string): WriteStream {
+    const known = this.#logs.get(name);
+    if (known !== undefined) return known;
     const log = createWriteStream(join(this.logFolder, `${name}.log`), { flags: "a" });
     // A full disk must not end the fleet: its logs stop, its work goes on.
     log.on("error", () => undefined);
-    this.#logs.push(log);
+    this.#logs.set(name, log);
     return log;
   }
 }
@@ -152,6 +166,23 @@ export function servingPort(line: string): number | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if (!("msg" in value) || value.msg !== "serving" || !("port" in value)) return undefined;
   return typeof value.port === "number" ? value.port : undefined;
+}
+
+/** What worker `i` is told. Each answers HTTP, where they are to, on a port of its own. */
+export function workerEnvironment(
+  environment: Variables,
+  { address, i, gpu }: { address: string; i: number; gpu: Gpu | undefined },
+): Variables {
+  const httpPort = environment["BITFLEET_WORKER_HTTP_PORT"] ?? "";
+  // 0 takes a free one; what is no number is the worker's to refuse.
+  const own = /^[1-9]\d*$/.test(httpPort) ? String(Number(httpPort) + i) : httpPort;
+  return {
+    ...environment,
+    BITFLEET_JOIN: address,
+    BITFLEET_WORKER_ID: workerId(i),
+    BITFLEET_WORKER_HTTP_PORT: own,
+    ...(gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: gpu.id }),
+  };
 }
 
 /** The same at every start, so that a worker that comes back takes its own place. */

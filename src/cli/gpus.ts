@@ -42,3 +42,8 @@ export function chosenGpus(gpus: readonly Gpu[], visible: string | undefined): r
   }
   return chosen;
 }
+
+/** The GPU of worker `i`: they are dealt in turn. undefined: it works on the CPU. */
+export function gpuFor(gpus: readonly Gpu[], i: number): Gpu | undefined {
+  return gpus[i % Math.max(1, gpus.length)];
+}

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { Variables } from "../process/environment.js";
+import { answerStarted, type Scale } from "../process/starter.js";
 import { packageRoot } from "../process/toolchain.js";
 
 export type Part = "coordinator" | "worker";
@@ -26,22 +27,24 @@ export class PartProcess {
 
   /**
    * `piped`: its output is read through `onLine`, else it goes where ours goes. The child is in a group of its own, so that
-   * Ctrl-C reaches only us, and we stop the parts in order.
+   * Ctrl-C reaches only us, and we stop the parts in order. `scale`: what it may ask of us.
    */
   constructor(
     part: Part,
     environment: Variables,
     onLine?: (line: string, stream: "stdout" | "stderr") => void,
+    scale?: Scale,
   ) {
     const file = join(packageRoot(), "dist", part, "main.js");
     const output = onLine === undefined ? "inherit" : "pipe";
     this.#child = spawn(process.execPath, [file], {
       env: { ...environment },
-      // Nothing is said on the channel: that it closes tells the part that we are gone.
+      // That the channel closes tells the part that we are gone.
       stdio: ["ignore", output, output, "ipc"],
       detached: true,
     });
     running.add(this.#child);
+    answerStarted(this.#child, scale);
     if (onLine !== undefined) {
       eachLine(this.#child.stdout, (line) => onLine(line, "stdout"));
       eachLine(this.#child.stderr, (line) => onLine(line, "stderr"));

@@ -1,10 +1,11 @@
-/** `bitfleet scale N`: how many workers Kubernetes runs. */
+/** `bitfleet scale N`: how many workers Kubernetes runs, or where there is none, the `bitfleet up` of the coordinator. */
 import type { Command } from "commander";
 import { ConfigError } from "../job/problem.js";
 import { kubernetesAccess, scaleStatefulSet } from "../process/kubernetes.js";
+import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import type { Context } from "./context.js";
 
-interface ScaleFlags {
+interface ScaleFlags extends ConnectionFlags {
   readonly statefulset?: string;
   readonly namespace?: string;
 }
@@ -13,31 +14,41 @@ const replicasMax = 10_000;
 const nameShape = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
 export function addScale(program: Command, context: Context): void {
-  program
+  const command = program
     .command("scale")
-    .description("set how many workers Kubernetes runs")
+    .description(
+      "set how many workers run: on Kubernetes, or else beside a coordinator that `up` started",
+    )
     .argument("<workers>", "how many")
     .option("--statefulset <name>", "of the workers (BITFLEET_SCALE_STATEFULSET)")
     .option(
       "--namespace <name>",
       "where it is, if not where this pod or the kubeconfig's context is",
-    )
-    .action(async (workers: string, flags: ScaleFlags) => {
-      if (!/^\d{1,5}$/.test(workers) || Number(workers) > replicasMax)
-        throw new ConfigError(`"${workers}" workers: it must be a number of 0 to ${replicasMax}`);
-      const access = kubernetesAccess(context.variables);
-      if (access === undefined)
-        throw new ConfigError(
-          "there is no Kubernetes here: this is no pod with a service account, and KUBECONFIG is not set",
-        );
-      const name = shaped(
-        "--statefulset",
-        flags.statefulset ?? context.variables["BITFLEET_SCALE_STATEFULSET"] ?? "",
+    );
+  withConnection(command).action(async (workers: string, flags: ScaleFlags) => {
+    if (!/^\d{1,5}$/.test(workers) || Number(workers) > replicasMax)
+      throw new ConfigError(`"${workers}" workers: it must be a number of 0 to ${replicasMax}`);
+    const access =
+      flags.coordinator === undefined ? kubernetesAccess(context.variables) : undefined;
+    if (access === undefined && flags.statefulset === undefined && flags.namespace === undefined) {
+      const count = await withClient(flags, context.variables, (client) =>
+        client.scale(Number(workers)),
       );
-      const namespace = shaped("--namespace", flags.namespace ?? access.namespace);
-      await scaleStatefulSet(access, { name, namespace, replicas: Number(workers) });
-      context.terminal.out(`${namespace}/${name} is to have ${workers} workers`);
-    });
+      context.terminal.out(`${count} ${count === 1 ? "worker is" : "workers are"} to run`);
+      return;
+    }
+    if (access === undefined)
+      throw new ConfigError(
+        "there is no Kubernetes here: this is no pod with a service account, and KUBECONFIG is not set",
+      );
+    const name = shaped(
+      "--statefulset",
+      flags.statefulset ?? context.variables["BITFLEET_SCALE_STATEFULSET"] ?? "",
+    );
+    const namespace = shaped("--namespace", flags.namespace ?? access.namespace);
+    await scaleStatefulSet(access, { name, namespace, replicas: Number(workers) });
+    context.terminal.out(`${namespace}/${name} is to have ${workers} workers`);
+  });
 }
 
 function shaped(flag: string, value: string): string {

@@ -1,19 +1,18 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
 import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
+import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers } from "../process/address.js";
 import { defaultHttpPort, readEnvironment } from "../process/environment.js";
 import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
-import { findGpus, type Gpu } from "./gpus.js";
+import { findGpus, gpuFor, type Gpu } from "./gpus.js";
 import { partEnvironment, type PartFlags } from "./partFlags.js";
 import { makeTokenFile } from "./tokenFile.js";
 
 interface UpFlags extends PartFlags {
   readonly workers?: number;
 }
-
-const workersMax = 64;
 
 export function addUp(program: Command, context: Context): void {
   program
@@ -56,7 +55,8 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
       environment,
       home,
       localHost: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host,
-      workers,
+      workers: workers.length,
+      gpus,
       say: (line) => terminal.note(line),
     },
     ({ port }) => {
@@ -97,7 +97,7 @@ export function dealGpus(
   count: number | undefined,
 ): readonly (Gpu | undefined)[] {
   const workers = count ?? Math.max(1, gpus.length);
-  return Array.from({ length: workers }, (_, i) => gpus[i % Math.max(1, gpus.length)]);
+  return Array.from({ length: workers }, (_, i) => gpuFor(gpus, i));
 }
 
 interface UpFacts {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { hasEnded } from "../control/record.js";
-import { checkJobName, checkRequest, checkWorkerId } from "../job/request.js";
+import { checkJobName, checkLocalWorkers, checkRequest, checkWorkerId } from "../job/request.js";
 import type { JobRequest } from "../job/settings.js";
 import { Channel } from "../link/channel.js";
 import { trainingMethods as methods } from "../link/methods.js";
@@ -137,6 +137,11 @@ export class BitfleetClient {
   /** Asks a worker to finish or hand over what it does, and to end; its answer is that it is leaving. */
   async drain(workerId: string): Promise<WorkerStatus> {
     return await this.#channel.unary(methods.drainWorker, checkWorkerId(workerId), callMs);
+  }
+
+  /** Sets how many workers the `bitfleet up` of the coordinator's machine keeps there; answers with that number. */
+  async scale(workers: number): Promise<number> {
+    return await this.#channel.unary(methods.scaleWorkers, checkLocalWorkers(workers), callMs);
   }
 
   /**

@@ -72,6 +72,17 @@ export function checkWorkerId(id: string): string {
   );
 }
 
+/** More would be in each other's way on one machine. */
+export const localWorkersMax = 64;
+
+/** Throws a ConfigError for what cannot be a number of workers on one machine. */
+export function checkLocalWorkers(workers: number): number {
+  if (Number.isInteger(workers) && workers >= 0 && workers <= localWorkersMax) return workers;
+  throw new ConfigError(
+    `workers is ${workers}, not a whole number from 0 to ${localWorkersMax}, as many as one machine is given`,
+  );
+}
+
 function checkNames({ name, model, weights }: JobRequest): void {
   checkJobName(name);
   architecture(model);

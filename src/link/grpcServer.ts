@@ -95,6 +95,7 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   one(methods.cancelJob, (name) => handlers.cancelJob(name));
   one(methods.resumeJob, (name) => handlers.resumeJob(name));
   one(methods.drainWorker, (id) => handlers.drainWorker(id));
+  one(methods.scaleWorkers, (workers) => handlers.scaleWorkers(workers));
   one(methods.listWorkers, () => handlers.listWorkers());
   many(methods.exportWeights, (name, signal) => handlers.exportWeights(name, signal));
   const predict = clientStream(host, methods.predict, (parts, signal) =>

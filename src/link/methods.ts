@@ -14,6 +14,7 @@ import {
   predictReply,
   previewUpdate,
   submitRequest,
+  workerCount,
   workerList,
   workerName,
 } from "../wire/trainingCodecs.js";
@@ -35,6 +36,7 @@ export const trainingMethods = {
   resumeJob: method("ResumeJob", "submitter", jobName, jobStatus),
   listWorkers: method("ListWorkers", "viewer", empty, workerList),
   drainWorker: method("DrainWorker", "admin", workerName, oneWorker),
+  scaleWorkers: method("ScaleWorkers", "admin", workerCount, workerCount),
   exportWeights: method("ExportWeights", "submitter", jobName, chunk),
   predict: method("Predict", "submitter", predictPart, predictReply),
 } as const;

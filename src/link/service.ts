@@ -36,6 +36,8 @@ export interface TrainingHandlers {
   resumeJob(name: string): Promise<JobStatus>;
   listWorkers(): Promise<readonly WorkerStatus[]>;
   drainWorker(id: string): Promise<WorkerStatus>;
+  /** Answers with how many are to run now. */
+  scaleWorkers(workers: number): Promise<number>;
   exportWeights(name: string, signal: AbortSignal): AsyncIterable<Chunk>;
   /** The parts in the order sent: the first names the job, a picture's name precedes its bytes. */
   predict(parts: AsyncIterable<PredictPart>, signal: AbortSignal): Promise<readonly Prediction[]>;

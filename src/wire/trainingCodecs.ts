@@ -232,6 +232,13 @@ export const oneWorker = codec(
   workerStatus,
 );
 
+export const workerCount = codec(
+  "WorkerCount",
+  v1.WorkerCount,
+  (workers: number) => ({ workers }),
+  ({ workers }) => count(workers, "workers"),
+);
+
 function workerStatus(message: bitfleet.v1.WorkerStatus.$Properties): WorkerStatus {
   return {
     id: token(message.id, "worker id"),

@@ -80,6 +80,7 @@ describe("wrong use ends with code 2 and says what is wrong", () => {
     [["jobs", "--coordinator", "nowhere"], /HOST:PORT/],
     [["jobs", "--token-file", "/no/token"], /\/no\/token/],
     [["jobs", "too", "many"], /too many arguments/],
+    [["scale", "3", "--statefulset", "workers"], /there is no Kubernetes here/],
   ])("%j", async (args, sentence) => {
     const { code, terminal } = await run(args);
     expect(terminal.noted).toMatch(sentence);
@@ -363,6 +364,26 @@ test("drain says that the worker is leaving, and refuses what is no id before it
   const refused = await run(["drain", "W 2"], { training });
   expect(refused.code).toBe(2);
   expect(refused.terminal.noted).toMatch(/worker is "W 2", not an id/);
+});
+
+test("scale without Kubernetes asks the coordinator, and refuses what is too many before it asks", async () => {
+  const asked: number[] = [];
+  const training: Partial<TrainingHandlers> = {
+    scaleWorkers: async (workers) => {
+      asked.push(workers);
+      if (workers === 0) throw new FailureError("the workers were not started by `bitfleet up`");
+      return workers;
+    },
+  };
+  const scaled = await run(["scale", "3"], { training });
+  expect([scaled.code, scaled.terminal.answer]).toEqual([0, "3 workers are to run"]);
+  const alone = await run(["scale", "0"], { training });
+  expect(alone.code).toBe(1);
+  expect(alone.terminal.noted).toMatch(/the workers were not started by `bitfleet up`/);
+  const refused = await run(["scale", "65"], { training });
+  expect(refused.code).toBe(2);
+  expect(refused.terminal.noted).toMatch(/workers is 65, not a whole number from 0 to 64/);
+  expect(asked).toEqual([3, 0]);
 });
 
 test("doctor names what it has looked at, and ends with code 1 only where something is missing", async () => {

@@ -82,6 +82,7 @@ const nothing: TrainingHandlers = {
   cancelJob: unexpected,
   resumeJob: unexpected,
   drainWorker: unexpected,
+  scaleWorkers: unexpected,
   listWorkers: unexpected,
   exportWeights: unexpected,
   predict: unexpected,

@@ -98,6 +98,7 @@ const training = {
   drainWorker: async () => {
     throw new Error("not reached by those who may not");
   },
+  scaleWorkers: async (workers: number) => workers,
   exportWeights: async function* () {
     yield* [];
   },
@@ -122,10 +123,12 @@ const calls: Readonly<Record<string, (client: BitfleetClient) => Promise<unknown
   ExportWeights: (client) => client.exportWeights("digits", file),
   Predict: (client) => client.predict("digits", [import.meta.filename]),
   DrainWorker: (client) => client.drain("worker-1"),
+  ScaleWorkers: (client) => client.scale(2),
 };
 const reading = ["ListJobs", "GetJob", "WatchJob", "ReadLogs", "ListWorkers"];
+const ruling = ["DrainWorker", "ScaleWorkers"];
 const needs = (call: string): Role =>
-  reading.includes(call) ? "viewer" : call === "DrainWorker" ? "admin" : "submitter";
+  reading.includes(call) ? "viewer" : ruling.includes(call) ? "admin" : "submitter";
 const allowed: Readonly<Record<Role, readonly Role[]>> = {
   viewer: ["viewer", "submitter", "admin"],
   submitter: ["submitter", "admin"],

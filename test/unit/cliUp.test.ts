@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { servingPort } from "../../src/cli/fleetUp.js";
+import { servingPort, workerEnvironment } from "../../src/cli/fleetUp.js";
 import { chosenGpus, parseGpus } from "../../src/cli/gpus.js";
 import { KeptPart, type KeepOptions, type Startable } from "../../src/cli/keptPart.js";
 import { partEnvironment } from "../../src/cli/partFlags.js";
@@ -123,6 +123,22 @@ test("flags become the variables that the processes read, and what is not given 
   expect(partEnvironment({}, { tokenFile: "t" })["BITFLEET_TOKEN_FILE"]).toBe(
     join(process.cwd(), "t"),
   );
+});
+
+test("every worker has a name, a GPU and, where they are to answer HTTP, a port of its own", () => {
+  const told = (i: number, httpPort?: string): (string | undefined)[] => {
+    const given = httpPort === undefined ? {} : { BITFLEET_WORKER_HTTP_PORT: httpPort };
+    const gpu = { id: `GPU-${i}`, name: "one" };
+    const environment = workerEnvironment(given, { address: "h:1", i, gpu });
+    expect(environment["BITFLEET_WORKER_ID"]).toMatch(new RegExp(`-${i + 1}$`));
+    expect(environment["CUDA_VISIBLE_DEVICES"]).toBe(`GPU-${i}`);
+    return [environment["BITFLEET_JOIN"], environment["BITFLEET_WORKER_HTTP_PORT"]];
+  };
+  expect(told(0, "7460")).toEqual(["h:1", "7460"]);
+  expect(told(2, "7460")).toEqual(["h:1", "7462"]);
+  expect(told(2, "0")).toEqual(["h:1", "0"]);
+  expect(told(2, "many")).toEqual(["h:1", "many"]);
+  expect(told(2)[1] ?? "").toBe("");
 });
 
 describe("the token file", () => {

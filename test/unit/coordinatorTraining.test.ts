@@ -48,7 +48,9 @@ function training(isHolder: () => Promise<boolean>): Training {
     onHigherTerm: async (term) => term + 1,
   });
   loops.push(loop);
-  return new Training({ loop, logs, store: new MemoryStore(), isHolder, signal: stop.signal });
+  const store = new MemoryStore();
+  const scale = async (workers: number): Promise<number> => workers;
+  return new Training({ loop, logs, store, isHolder, scale, signal: stop.signal });
 }
 
 test("what was asked of a coordinator that is none any more is refused, and not as NATS' fault", async () => {
@@ -57,3 +59,14 @@ test("what was asked of a coordinator that is none any more is refused, and not 
     "what was asked of job a may not have been done: another coordinator has taken over; ask again",
   );
 });
+
+test.each([65, -1, 1.5])(
+  "%d workers on one machine are refused, whichever client asks",
+  async (workers) => {
+    const asked = training(async () => true);
+    expect(await asked.scaleWorkers(64)).toBe(64);
+    await expect(asked.scaleWorkers(workers)).rejects.toThrow(
+      `workers is ${workers}, not a whole number from 0 to 64`,
+    );
+  },
+);
