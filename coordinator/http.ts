@@ -3,8 +3,13 @@
  * for a viewer's.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
+import { TLSSocket, type SecureContextOptions } from "node:tls";
 
 import { FailureError } from "../src/job/problem.js";
+import type { ServerTls } from "../src/link/service.js";
+import type { TlsMaterial } from "../src/process/certificates.js";
 import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
 
 export interface HttpOptions {
@@ -13,6 +18,8 @@ export interface HttpOptions {
   readonly port: number;
   /** undefined: no token is asked for. */
   readonly callers: Callers | undefined;
+  /** undefined: all goes in the clear. */
+  readonly tls?: ServerTls | undefined;
   /** Why this coordinator does not serve; undefined when it does. */
   readonly unready: () => string | undefined;
   /** What /status shows, as JSON. */
@@ -34,7 +41,7 @@ export interface RunningHttp {
 
 /** FailureError: the port is in use or cannot be bound. */
 export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
-  const server = createServer((request, response) => answer(request, response, options));
+  const server = serverOf(options);
   server.headersTimeout = 10_000;
   server.requestTimeout = 10_000;
   server.maxRequestsPerSocket = 1000;
@@ -46,6 +53,22 @@ export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+function serverOf(options: HttpOptions): Server | SecureServer {
+  const { tls } = options;
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+    answer(request, response, options);
+  if (tls === undefined) return createServer(onRequest);
+  const contextOf = ({ certificate, key, ca }: TlsMaterial): SecureContextOptions => ({
+    ...{ cert: certificate, key, ca },
+  });
+  const { watched, clientCertificates } = tls;
+  // Asked for, and demanded only where it matters: a probe has none.
+  const asking = { requestCert: clientCertificates, rejectUnauthorized: false };
+  const server = createSecureServer({ ...contextOf(watched.material), ...asking }, onRequest);
+  watched.onChange((material) => server.setSecureContext(contextOf(material)));
+  return server;
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, options: HttpOptions): void {
@@ -70,6 +93,10 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
     return;
   }
   const isOpen = path === "/metrics" && options.metricsAreOpen;
+  if (!isOpen && options.tls?.clientCertificates === true && !isAuthorized(request.socket)) {
+    reply(response, 403, { error: "a client certificate of the fleet's CA is needed" });
+    return;
+  }
   const wanted = { name: path, role: "viewer" } as const;
   if (!isOpen && !isAdmitted(request, response, options.callers, wanted)) return;
   if (path === "/status") reply(response, 200, options.status());
@@ -87,6 +114,11 @@ async function replyMetrics(
   } catch (error) {
     reply(response, 500, { error: String(error) });
   }
+}
+
+/** Whether its certificate is one that our CA has signed. */
+function isAuthorized(socket: Socket): boolean {
+  return socket instanceof TLSSocket && socket.authorized;
 }
 
 function reply(response: ServerResponse, code: number, body: unknown): void {
@@ -109,7 +141,7 @@ function isAdmitted(
   return refusal === undefined;
 }
 
-function listen(server: Server, { host, port }: HttpOptions): Promise<number> {
+function listen(server: Server | SecureServer, { host, port }: HttpOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const inUse = error.code === "EADDRINUSE";

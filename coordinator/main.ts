@@ -8,6 +8,8 @@ import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
+import type { ServerTls } from "../src/link/service.js";
+import { WatchedTls, warnOfExpiry } from "../src/process/certificates.js";
 import { findNatsServer } from "../src/link/natsServer.js";
 import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
 import { readEnvironment, type Environment } from "../src/process/environment.js";
@@ -36,6 +38,7 @@ interface Setting {
   readonly environment: Environment;
   /** Who has a token; undefined: everybody may do everything. */
   readonly callers: TokenBook | undefined;
+  readonly tls: ServerTls | undefined;
   /** The gRPC port, found free. */
   readonly port: number;
   readonly logger: Logger;
@@ -71,7 +74,10 @@ async function coordinate(shutdown: Shutdown): Promise<number> {
   const port = await freePort(host, environment.port, "BITFLEET_PORT");
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
-  const setting = { environment, callers, port, logger, shutdown, fail };
+  const tls = serverTls(environment, logger, shutdown);
+  if (tls === undefined && !isLoopback(host))
+    logger.warn("without TLS tokens and weights travel in the clear: see BITFLEET_TLS_CERT_FILE");
+  const setting = { environment, callers, tls, port, logger, shutdown, fail };
   const serving = serve(setting).catch((error: unknown) => {
     // A standby that is told to stop has not failed.
     if (!shutdown.signal.aborted) throw error;
@@ -86,6 +92,20 @@ function knownCallers(
 ): TokenBook | undefined {
   if (tokenFile === undefined && tokensFile === undefined) return undefined;
   return TokenBook.open({ tokenFile, tokensFile, warn: (sentence) => logger.warn(sentence) });
+}
+
+function serverTls(
+  { tls, clientCertificates }: Environment,
+  logger: Logger,
+  shutdown: Shutdown,
+): ServerTls | undefined {
+  if (tls?.certificate === undefined) return undefined;
+  const warn = (sentence: string): void => logger.warn(sentence);
+  const watched = new WatchedTls(tls, warn);
+  watched.onChange(() => logger.info("took up other certificates"));
+  shutdown.add("the certificates", () => watched.close());
+  shutdown.add("the look at certificates", warnOfExpiry(tls, warn));
+  return { watched, clientCertificates };
 }
 
 async function serve(setting: Setting): Promise<void> {
@@ -147,7 +167,7 @@ async function serve(setting: Setting): Promise<void> {
   const server = await startServer({
     host: environment.host,
     port: setting.port,
-    callers: setting.callers,
+    ...{ callers: setting.callers, tls: setting.tls },
     training: new Training({ loop, logs: memory.logs, store, isHolder, scale: askStarter, signal }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
@@ -160,11 +180,12 @@ async function serve(setting: Setting): Promise<void> {
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {
-  const { environment, callers, logger, shutdown } = setting;
+  const { environment, callers, tls, logger, shutdown } = setting;
   const http = await serveHttp({
     host: environment.host,
     port: environment.httpPort,
     callers,
+    tls,
     unready: () => shown.unready,
     status: () => status(shown),
     metrics: () => scrape(shown, environment.store),

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
+import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
 import { run } from "../src/process/shutdown.js";
@@ -31,6 +32,14 @@ run(
       environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
     if (token?.warning !== undefined) logger.warn(token.warning);
     if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
+    const { tls } = environment;
+    if (tls !== undefined) {
+      readTls(tls);
+      shutdown.add(
+        "the look at certificates",
+        warnOfExpiry(tls, (sentence) => logger.warn(sentence)),
+      );
+    }
     const toolchain = readToolchain();
     const metrics = new WorkerMetrics();
     const supervisor = new Supervisor({
@@ -40,6 +49,7 @@ run(
       coordinator: hostPort(join),
       joinHost: join.host,
       token: token?.token ?? "",
+      tls,
       store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,
       numerics: numerics(process.env, {
         tensorflow: toolchain.tfVersion,

@@ -10,6 +10,7 @@ import type { JobOrder, NatsAccess } from "../src/control/message.js";
 import { openSession } from "../src/link/grpcClient.js";
 import type { SessionClient } from "../src/link/service.js";
 import { reachableUrl } from "../src/process/address.js";
+import type { TlsFiles } from "../src/process/certificates.js";
 import type { Logger } from "../src/process/logger.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
@@ -29,6 +30,7 @@ export interface SupervisorOptions {
   readonly joinHost: string;
   /** Empty: none. */
   readonly token: string;
+  readonly tls: TlsFiles | undefined;
   /** The store as this machine sees it; the coordinator's word where undefined. */
   readonly store: string | undefined;
   readonly numerics: Numerics;
@@ -143,10 +145,11 @@ export class Supervisor {
   }
 
   #connect(): void {
-    const { coordinator, joinHost, token, logger } = this.#options;
+    const { coordinator, joinHost, token, tls, logger } = this.#options;
     const session = openSession({
       address: coordinator,
       token,
+      tls,
       onCommand: (term, command) => {
         if (command.kind === "welcome") {
           this.#failedConnections = 0;

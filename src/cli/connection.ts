@@ -4,11 +4,15 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
 import { connect, type BitfleetClient } from "../client/client.js";
-import { defaultPort, readTokenFile, type Variables } from "../process/environment.js";
+import { readTls } from "../process/certificates.js";
+import { defaultPort, readTokenFile, tlsFiles, type Variables } from "../process/environment.js";
 
 export interface ConnectionFlags {
   readonly coordinator?: string;
   readonly tokenFile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 /** Adds the flags that every command with a coordinator has. */
@@ -25,7 +29,10 @@ export function withConnection(command: Command): Command {
         "--token-file <FILE>",
         "file with the fleet's token (default: $BITFLEET_TOKEN_FILE)",
       ),
-    );
+    )
+    .option("--tls-ca <FILE>", "CA of the coordinator's certificate (BITFLEET_TLS_CA_FILE)")
+    .option("--tls-cert <FILE>", "own certificate, where it asks for one (BITFLEET_TLS_CERT_FILE)")
+    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)");
 }
 
 /** ConfigError: the token file cannot be read, or the address is none. */
@@ -35,7 +42,13 @@ export function openClient(flags: ConnectionFlags, variables: Variables): Bitfle
   const file =
     flags.tokenFile ?? filled(variables["BITFLEET_TOKEN_FILE"]) ?? ownTokenFile(given, variables);
   const token = file === undefined ? "" : readTokenFile(file, "--token-file").token;
-  return connect({ address, token });
+  const tls = tlsFiles({
+    BITFLEET_TLS_CA_FILE: flags.tlsCa ?? variables["BITFLEET_TLS_CA_FILE"],
+    BITFLEET_TLS_CERT_FILE: flags.tlsCert ?? variables["BITFLEET_TLS_CERT_FILE"],
+    BITFLEET_TLS_KEY_FILE: flags.tlsKey ?? variables["BITFLEET_TLS_KEY_FILE"],
+  });
+  if (tls !== undefined) readTls(tls);
+  return connect({ address, token, tls });
 }
 
 /** Runs with a client that is closed whatever happens. */

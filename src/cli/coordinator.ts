@@ -21,6 +21,9 @@ export function addCoordinator(program: Command, context: Context): void {
     )
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
     .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)")
+    .option("--tls-ca <FILE>", "CA that is trusted (BITFLEET_TLS_CA_FILE)")
+    .option("--tls-cert <FILE>", "own certificate (BITFLEET_TLS_CERT_FILE)")
+    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)")
     .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")
     .action((flags: PartFlags) =>
       runPart("coordinator", partEnvironment(context.variables, flags), context),

@@ -12,6 +12,9 @@ export interface PartFlags {
   readonly store?: string;
   readonly tokenFile?: string;
   readonly tokensFile?: string;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly nats?: string;
   readonly join?: string;
   readonly id?: string;
@@ -30,6 +33,9 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
       flags.store !== undefined && isS3(flags.store) ? flags.store : absolute(flags.store),
     BITFLEET_TOKEN_FILE: absolute(flags.tokenFile),
     BITFLEET_TOKENS_FILE: absolute(flags.tokensFile),
+    BITFLEET_TLS_CA_FILE: absolute(flags.tlsCa),
+    BITFLEET_TLS_CERT_FILE: absolute(flags.tlsCert),
+    BITFLEET_TLS_KEY_FILE: absolute(flags.tlsKey),
     NATS_URL: flags.nats,
     BITFLEET_JOIN: flags.join,
     BITFLEET_WORKER_ID: flags.id,

@@ -8,6 +8,7 @@ import { checkJobName, checkLocalWorkers, checkRequest, checkWorkerId } from "..
 import type { JobRequest } from "../job/settings.js";
 import { Channel } from "../link/channel.js";
 import { trainingMethods as methods } from "../link/methods.js";
+import type { TlsFiles } from "../process/certificates.js";
 import type {
   JobStatus,
   LogLine,
@@ -28,6 +29,8 @@ export interface ClientOptions {
   readonly address: string;
   /** Needed where the coordinator listens off loopback. */
   readonly token?: string;
+  /** PEM files; left out, all goes in the clear. */
+  readonly tls?: TlsFiles | undefined;
 }
 
 export interface WatchOptions {
@@ -50,8 +53,8 @@ const submitMs = 600_000;
 const predictMs = 600_000;
 
 /** Opens a connection; nothing is sent before the first call. ConfigError: the address is not HOST:PORT. */
-export function connect({ address, token = "" }: ClientOptions): BitfleetClient {
-  return new BitfleetClient(new Channel(address, token));
+export function connect({ address, token = "", tls }: ClientOptions): BitfleetClient {
+  return new BitfleetClient(new Channel(address, token, tls));
 }
 
 export class BitfleetClient {

@@ -11,6 +11,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { hostPort, parseAddress } from "../process/address.js";
+import type { TlsFiles } from "../process/certificates.js";
 import { messageBytesMax, type Codec } from "../wire/codec.js";
 import { buffer } from "./bytes.js";
 import { KeptSockets } from "./keptSockets.js";
@@ -37,16 +38,23 @@ const channelOptions = {
 export class Channel {
   readonly address: string;
   readonly #client: Client;
-  readonly #sockets = new KeptSockets();
+  readonly #sockets: KeptSockets;
   readonly #metadata = new Metadata();
 
-  /** ConfigError: `address` is not HOST:PORT. An empty token is none. */
-  constructor(address: string, token: string) {
-    const target = hostPort(parseAddress(address, "the coordinator's address"));
+  /** ConfigError: `address` is not HOST:PORT. An empty token is none; without `tls` all goes in the clear. */
+  constructor(address: string, token: string, tls?: TlsFiles) {
+    const { host, port } = parseAddress(address, "the coordinator's address");
+    const target = hostPort({ host, port });
+    this.#sockets = new KeptSockets(host, tls);
     setLogVerbosity(logVerbosity.NONE);
     this.address = address;
     this.#client = new Client(target, this.#sockets, channelOptions);
     if (token !== "") this.#metadata.set("authorization", `Bearer ${token}`);
+  }
+
+  /** Why it cannot be reached, where that is known. */
+  get trouble(): string | undefined {
+    return this.#sockets.trouble;
   }
 
   close(): void {
@@ -67,7 +75,7 @@ export class Channel {
       const argument = buffer(request.encode(value));
       const options = { deadline: Date.now() + deadlineMs };
       const done = (error: ServiceError | null, bytes?: Buffer): void => {
-        if (error !== null) reject(fromStatus(error, this.address));
+        if (error !== null) reject(fromStatus(error, this.address, this.trouble));
         else decodeInto(response, bytes, this.address, resolve, reject);
       };
       this.#client.makeUnaryRequest(
@@ -107,7 +115,7 @@ export class Channel {
     try {
       for await (const bytes of messages(call)) yield response.decode(bytes);
     } catch (error) {
-      if (!isAborted(signal)) throw problem(error, this.address);
+      if (!isAborted(signal)) throw problem(error, this.address, this.trouble);
     } finally {
       signal?.removeEventListener("abort", cancel);
       call.cancel();
@@ -124,7 +132,7 @@ export class Channel {
       const answered = new AbortController();
       const done = (error: ServiceError | null, bytes?: Buffer): void => {
         answered.abort();
-        if (error !== null) reject(fromStatus(error, this.address));
+        if (error !== null) reject(fromStatus(error, this.address, this.trouble));
         else decodeInto(response, bytes, this.address, resolve, reject);
       };
       const options = { deadline: Date.now() + deadlineMs };
@@ -138,7 +146,7 @@ export class Channel {
       );
       feed(call, values, request, answered.signal).catch((error: unknown) => {
         if (!answered.signal.aborted) call.cancel();
-        reject(problem(error, this.address));
+        reject(problem(error, this.address, this.trouble));
       });
     });
   }

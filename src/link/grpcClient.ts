@@ -20,9 +20,9 @@ const closed: SessionClient = {
  * that is none is reported through `onClosed` like every other end.
  */
 export function openSession(options: SessionOptions): SessionClient {
-  const { address, token, onClosed } = options;
+  const { address, token, tls, onClosed } = options;
   try {
-    const channel = new Channel(address, token);
+    const channel = new Channel(address, token, tls);
     return run(channel, channel.session(sessionPath), options);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -61,7 +61,7 @@ function run(
   call.on("status", (outcome: StatusObject) => {
     const { code } = outcome;
     if (code === status.OK) end("the stream has ended", false);
-    else end(fromStatus(outcome, address).message, isRefusal(code, greeted));
+    else end(fromStatus(outcome, address, channel.trouble).message, isRefusal(code, greeted));
   });
   return {
     send: (event) => {

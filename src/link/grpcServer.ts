@@ -1,5 +1,5 @@
 /** The coordinator's gRPC server: clients and workers on one port. */
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { logVerbosity, Server, setLogVerbosity, type ServerCredentials } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { ConfigError, FailureError } from "../job/problem.js";
 import { hostPort, isLoopback } from "../process/address.js";
@@ -8,6 +8,7 @@ import { Admissions } from "./admission.js";
 import { clientStream, serverStream, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
 import { asBytes, sessionPath, trainingMethods, type Method } from "./methods.js";
+import { serverCredentials } from "./serverTls.js";
 import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.js";
 
 /** How long calls under way may take at the end before they are cut off. */
@@ -57,7 +58,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     asBytes,
     "bidi",
   );
-  const port = await bind(server, host, options.port);
+  const port = await bind(server, host, options.port, serverCredentials(options.tls));
   return {
     host,
     port,
@@ -105,10 +106,15 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
 }
 
 /** The port that was bound. A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
-function bind(server: Server, host: string, port: number): Promise<number> {
+function bind(
+  server: Server,
+  host: string,
+  port: number,
+  credentials: ServerCredentials,
+): Promise<number> {
   const target = hostPort({ host: host === "localhost" ? "127.0.0.1" : host, port });
   return new Promise((resolve, reject) => {
-    server.bindAsync(target, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(target, credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(new FailureError(bindProblem(error, target), { cause: error }));
     });

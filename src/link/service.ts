@@ -6,6 +6,7 @@
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { ConfigError } from "../job/problem.js";
 import type { Callers } from "../job/roles.js";
+import type { TlsFiles } from "../process/certificates.js";
 import type {
   Chunk,
   JobStatus,
@@ -17,6 +18,9 @@ import type {
   SubmitRequest,
   WorkerStatus,
 } from "../wire/training.js";
+import type { ServerTls } from "./serverTls.js";
+
+export type { ServerTls };
 
 /** The job that a request names is not known: also the user's input, with a status of its own. */
 export class NotFoundError extends ConfigError {}
@@ -63,6 +67,8 @@ export interface ServerOptions {
   readonly port: number;
   /** undefined: no token is asked for, and only a loopback address may be bound. */
   readonly callers: Callers | undefined;
+  /** undefined: all goes in the clear. */
+  readonly tls?: ServerTls | undefined;
   readonly training: TrainingHandlers;
   readonly onSession: (session: WorkerSession) => void;
   /** An error that no client is told about: our own bug. The default drops it. */
@@ -81,6 +87,7 @@ export interface SessionOptions {
   readonly address: string;
   /** Empty: none. */
   readonly token: string;
+  readonly tls?: TlsFiles | undefined;
   readonly onCommand: (term: number, command: WorkerCommand) => void;
   /**
    * Called exactly once, with a sentence. `refused`: trying again will not help (wrong token, another version of the

@@ -31,8 +31,12 @@ function sentence(code: status, error: Error): CallStatus {
 /** The connection, not the request, is at fault: the same call may succeed later. */
 export class UnreachableError extends FailureError {}
 
-/** What a status means to the caller of `address`. */
-export function fromStatus(failure: StatusObject | ServiceError, address: string): Error {
+/** What a status means to the caller of `address`. `trouble`: why it cannot be reached, where that is known. */
+export function fromStatus(
+  failure: StatusObject | ServiceError,
+  address: string,
+  trouble?: string,
+): Error {
   const { code, details } = failure;
   switch (code) {
     case status.NOT_FOUND:
@@ -46,7 +50,7 @@ export function fromStatus(failure: StatusObject | ServiceError, address: string
     case status.PERMISSION_DENIED:
       return new FailureError(`the coordinator at ${address} refused: ${details}`);
     case status.UNAVAILABLE:
-      return new UnreachableError(unavailable(details, address));
+      return new UnreachableError(unavailable(details, address, trouble));
     case status.DEADLINE_EXCEEDED:
       return new UnreachableError(`the coordinator at ${address} did not answer in time`);
     case status.CANCELLED:
@@ -61,11 +65,11 @@ export function fromStatus(failure: StatusObject | ServiceError, address: string
 }
 
 /** What went wrong in a call, as a sentence. */
-export function problem(error: unknown, address: string): Error {
+export function problem(error: unknown, address: string, trouble?: string): Error {
   if (error instanceof WireError) {
     return new FailureError(`the coordinator at ${address} sent ${error.message}`);
   }
-  if (isServiceError(error)) return fromStatus(error, address);
+  if (isServiceError(error)) return fromStatus(error, address, trouble);
   return error instanceof Error ? error : new FailureError(String(error));
 }
 
@@ -85,10 +89,10 @@ export function isRefusal(code: status, greeted: boolean): boolean {
 }
 
 /** grpc-js's own texts hold addresses and internals; ours ("shutting down") are told. */
-function unavailable(details: string, address: string): string {
+function unavailable(details: string, address: string, trouble?: string): string {
   return details.startsWith(leavingPrefix)
     ? `the coordinator at ${address} ${details.slice(leavingPrefix.length)}`
-    : `cannot reach the coordinator at ${address}`;
+    : `cannot reach the coordinator at ${address}${trouble === undefined ? "" : `: ${trouble}`}`;
 }
 
 const leavingPrefix = "coordinator: ";

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { ConfigError } from "../job/problem.js";
 import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
+import type { TlsFiles } from "./certificates.js";
 import { logLevels, type LoggerLevel } from "./logger.js";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -27,6 +28,10 @@ export interface Environment {
   readonly tokenFile: string | undefined;
   /** A coordinator's: who else has a token, and its role. */
   readonly tokensFile: string | undefined;
+  /** Own certificate and key, and the CA to trust; undefined: without TLS. */
+  readonly tls: TlsFiles | undefined;
+  /** Whether a coordinator with a CA asks clients for a certificate of it. */
+  readonly clientCertificates: boolean;
   /** A NATS server that is already there; its token is taken out of the URL. */
   readonly nats: { readonly url: string; readonly token: string } | undefined;
   /** The coordinator that a worker joins. */
@@ -56,6 +61,8 @@ export function readEnvironment(variables: Variables): Environment {
     store: store(variables, home),
     tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
     tokensFile: text(variables, "BITFLEET_TOKENS_FILE"),
+    tls: tlsFiles(variables),
+    clientCertificates: clientCertificates(variables),
     nats: natsAccess(variables, "NATS_URL"),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
@@ -193,6 +200,25 @@ function logLevel(variables: Variables, name: string): LoggerLevel {
   if (level === undefined)
     throw new ConfigError(`${name} is "${value}", but must be one of ${logLevels.join(", ")}`);
   return level;
+}
+
+/** Of a client and a server alike. ConfigError: a certificate without its key, or the reverse. */
+export function tlsFiles(variables: Variables, prefix = "BITFLEET_TLS_"): TlsFiles | undefined {
+  const [certificate, key, ca] = ["CERT", "KEY", "CA"].map((part) =>
+    text(variables, `${prefix}${part}_FILE`),
+  );
+  if ((certificate === undefined) !== (key === undefined))
+    throw new ConfigError(
+      `${prefix}CERT_FILE and ${prefix}KEY_FILE must be set together, and one is not`,
+    );
+  return certificate === undefined && ca === undefined ? undefined : { certificate, key, ca };
+}
+
+function clientCertificates(variables: Variables): boolean {
+  const value = text(variables, "BITFLEET_TLS_CLIENT_CERTS") ?? "require";
+  if (value !== "require" && value !== "off")
+    throw new ConfigError(`BITFLEET_TLS_CLIENT_CERTS is "${value}", but must be require or off`);
+  return value === "require" && text(variables, "BITFLEET_TLS_CA_FILE") !== undefined;
 }
 
 function natsAccess(variables: Variables, name: string): Environment["nats"] {

@@ -82,6 +82,10 @@ test("every variable is read", () => {
       BITFLEET_HOME: "/var/fleet",
       BITFLEET_STORE: "/mnt/store",
       BITFLEET_TOKEN_FILE: "/run/token",
+      BITFLEET_TOKENS_FILE: "/run/tokens.json",
+      BITFLEET_TLS_CERT_FILE: "/run/tls.crt",
+      BITFLEET_TLS_KEY_FILE: "/run/tls.key",
+      BITFLEET_TLS_CA_FILE: "/run/ca.crt",
       NATS_URL: "nats://s%40cret@nats:4333",
       BITFLEET_JOIN: "[::1]:7450",
       BITFLEET_WORKER_ID: "gpu-3",
@@ -96,6 +100,10 @@ test("every variable is read", () => {
     home: "/var/fleet",
     store: "/mnt/store",
     tokenFile: "/run/token",
+    tokensFile: "/run/tokens.json",
+    tls: { certificate: "/run/tls.crt", key: "/run/tls.key", ca: "/run/ca.crt" },
+    clientCertificates: true,
+    metricsAreOpen: false,
     nats: { url: "nats://nats:4333", token: "s@cret" },
     join: { host: "::1", port: 7450 },
     workerId: "gpu-3",
@@ -105,7 +113,21 @@ test("every variable is read", () => {
   });
 });
 
+test("a certificate and its key belong together, and only a CA can ask clients for certificates", () => {
+  const lone = { BITFLEET_TLS_CERT_FILE: "c" };
+  expect(() => readEnvironment(lone)).toThrow(
+    "BITFLEET_TLS_CERT_FILE and BITFLEET_TLS_KEY_FILE must be set together, and one is not",
+  );
+  const pair = { ...lone, BITFLEET_TLS_KEY_FILE: "k" };
+  expect(readEnvironment(pair).clientCertificates).toBe(false);
+  const withCa = { ...pair, BITFLEET_TLS_CA_FILE: "a" };
+  expect(readEnvironment(withCa).clientCertificates).toBe(true);
+  const off = { ...withCa, BITFLEET_TLS_CLIENT_CERTS: "off" };
+  expect(readEnvironment(off).clientCertificates).toBe(false);
+});
+
 test.each([
+  ["BITFLEET_TLS_CLIENT_CERTS", "maybe"],
   ["BITFLEET_PORT", "-1"],
   ["BITFLEET_PORT", "65536"],
   ["BITFLEET_HTTP_PORT", "7451.5"],
