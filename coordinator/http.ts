@@ -10,6 +10,7 @@ import { TLSSocket, type SecureContextOptions } from "node:tls";
 import { FailureError } from "../src/job/problem.js";
 import type { ServerTls } from "../src/link/service.js";
 import type { TlsMaterial } from "../src/process/certificates.js";
+import { boundHttp, httpOptions } from "../src/process/httpBounds.js";
 import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
 
 export interface HttpOptions {
@@ -42,9 +43,7 @@ export interface RunningHttp {
 /** FailureError: the port is in use or cannot be bound. */
 export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
   const server = serverOf(options);
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 10_000;
-  server.maxRequestsPerSocket = 1000;
+  boundHttp(server);
   const port = await listen(server, options);
   return {
     port,
@@ -59,14 +58,17 @@ function serverOf(options: HttpOptions): Server | SecureServer {
   const { tls } = options;
   const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
     answer(request, response, options);
-  if (tls === undefined) return createServer(onRequest);
+  if (tls === undefined) return createServer(httpOptions, onRequest);
   const contextOf = ({ certificate, key, ca }: TlsMaterial): SecureContextOptions => ({
     ...{ cert: certificate, key, ca },
   });
   const { watched, clientCertificates } = tls;
   // Asked for, and demanded only where it matters: a probe has none.
   const asking = { requestCert: clientCertificates, rejectUnauthorized: false };
-  const server = createSecureServer({ ...contextOf(watched.material), ...asking }, onRequest);
+  const server = createSecureServer(
+    { ...httpOptions, ...contextOf(watched.material), ...asking },
+    onRequest,
+  );
   watched.onChange((material) => server.setSecureContext(contextOf(material)));
   return server;
 }

@@ -32,12 +32,19 @@ export class Admissions {
   }
 
   admit(metadata: Metadata, call: Call): Admission {
-    const authorization = metadata.get("authorization").map(String)[0];
+    const authorization = authorizationOf(metadata);
     const refusal = this.#callers && refusalOf(this.#callers, authorization, call);
     if (refusal !== undefined) return statusOf(refusal);
     const guest = new Visit(authorization, call, () => this.#guests.delete(guest));
     this.#guests.add(guest);
     return guest;
+  }
+
+  /** Why the call may not even send its message; undefined for a call that needs no role. */
+  refusal(metadata: Metadata, call: Call | undefined): CallStatus | undefined {
+    if (this.#callers === undefined || call === undefined) return undefined;
+    const refusal = refusalOf(this.#callers, authorizationOf(metadata), call);
+    return refusal && statusOf(refusal);
   }
 
   close(): void {
@@ -88,6 +95,10 @@ class Visit implements Guest {
     this.#revocation = why;
     this.#listener?.(why);
   }
+}
+
+function authorizationOf(metadata: Metadata): string | undefined {
+  return metadata.get("authorization").map(String)[0];
 }
 
 function statusOf({ kind, sentence }: Refusal): CallStatus {

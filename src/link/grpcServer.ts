@@ -1,13 +1,15 @@
 /** The coordinator's gRPC server: clients and workers on one port. */
-import { logVerbosity, Server, setLogVerbosity, type ServerCredentials } from "@grpc/grpc-js";
+import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { ConfigError, FailureError } from "../job/problem.js";
 import { hostPort, isLoopback } from "../process/address.js";
 import { messageBytesMax } from "../wire/codec.js";
 import { Admissions } from "./admission.js";
+import { boundedCalls, type HeaderCheck } from "./callBounds.js";
+import { listenBounded } from "./connectionBounds.js";
 import { clientStream, serverStream, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
-import { asBytes, sessionPath, trainingMethods, type Method } from "./methods.js";
+import { asBytes, callOf, sessionPath, trainingMethods, type Method } from "./methods.js";
 import { serverCredentials } from "./serverTls.js";
 import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.js";
 
@@ -23,6 +25,9 @@ const channelOptions = {
   "grpc.max_receive_message_length": messageBytesMax,
   "grpc.max_send_message_length": messageBytesMax,
   "grpc.enable_channelz": 0,
+  // Of one connection: its calls, and the MB of what it was sent and has not read.
+  "grpc.max_concurrent_streams": 256,
+  "grpc-node.max_session_memory": 64,
 };
 
 /**
@@ -46,7 +51,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signal: leave.signal,
     onError: options.onError ?? (() => undefined),
   };
-  const server = new Server(channelOptions);
+  const check: HeaderCheck = (metadata, name) => admissions.refusal(metadata, callOf(name));
+  const bounds = boundedCalls(check, options.callBounds);
+  const server = new Server({ ...channelOptions, interceptors: [bounds] });
   // Of the field's health service, which asks for no token: a probe has none. It says that this server serves, so not before it does.
   const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   health.addToServer(server);
@@ -58,13 +65,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     asBytes,
     "bidi",
   );
-  const port = await bind(server, host, options.port, serverCredentials(options.tls));
+  const listener = await bind(server, options);
   return {
     host,
-    port,
+    port: listener.port,
     close: async (reason) => {
       health.setStatus("", "NOT_SERVING");
       health.setStatus(serviceName, "NOT_SERVING");
+      listener.close();
       leave.abort(reason);
       await shutDown(server);
       admissions.close();
@@ -105,20 +113,19 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   server.register(methods.predict.path, predict, asBytes, asBytes, "clientStream");
 }
 
-/** The port that was bound. A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
-function bind(
+/** A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
+async function bind(
   server: Server,
-  host: string,
-  port: number,
-  credentials: ServerCredentials,
-): Promise<number> {
-  const target = hostPort({ host: host === "localhost" ? "127.0.0.1" : host, port });
-  return new Promise((resolve, reject) => {
-    server.bindAsync(target, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new FailureError(bindProblem(error, target), { cause: error }));
-    });
-  });
+  { host, port, tls, connectionBounds }: ServerOptions,
+): Promise<Awaited<ReturnType<typeof listenBounded>>> {
+  const address = { host: host === "localhost" ? "127.0.0.1" : host, port };
+  const credentials = serverCredentials(tls);
+  try {
+    return await listenBounded(server, credentials, address, connectionBounds);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new FailureError(bindProblem(error, hostPort(address)), { cause: error });
+  }
 }
 
 function bindProblem({ message }: Error, target: string): string {

@@ -45,6 +45,11 @@ export const trainingMethods = {
 export const sessionPath = "/bitfleet.v1.Fleet/Session";
 export const sessionCall: Call = { name: "Session", role: "worker" };
 
+/** By the last part of its path; undefined for what is not ours. */
+export function callOf(name: string): Call | undefined {
+  return [...Object.values(trainingMethods), sessionCall].find((call) => call.name === name);
+}
+
 /** For the receiving side of a call whose codecs run inside the call. */
 export function asBytes(bytes: Buffer): Buffer {
   return bytes;

@@ -5,6 +5,8 @@
  */
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { ConfigError } from "../job/problem.js";
+import type { CallBounds } from "./callBounds.js";
+import type { ConnectionBounds } from "./connectionBounds.js";
 import type { Callers } from "../job/roles.js";
 import type { TlsFiles } from "../process/certificates.js";
 import type {
@@ -71,6 +73,9 @@ export interface ServerOptions {
   readonly tls?: ServerTls | undefined;
   readonly training: TrainingHandlers;
   readonly onSession: (session: WorkerSession) => void;
+  /** The tests lower them. */
+  readonly callBounds?: CallBounds;
+  readonly connectionBounds?: ConnectionBounds;
   /** An error that no client is told about: our own bug. The default drops it. */
   readonly onError?: (error: unknown) => void;
 }

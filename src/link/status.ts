@@ -58,6 +58,8 @@ export function fromStatus(
     case status.UNIMPLEMENTED:
       return new FailureError(`${address} is no Bitfleet coordinator, or one of another version`);
     case status.RESOURCE_EXHAUSTED:
+      if (details.startsWith(busyPrefix))
+        return new UnreachableError(`the coordinator at ${address} is ${details}`);
       return new FailureError(`a message to or from ${address} is too large: ${details}`);
     default:
       return new FailureError(`the coordinator at ${address} failed: ${details}`);
@@ -96,6 +98,8 @@ function unavailable(details: string, address: string, trouble?: string): string
 }
 
 const leavingPrefix = "coordinator: ";
+/** Too many calls at once; the same call may succeed later. */
+export const busyPrefix = "busy: ";
 
 /** The server itself goes away. */
 export function leaving(reason: string): CallStatus {

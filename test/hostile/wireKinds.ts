@@ -35,7 +35,7 @@ export const frameKind: Kind = {
     { name: "job", refusal: /^job .* in a frame$/s },
     { name: "address", refusal: /^address .* in a frame$/s },
     { name: "content", refusal: /^(content|shards) .* in a frame$/ },
-    { name: "values", refusal: /^(a frame of no elements|\d+ bytes for|a request with)/ },
+    { name: "values", refusal: /^(a frame of no elements|-?\d+ bytes for|a request with)/ },
   ],
   open: async () => ({
     feed: (random) => {
@@ -125,7 +125,10 @@ function sample<T>(codec: Codec<T>, value: T): Sample {
   const read = (bytes: Uint8Array): void => {
     const decoded = codec.decode(bytes);
     const again = codec.decode(codec.encode(decoded));
-    hold(isDeepStrictEqual(again, decoded), "a message is read otherwise the second time");
+    hold(
+      isDeepStrictEqual(again, decoded),
+      `${JSON.stringify(decoded)} is read as ${JSON.stringify(again)}`,
+    );
   };
   return { bytes: codec.encode(value), read };
 }

@@ -1,0 +1,253 @@
+import { connect as connectTcp, type Socket } from "node:net";
+import { once } from "node:events";
+import { afterEach, describe, expect, test } from "vitest";
+import { serveHttp } from "../../coordinator/http.js";
+import { Sessions } from "../../coordinator/sessions.js";
+import { connect } from "../../src/client/client.js";
+import { callBounds } from "../../src/link/callBounds.js";
+import type { RunningServer } from "../../src/link/service.js";
+import { jobName } from "../../src/wire/trainingCodecs.js";
+import { workerEvent } from "../../src/wire/workerEvent.js";
+import { framed, RawGrpc } from "../support/rawGrpc.js";
+import { until } from "../support/fleetProcesses.js";
+import { events } from "../unit/wireValues.js";
+import { addressOf, jobStatus, serve } from "./grpcFixture.js";
+
+const cleanUps: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+const name = framed(jobName.encode("digits"));
+const training = "/bitfleet.v1.Training";
+const callers = { find: () => undefined, onChange: () => () => undefined };
+
+async function serving(...how: Parameters<typeof serve>): Promise<RunningServer> {
+  const server = await serve({ getJob: async () => jobStatus(), ...how[0] }, how[1]);
+  cleanUps.push(() => server.close("the test ends"));
+  return server;
+}
+
+function raw(server: RunningServer): RawGrpc {
+  const peer = new RawGrpc(server);
+  cleanUps.push(() => peer.close());
+  return peer;
+}
+
+async function isServed(server: RunningServer): Promise<boolean> {
+  const client = connect({ address: addressOf(server), token: "" });
+  try {
+    return (await client.job("digits")).name === "digits";
+  } finally {
+    client.close();
+  }
+}
+
+function tcp(port: number): Socket {
+  const socket = connectTcp(port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.resume();
+  cleanUps.push(() => socket.destroy());
+  return socket;
+}
+
+describe("gRPC", () => {
+  test("a flood of streams of one kind is refused past its bound, while other calls are answered", async () => {
+    let open = 0;
+    let opened = 0;
+    const watchJob = async function* (_: string, signal: AbortSignal) {
+      open += 1;
+      opened += 1;
+      yield jobStatus();
+      if (!signal.aborted) await once(signal, "abort");
+      open -= 1;
+    };
+    const bounds = { ...callBounds, perMethod: { WatchJob: 20 } };
+    const server = await serving({ watchJob }, { callBounds: bounds });
+    const peer = raw(server);
+    const statuses: (number | undefined)[] = [];
+    for (let i = 0; i < 200; i++)
+      void peer.call(`${training}/WatchJob`, name).then((status) => statuses.push(status));
+    await until("180 are refused", () => statuses.length === 180);
+    expect(new Set(statuses)).toEqual(new Set([8]));
+    expect(opened).toBe(20);
+    expect(await isServed(server)).toBe(true);
+    peer.close();
+    await until("their places are free", () => open === 0);
+    const next = raw(server);
+    void next.call(`${training}/WatchJob`, name);
+    await until("another stream gets one", () => opened === 21);
+  });
+
+  test("one address cannot take every call's place", async () => {
+    const bounds = { ...callBounds, calls: 10, perAddress: 3, perMethod: {} };
+    const never = (): Promise<never> => new Promise(() => undefined);
+    const server = await serving({ cancelJob: never }, { callBounds: bounds });
+    const peer = raw(server);
+    for (let i = 0; i < 3; i++) void peer.call(`${training}/CancelJob`, name);
+    expect(await peer.call(`${training}/CancelJob`, name)).toBe(8);
+  });
+
+  test("who has no token is refused before its message is there", async () => {
+    const server = await serving({}, { callers });
+    const peer = raw(server);
+    const part = framed(new Uint8Array(10), 0, 4_000_000);
+    expect(await peer.call(`${training}/GetJob`, part, { open: true })).toBe(16);
+    expect(await peer.call(`${training}/Predict`, part, { open: true })).toBe(16);
+    expect(await peer.call("/bitfleet.v1.Fleet/Session", part, { open: true })).toBe(16);
+  });
+
+  test("a request that never comes whole is ended", async () => {
+    const server = await serving({}, { callBounds: { ...callBounds, requestMs: 300 } });
+    const peer = raw(server);
+    const part = framed(new Uint8Array(10), 0, 4_000_000);
+    const late = peer.call(`${training}/GetJob`, part, { open: true });
+    expect(await isServed(server)).toBe(true);
+    expect(await late).toBe(4);
+  });
+
+  test("messages that are too large, or say so, are refused", async () => {
+    const server = await serving({});
+    const peer = raw(server);
+    const large = framed(new Uint8Array(5 * 2 ** 20));
+    expect(await peer.call(`${training}/GetJob`, large)).toBe(8);
+    const claimed = framed(new Uint8Array(10), 0, 0xffffffff);
+    expect(await peer.call(`${training}/GetJob`, claimed, { open: true })).toBe(8);
+    expect(await isServed(server)).toBe(true);
+  });
+
+  test("connections past the bound are closed, and make room when they end", async () => {
+    const bounds = { connections: 16, perAddress: 5 };
+    const server = await serving({}, { connectionBounds: bounds });
+    const sockets = Array.from({ length: 9 }, () => tcp(server.port));
+    await until("four are closed", () => sockets.filter(({ closed }) => closed).length === 4);
+    for (const socket of sockets) socket.destroy();
+    await until("a client is served", () => isServed(server).catch(() => false));
+  });
+
+  test("a watcher that does not read holds one status, not all", async () => {
+    let made = 0;
+    const watchJob = async function* () {
+      for (; made < 10_000; made++) yield jobStatus({ reason: "x".repeat(4000) });
+    };
+    const server = await serving({ watchJob });
+    const socket = tcp(server.port);
+    // The preface, SETTINGS with a window of 100 bytes, then the call; nothing is read after that.
+    socket.pause();
+    socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    socket.write(Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 100]));
+    socket.write(headersFrame(`${training}/WatchJob`));
+    socket.write(Buffer.concat([frame(0, 1, name), Buffer.alloc(0)]));
+    await until("it is being sent to", () => made > 0);
+    for (let i = 0; i < 5; i++) expect(await isServed(server)).toBe(true);
+    expect(made).toBeLessThan(50);
+  });
+
+  test(
+    "streams that never say hello are ended, while a worker joins",
+    { timeout: 60_000 },
+    async () => {
+      const heard: string[] = [];
+      const sessions = new Sessions({
+        onEvent: (workerId) => heard.push(workerId),
+        onDisconnected: () => undefined,
+      });
+      const server = await serving({}, { onSession: (session) => sessions.attach(session) });
+      const peer = raw(server);
+      const silent = Array.from({ length: 100 }, () =>
+        peer.call("/bitfleet.v1.Fleet/Session", new Uint8Array(0), { open: true }),
+      );
+      const [hello] = events;
+      if (hello === undefined) throw new Error("no hello");
+      const good = raw(server);
+      void good.call("/bitfleet.v1.Fleet/Session", framed(workerEvent.encode(hello)), {
+        open: true,
+      });
+      await until("the worker is heard", () => heard.length === 1);
+      expect(new Set(await Promise.all(silent))).toEqual(new Set([9]));
+      expect(await isServed(server)).toBe(true);
+    },
+  );
+});
+
+/** A frame of HTTP/2 on stream 1. */
+function frame(type: number, flags: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.set([type, flags, 0, 0, 0, 1], 3);
+  return Buffer.concat([head, payload]);
+}
+
+/** Headers spelt out, without compression. */
+function headersFrame(path: string): Buffer {
+  const fields = [
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", path],
+    [":authority", "a"],
+    ["content-type", "application/grpc"],
+    ["te", "trailers"],
+  ] as const;
+  const text = (value: string): Buffer =>
+    Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
+  const block = fields.flatMap(([key, value]) => [Buffer.from([0]), text(key), text(value)]);
+  return frame(1, 4, Buffer.concat(block));
+}
+
+describe("HTTP", () => {
+  const http = async () => {
+    const options = { host: "127.0.0.1", port: 0, callers, unready: () => undefined };
+    const server = await serveHttp({
+      ...options,
+      status: () => ({}),
+      metrics: () => Promise.reject(new Error("not asked for")),
+      metricsAreOpen: false,
+    });
+    cleanUps.push(() => server.close());
+    return server;
+  };
+  const isAlive = async ({ port }: { readonly port: number }): Promise<boolean> =>
+    (await fetch(`http://127.0.0.1:${port}/healthz`, { headers: { connection: "close" } })).ok;
+  const answerOf = async (socket: Socket): Promise<string> => {
+    let text = "";
+    socket.on("data", (bytes: Buffer) => (text += bytes.toString("latin1")));
+    await once(socket, "close");
+    return text;
+  };
+
+  test(
+    "requests that trickle in are ended, while others are answered",
+    { timeout: 60_000 },
+    async () => {
+      const server = await http();
+      const sockets = Array.from({ length: 100 }, () => tcp(server.port));
+      const trickle = setInterval(() => {
+        for (const socket of sockets) if (socket.writable) socket.write("x-a: b\r\n");
+      }, 500);
+      cleanUps.push(() => clearInterval(trickle));
+      for (const socket of sockets) socket.write("GET /healthz HTTP/1.1\r\nhost: a\r\n");
+      const answers = Promise.all(sockets.map(answerOf));
+      expect(await isAlive(server)).toBe(true);
+      for (const answer of await answers) expect(answer).toMatch(/^HTTP\/1\.1 (408|431) /);
+      expect(await isAlive(server)).toBe(true);
+    },
+  );
+
+  test("a header that is too long is refused", async () => {
+    const server = await http();
+    const socket = tcp(server.port);
+    socket.write(
+      `GET /status HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${"x".repeat(9000)}\r\n\r\n`,
+    );
+    expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 431 /);
+    expect(await isAlive(server)).toBe(true);
+  });
+
+  test("connections past the bound are closed, and make room when they end", async () => {
+    const server = await http();
+    const sockets = Array.from({ length: 600 }, () => tcp(server.port));
+    await until("88 are closed", () => sockets.filter(({ closed }) => closed).length === 88);
+    for (const socket of sockets) socket.destroy();
+    await until("others are answered", () => isAlive(server).catch(() => false));
+  });
+});
