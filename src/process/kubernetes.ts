@@ -54,7 +54,7 @@ export async function scaleStatefulSet(
   const what = `statefulset ${name} in namespace ${namespace}`;
   if (status === 403) {
     throw new FailureError(
-      `${access.who} may not scale ${what}: it lacks a role with "patch" on statefulsets/scale`,
+      `${access.who} may not scale ${what}: it lacks a role with "patch" on statefulsets/scale (the chart's scaleRole: true gives it)`,
     );
   }
   if (status === 404) throw new FailureError(`there is no ${what}`);

@@ -94,7 +94,7 @@ test("a kubeconfig serves as well", async () => {
 test.each([
   [
     403,
-    'the pod\'s service account may not scale statefulset fleet-worker in namespace training: it lacks a role with "patch" on statefulsets/scale',
+    "the pod's service account may not scale statefulset fleet-worker in namespace training: it lacks a role with \"patch\" on statefulsets/scale (the chart's scaleRole: true gives it)",
   ],
   [404, "there is no statefulset fleet-worker in namespace training"],
   [401, "does not know the token of the pod's service account"],
