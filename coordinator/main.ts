@@ -23,6 +23,7 @@ import { toolchainFile } from "../src/process/toolchain.js";
 import { pruneCheckpoints } from "../src/store/checkpoint.js";
 import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
+import { Autoscaler } from "./autoscaler.js";
 import { claimHome } from "./homeClaim.js";
 import type { Surroundings } from "./gauges.js";
 import { serveHttp, type Metrics } from "./http.js";
@@ -173,10 +174,19 @@ async function serve(setting: Setting): Promise<void> {
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
+  autoscale(setting, loop);
   checkHolder(shown);
   shown.unready = undefined;
   const { host, port } = server;
   logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
+}
+
+function autoscale({ environment, logger, shutdown }: Setting, loop: Loop): void {
+  const { scaling: target } = environment;
+  if (target === undefined) return;
+  const fleet = (): Loop["fleet"] => loop.fleet;
+  const autoscaler = new Autoscaler({ target, variables: process.env, fleet, logger });
+  shutdown.add("the scaling of workers", () => autoscaler.stop());
 }
 
 async function openHttp(setting: Setting, shown: Shown): Promise<void> {

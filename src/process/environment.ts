@@ -8,6 +8,7 @@ import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
 import { logLevels, type LoggerLevel } from "./logger.js";
+import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -34,6 +35,8 @@ export interface Environment {
   readonly clientCertificates: boolean;
   /** A NATS server that is already there; its token is taken out of the URL. */
   readonly nats: { readonly url: string; readonly token: string } | undefined;
+  /** What a coordinator on Kubernetes scales; undefined: nothing. */
+  readonly scaling: ScalingTarget | undefined;
   /** The coordinator that a worker joins. */
   readonly join: Address | undefined;
   readonly workerId: string | undefined;
@@ -64,6 +67,7 @@ export function readEnvironment(variables: Variables): Environment {
     tls: tlsFiles(variables),
     clientCertificates: clientCertificates(variables),
     nats: natsAccess(variables, "NATS_URL"),
+    scaling: scalingTarget(variables),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
     keepStateSeconds: seconds(variables, "BITFLEET_KEEP_STATE") ?? defaultKeepStateSeconds,

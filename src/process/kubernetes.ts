@@ -19,6 +19,7 @@ export interface KubernetesAccess {
   readonly key: string | undefined;
 }
 
+const podAccount = "the pod's service account";
 const answerMs = 10_000;
 const answerBytesMax = 1_000_000;
 
@@ -33,7 +34,7 @@ export function kubernetesAccess(variables: Variables): KubernetesAccess | undef
     return {
       server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
       namespace: contentOf(join(folder, "namespace")).trim(),
-      who: "the pod's service account",
+      who: podAccount,
       token: contentOf(tokenFile).trim(),
       ca: contentOf(join(folder, "ca.crt")),
       ...{ cert: undefined, key: undefined },
@@ -43,41 +44,84 @@ export function kubernetesAccess(variables: Variables): KubernetesAccess | undef
   return config === "" ? undefined : fromConfig(resolve(config));
 }
 
+export interface StatefulSetName {
+  readonly name: string;
+  readonly namespace: string;
+}
+
 /** Sets how many pods the StatefulSet has. FailureError: a sentence that says what stands in the way. */
 export async function scaleStatefulSet(
   access: KubernetesAccess,
-  { name, namespace, replicas }: { name: string; namespace: string; replicas: number },
+  { replicas, ...set }: StatefulSetName & { readonly replicas: number },
 ): Promise<void> {
-  const path = `/apis/apps/v1/namespaces/${namespace}/statefulsets/${name}/scale`;
-  const { status, message } = await ask(access, path, JSON.stringify({ spec: { replicas } }));
-  if (status === 200) return;
+  const answer = await ask(access, set, JSON.stringify({ spec: { replicas } }));
+  if (answer.status !== 200) throw refusal(access, set, answer);
+}
+
+/** How many pods the StatefulSet is to have. FailureError as above. */
+export async function scaleOfStatefulSet(
+  access: KubernetesAccess,
+  set: StatefulSetName,
+): Promise<number> {
+  const answer = await ask(access, set, undefined);
+  if (answer.status !== 200) throw refusal(access, set, answer);
+  const spec = at(json(answer.text), "spec");
+  // The API leaves a zero out.
+  const replicas = at(spec, "replicas") ?? (spec === undefined ? undefined : 0);
+  if (typeof replicas === "number" && Number.isInteger(replicas) && replicas >= 0) return replicas;
+  throw new FailureError(`${access.server} answered with no number of replicas`);
+}
+
+function refusal(
+  access: KubernetesAccess,
+  { name, namespace }: StatefulSetName,
+  { status, text }: Answer,
+): FailureError {
   const what = `statefulset ${name} in namespace ${namespace}`;
   if (status === 403) {
-    throw new FailureError(
-      `${access.who} may not scale ${what}: it lacks a role with "patch" on statefulsets/scale (the chart's scaleRole: true gives it)`,
+    const hint = access.who === podAccount ? " (the chart's scaleRole: true gives it)" : "";
+    return new FailureError(
+      `${access.who} may not scale ${what}: it lacks a role with "get" and "patch" on statefulsets/scale${hint}`,
     );
   }
-  if (status === 404) throw new FailureError(`there is no ${what}`);
+  if (status === 404) return new FailureError(`there is no ${what}`);
   if (status === 401)
-    throw new FailureError(`${access.server} does not know the token of ${access.who}`);
-  throw new FailureError(`${access.server} refused to scale ${what} (${status}): ${message}`);
+    return new FailureError(`${access.server} does not know the token of ${access.who}`);
+  const message = text.slice(0, 300);
+  return new FailureError(`${access.server} refused to scale ${what} (${status}): ${message}`);
 }
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** Reads the scale, or patches it with `body`. */
 
 function ask(
   { server, token, ca, cert, key }: KubernetesAccess,
-  path: string,
-  body: string,
-): Promise<{ readonly status: number; readonly message: string }> {
+  { name, namespace }: StatefulSetName,
+  body: string | undefined,
+): Promise<Answer> {
+  const path = `/apis/apps/v1/namespaces/${namespace}/statefulsets/${name}/scale`;
   return new Promise((done, fail) => {
     const sent = request(
       new URL(path, server),
       {
-        method: "PATCH",
+        method: body === undefined ? "GET" : "PATCH",
         timeout: answerMs,
         signal: AbortSignal.timeout(answerMs),
         ...{ ca, cert, key },
         headers: {
-          "content-type": "application/merge-patch+json",
+          ...(body === undefined ? {} : { "content-type": "application/merge-patch+json" }),
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         },
       },
@@ -89,9 +133,7 @@ function ask(
           if (text.length > answerBytesMax) response.destroy(new Error("the answer is too long"));
         });
         response.on("error", reject);
-        response.on("end", () =>
-          done({ status: response.statusCode ?? 0, message: text.slice(0, 300) }),
-        );
+        response.on("end", () => done({ status: response.statusCode ?? 0, text }));
       },
     );
     const reject = (error: Error): void =>

@@ -96,7 +96,12 @@ describe.skipIf(helm === "")("the chart", () => {
   });
 
   test.each(rendered)("$name: its own variables are ones that Bitfleet reads", ({ documents }) => {
-    const source = ["process/environment.ts", "cli/connection.ts", "store/s3Address.ts"]
+    const source = [
+      "process/environment.ts",
+      "process/scalingTarget.ts",
+      "cli/connection.ts",
+      "store/s3Address.ts",
+    ]
       .map((file) => readFileSync(join(import.meta.dirname, "../../src", file), "utf8"))
       .join("\n");
     const used = podsOf(documents)
@@ -274,16 +279,7 @@ describe.skipIf(helm === "")("the chart", () => {
 });
 
 /** Agreed names of parts that are being written; each goes from here once it is read. */
-const awaited: readonly string[] = [
-  "BITFLEET_TLS_CERT_FILE",
-  "BITFLEET_TLS_KEY_FILE",
-  "BITFLEET_TLS_CA_FILE",
-  "BITFLEET_SCALE_STATEFULSET",
-  "BITFLEET_SCALE_MIN",
-  "BITFLEET_SCALE_MAX",
-  "BITFLEET_CACHE",
-  "BITFLEET_CACHE_BYTES",
-];
+const awaited: readonly string[] = ["BITFLEET_CACHE", "BITFLEET_CACHE_BYTES"];
 
 function asObject(value: unknown): object {
   return typeof value === "object" && value !== null ? value : {};

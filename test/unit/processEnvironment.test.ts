@@ -87,6 +87,8 @@ test("every variable is read", () => {
       BITFLEET_TLS_KEY_FILE: "/run/tls.key",
       BITFLEET_TLS_CA_FILE: "/run/ca.crt",
       NATS_URL: "nats://s%40cret@nats:4333",
+      BITFLEET_SCALE_STATEFULSET: "fleet-worker",
+      BITFLEET_SCALE_MAX: "4",
       BITFLEET_JOIN: "[::1]:7450",
       BITFLEET_WORKER_ID: "gpu-3",
       BITFLEET_KEEP_STATE: "90",
@@ -105,12 +107,30 @@ test("every variable is read", () => {
     clientCertificates: true,
     metricsAreOpen: false,
     nats: { url: "nats://nats:4333", token: "s@cret" },
+    scaling: { statefulSet: "fleet-worker", min: 0, max: 4 },
     join: { host: "::1", port: 7450 },
     workerId: "gpu-3",
     keepStateSeconds: 90,
     graceMs: 20_000,
     logLevel: "debug",
   });
+});
+
+test("what a coordinator scales has a name and bounds in order", () => {
+  const name = { BITFLEET_SCALE_STATEFULSET: "w" };
+  expect(readEnvironment(name).scaling).toBeUndefined();
+  expect(readEnvironment({ ...name, BITFLEET_SCALE_MIN: "9" }).scaling).toEqual({
+    ...{ statefulSet: "w", min: 9, max: 9 },
+  });
+  expect(() => readEnvironment({ BITFLEET_SCALE_MIN: "1" })).toThrow("BITFLEET_SCALE_STATEFULSET");
+  const crossed = { ...name, BITFLEET_SCALE_MIN: "3", BITFLEET_SCALE_MAX: "2" };
+  expect(() => readEnvironment(crossed)).toThrow(
+    "BITFLEET_SCALE_MIN is 3, but must not be more than BITFLEET_SCALE_MAX, 2",
+  );
+  const odd = { ...name, BITFLEET_SCALE_MAX: "-1" };
+  expect(() => readEnvironment(odd)).toThrow(
+    'BITFLEET_SCALE_MAX is "-1", but must be a whole number from 0 to 10000',
+  );
 });
 
 test("a certificate and its key belong together, and only a CA can ask clients for certificates", () => {

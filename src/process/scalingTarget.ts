@@ -1,0 +1,40 @@
+import { ConfigError } from "../job/problem.js";
+import type { Variables } from "./environment.js";
+
+/** What a coordinator on Kubernetes scales by itself. */
+export interface ScalingTarget {
+  readonly statefulSet: string;
+  readonly min: number;
+  readonly max: number;
+}
+
+const workersMax = 10_000;
+const defaultMax = 8;
+
+/** Undefined unless BITFLEET_SCALE_MIN or BITFLEET_SCALE_MAX asks for it; the name alone only serves `bitfleet scale`. */
+export function scalingTarget(variables: Variables): ScalingTarget | undefined {
+  const [min, max] = [
+    count(variables, "BITFLEET_SCALE_MIN"),
+    count(variables, "BITFLEET_SCALE_MAX"),
+  ];
+  if (min === undefined && max === undefined) return undefined;
+  const statefulSet = variables["BITFLEET_SCALE_STATEFULSET"] ?? "";
+  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(statefulSet))
+    throw new ConfigError(
+      `BITFLEET_SCALE_STATEFULSET is "${statefulSet}", but with BITFLEET_SCALE_MIN or _MAX it must name the workers' StatefulSet`,
+    );
+  const target = { statefulSet, min: min ?? 0, max: max ?? Math.max(defaultMax, min ?? 0) };
+  if (target.min <= target.max) return target;
+  throw new ConfigError(
+    `BITFLEET_SCALE_MIN is ${target.min}, but must not be more than BITFLEET_SCALE_MAX, ${target.max}`,
+  );
+}
+
+function count(variables: Variables, name: string): number | undefined {
+  const value = variables[name] ?? "";
+  if (value === "") return undefined;
+  if (/^\d{1,5}$/.test(value) && Number(value) <= workersMax) return Number(value);
+  throw new ConfigError(
+    `${name} is "${value}", but must be a whole number from 0 to ${workersMax}`,
+  );
+}
