@@ -1,6 +1,5 @@
 import { checksumAt } from "./checksum.js";
 import type { RoundPhase, Run, Stage, Transition } from "./fleetState.js";
-import { staying } from "./leaving.js";
 import { joinFailed } from "./joining.js";
 import {
   connectedMembers,
@@ -194,14 +193,12 @@ function mayFollow(t: Transition, workerId: string): boolean {
   return isConnected(t, workerId) && recordOf(t).step >= notBefore;
 }
 
-/** Members that serve nobody, for a new offer would end the one before it; who leaves only if it must be. */
+/** Members that serve nobody: a new offer would end the one before it. */
 function freeDonors(t: Transition): readonly string[] {
   const serving = followersOf(runOf(t)).flatMap(({ stage }) =>
     stage.held === undefined ? stage.donor : [],
   );
-  const free = connectedMembers(t).filter((id) => !serving.includes(id));
-  const stay = staying(t, free);
-  return stay.length > 0 ? stay : free;
+  return connectedMembers(t).filter((id) => !serving.includes(id));
 }
 
 /**

@@ -32,13 +32,13 @@ export function hasRoom(fleet: Fleet, run: Run): boolean {
 }
 
 /** How many take part that are not about to be given up. */
-export function remaining({ participants, yields }: Run): number {
+export function staying({ participants, yields }: Run): number {
   return participants.size - yields.size;
 }
 
 /** Before the pin, only the largest group of one arithmetic of those that are ready can start together. */
 function usable({ members }: Fleet, run: Run, { pin, plan }: JobRecord): number {
-  if (pin !== undefined || plan.settings.mixedDevices) return remaining(run);
+  if (pin !== undefined || plan.settings.mixedDevices) return staying(run);
   const groups = new Map<string, number>();
   for (const { workerId, stage, probe } of run.participants.values()) {
     if (stage.kind !== "ready") continue;
@@ -47,5 +47,5 @@ function usable({ members }: Fleet, run: Run, { pin, plan }: JobRecord): number 
   }
   const counts = [...groups.values()];
   const ready = counts.reduce((sum, count) => sum + count, 0);
-  return remaining(run) - ready + Math.max(0, ...counts);
+  return staying(run) - ready + Math.max(0, ...counts);
 }

@@ -70,7 +70,6 @@ export function newRun(job: string, cancelled: boolean): Run {
     ties: 0,
     inherited: new Map(),
     pace: noPace,
-    keeper: undefined,
     saveProblem: "",
   };
 }
@@ -255,7 +254,6 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
   const formed = changeRun(formGeneration(members), {
     absent: new Set(),
     stated: noChecksums,
-    keeper: undefined,
     inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },
   });

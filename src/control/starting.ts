@@ -46,7 +46,6 @@ export function beginAttempt(t: Transition): Transition {
     changeRun(begun, {
       absent: new Set(),
       stated: noChecksums,
-      keeper: undefined,
       inherited: new Map(),
       setAside: new Map(),
       joins: new Map(),
