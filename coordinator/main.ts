@@ -156,7 +156,7 @@ async function serve(setting: Setting): Promise<void> {
     onFatal: setting.fail,
     onHigherTerm: (term) => lock.raise(term),
   });
-  shown.loop = loop;
+  begin(setting, shown, loop);
   news.listen({
     onConnection: (isUp) => loop.handle({ kind: "nats", isUp }),
     onEmptied: (what) => memory.writeAgain(what, loop.fleet.records.values()),
@@ -174,14 +174,15 @@ async function serve(setting: Setting): Promise<void> {
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
-  autoscale(setting, loop);
   checkHolder(shown);
   shown.unready = undefined;
   const { host, port } = server;
   logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
 }
 
-function autoscale({ environment, logger, shutdown }: Setting, loop: Loop): void {
+/** The loop is there to be shown, and to scale workers by. */
+function begin({ environment, logger, shutdown }: Setting, shown: Shown, loop: Loop): void {
+  shown.loop = loop;
   const { scaling: target } = environment;
   if (target === undefined) return;
   const fleet = (): Loop["fleet"] => loop.fleet;
