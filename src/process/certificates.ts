@@ -1,9 +1,10 @@
 /** Certificates in files: read, looked at again for changes, and warned of before they expire. */
 import { X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 
 import { ConfigError } from "../job/problem.js";
+import { fileVersions } from "./fileVersions.js";
 
 /** PEM files. A server has a certificate and its key; a client may. Without a CA those of the system are trusted. */
 export interface TlsFiles {
@@ -47,7 +48,7 @@ export class WatchedTls {
   constructor(files: TlsFiles, warn: (sentence: string) => void) {
     this.files = files;
     this.#warn = warn;
-    this.#seen = versions(files);
+    this.#seen = versionsOf(files);
     this.#material = readTls(files);
     this.#timer = setInterval(() => this.#look(), lookMs).unref();
   }
@@ -65,7 +66,7 @@ export class WatchedTls {
   }
 
   #look(): void {
-    const seen = versions(this.files);
+    const seen = versionsOf(this.files);
     if (seen === this.#seen) return;
     try {
       this.#material = readTls(this.files);
@@ -126,17 +127,8 @@ function read(file: string | undefined): Buffer | undefined {
   }
 }
 
-function versions({ certificate, key, ca }: TlsFiles): string {
-  return [certificate, key, ca].map((file) => (file === undefined ? "-" : version(file))).join(" ");
-}
-
-function version(file: string): string {
-  try {
-    const { ino, size, mtimeMs } = statSync(file);
-    return `${ino}:${size}:${mtimeMs}`;
-  } catch {
-    return "none";
-  }
+function versionsOf({ certificate, key, ca }: TlsFiles): string {
+  return fileVersions([certificate, key, ca]);
 }
 
 function reason(error: unknown): string {

@@ -3,11 +3,12 @@
  * again when they change, so that a token is revoked without a restart.
  */
 import { timingSafeEqual } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
 import { ConfigError } from "../job/problem.js";
 import type { Caller, Callers } from "../job/roles.js";
 import { readTokenFile } from "./environment.js";
+import { fileVersions } from "./fileVersions.js";
 import { parseTokens, tokenDigest, type TokenEntry } from "./tokensFile.js";
 
 export interface TokenFiles {
@@ -28,7 +29,7 @@ export class TokenBook implements Callers {
 
   /** ConfigError: a file cannot be read, or holds something else. */
   static open(files: TokenFiles): TokenBook {
-    return new TokenBook(files, versions(files), readEntries(files));
+    return new TokenBook(files, versionsOf(files), readEntries(files));
   }
 
   private constructor(files: TokenFiles, seen: string, entries: readonly TokenEntry[]) {
@@ -57,7 +58,7 @@ export class TokenBook implements Callers {
   }
 
   #look(): void {
-    const seen = versions(this.#files);
+    const seen = versionsOf(this.#files);
     if (seen === this.#seen) return;
     this.#seen = seen;
     try {
@@ -101,16 +102,6 @@ function read(file: string): string {
   }
 }
 
-/** Another text for another content: also where a file was replaced, as in a mounted secret. */
-function versions({ tokenFile, tokensFile }: TokenFiles): string {
-  return [tokenFile, tokensFile].map((file) => (file === undefined ? "" : version(file))).join(" ");
-}
-
-function version(file: string): string {
-  try {
-    const { ino, size, mtimeMs } = statSync(file);
-    return `${ino}:${size}:${mtimeMs}`;
-  } catch {
-    return "none";
-  }
+function versionsOf({ tokenFile, tokensFile }: TokenFiles): string {
+  return fileVersions([tokenFile, tokensFile]);
 }
