@@ -7,11 +7,15 @@ import { createServer as createSecureServer, type Server as SecureServer } from 
 import type { Socket } from "node:net";
 import { TLSSocket, type SecureContextOptions } from "node:tls";
 
-import { FailureError } from "../src/job/problem.js";
+import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
 import type { ServerTls } from "../src/link/service.js";
 import type { TlsMaterial } from "../src/process/certificates.js";
-import { boundHttp, httpOptions } from "../src/process/httpBounds.js";
-import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
+import {
+  httpOptions,
+  replyJson as reply,
+  startHttp,
+  type RunningHttp,
+} from "../src/process/httpServer.js";
 
 export interface HttpOptions {
   readonly host: string;
@@ -35,23 +39,9 @@ export interface Metrics {
   readonly text: string;
 }
 
-export interface RunningHttp {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
 /** FailureError: the port is in use or cannot be bound. */
 export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
-  const server = serverOf(options);
-  boundHttp(server);
-  const port = await listen(server, options);
-  return {
-    port,
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+  return await startHttp(serverOf(options), options, "BITFLEET_HTTP_PORT");
 }
 
 function serverOf(options: HttpOptions): Server | SecureServer {
@@ -123,11 +113,6 @@ function isAuthorized(socket: Socket): boolean {
   return socket instanceof TLSSocket && socket.authorized;
 }
 
-function reply(response: ServerResponse, code: number, body: unknown): void {
-  response.writeHead(code, { "content-type": "application/json", "cache-control": "no-store" });
-  response.end(`${JSON.stringify(body)}\n`);
-}
-
 /** Answers those whom it refuses. */
 function isAdmitted(
   { headers }: IncomingMessage,
@@ -141,20 +126,4 @@ function isAdmitted(
     reply(response, 401, { error: "a wrong token, or none" });
   } else if (refusal !== undefined) reply(response, 403, { error: refusal.sentence });
   return refusal === undefined;
-}
-
-function listen(server: Server | SecureServer, { host, port }: HttpOptions): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const inUse = error.code === "EADDRINUSE";
-      const why = inUse
-        ? "it is in use by another process; choose another BITFLEET_HTTP_PORT or stop that process"
-        : error.message;
-      reject(new FailureError(`cannot listen on ${host}:${port} for HTTP: ${why}`));
-    });
-    server.listen(port, host, () => {
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : port);
-    });
-  });
 }

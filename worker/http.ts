@@ -2,10 +2,15 @@
  * For probes and Prometheus: /healthz says that the supervisor's event loop turns, which no kernel that compiles holds up; /readyz
  * that a coordinator has welcomed this worker; /metrics. No token is asked for, since a kubelet has none and nothing is told but figures.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 
-import { FailureError } from "../src/job/problem.js";
-import { hostPort, type Address } from "../src/process/address.js";
+import type { Address } from "../src/process/address.js";
+import {
+  httpOptions,
+  replyJson as reply,
+  startHttp,
+  type RunningHttp,
+} from "../src/process/httpServer.js";
 
 export interface WorkerHttpOptions {
   /** Port 0 takes a free one. */
@@ -16,21 +21,12 @@ export interface WorkerHttpOptions {
 }
 
 /** FailureError: the port is in use or cannot be bound. */
-export async function serveWorkerHttp(
-  options: WorkerHttpOptions,
-): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const server = createServer((request, response) => void answer(request, response, options));
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 10_000;
-  server.maxRequestsPerSocket = 1000;
-  const port = await listen(server, options.address);
-  return {
-    port,
-    close: async () => {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+export function serveWorkerHttp(options: WorkerHttpOptions): Promise<RunningHttp> {
+  const server = createServer(
+    httpOptions,
+    (request, response) => void answer(request, response, options),
+  );
+  return startHttp(server, options.address, "BITFLEET_WORKER_HTTP_PORT");
 }
 
 async function answer(
@@ -62,25 +58,4 @@ async function answer(
     default:
       reply(response, 404, { error: "there are /healthz, /readyz and /metrics" });
   }
-}
-
-function reply(response: ServerResponse, code: number, body: unknown): void {
-  response.writeHead(code, { "content-type": "application/json", "cache-control": "no-store" });
-  response.end(`${JSON.stringify(body)}\n`);
-}
-
-function listen(server: Server, address: Address): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === "EADDRINUSE"
-          ? "it is in use by another process; choose another BITFLEET_WORKER_HTTP_PORT"
-          : error.message;
-      reject(new FailureError(`cannot listen on ${hostPort(address)} for HTTP: ${why}`));
-    });
-    server.listen(address.port, address.host, () => {
-      const bound = server.address();
-      resolve(typeof bound === "object" && bound !== null ? bound.port : address.port);
-    });
-  });
 }

@@ -1,8 +1,11 @@
-/** What an HTTP server bears: everybody may connect, few bytes and few seconds are enough for what it is asked. */
-import type { Server, ServerOptions } from "node:http";
+/** The HTTP servers of coordinator and worker: what they bear, since everybody may connect, and how they start, answer and end. */
+import type { Server, ServerOptions, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
 
-export const httpConnectionsMax = 512;
+import { FailureError } from "../job/problem.js";
+import { hostPort, type Address } from "./address.js";
+
+const connectionsMax = 512;
 const requestMs = 10_000;
 /** Nothing is read or written for so long: the other end is gone, or does not read its answer. */
 const idleMs = 30_000;
@@ -16,8 +19,47 @@ export const httpOptions = {
   connectionsCheckingInterval: 1000,
 } as const satisfies ServerOptions;
 
-export function boundHttp(server: Server | SecureServer): void {
-  server.maxConnections = httpConnectionsMax;
+export interface RunningHttp {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** `setting` names the variable that chooses the port, of which 0 takes a free one. FailureError: the port is in use or cannot be bound. */
+export async function startHttp(
+  server: Server | SecureServer,
+  address: Address,
+  setting: string,
+): Promise<RunningHttp> {
+  server.maxConnections = connectionsMax;
   server.maxRequestsPerSocket = 1000;
   server.timeout = idleMs;
+  const port = await listen(server, address, setting);
+  return {
+    port,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+export function replyJson(response: ServerResponse, code: number, body: unknown): void {
+  response.writeHead(code, { "content-type": "application/json", "cache-control": "no-store" });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+function listen(server: Server | SecureServer, at: Address, setting: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === "EADDRINUSE"
+          ? `it is in use by another process; choose another ${setting} or stop that process`
+          : error.message;
+      reject(new FailureError(`cannot listen on ${hostPort(at)} for HTTP: ${why}`));
+    });
+    server.listen(at.port, at.host, () => {
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : at.port);
+    });
+  });
 }
