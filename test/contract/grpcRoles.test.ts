@@ -10,6 +10,7 @@ import { TokenBook } from "../../src/process/tokenBook.js";
 import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
 import type { JobStatus } from "../../src/wire/training.js";
 import { addressOf, jobStatus, serve, settings } from "./grpcFixture.js";
+import { failureOf } from "../support/failureOf.js";
 
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -72,13 +73,6 @@ function sessionOf({ server }: Guarded, role: Role): [string, boolean][] {
   return ends;
 }
 
-async function failure(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    () => "done",
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
-}
-
 const training = {
   preview: async function* () {
     yield* [];
@@ -139,7 +133,7 @@ const allowed: Readonly<Record<Role, readonly Role[]>> = {
 describe.each(roles)("a token with the role %s", (role) => {
   test.each(Object.keys(calls))("%s", async (call) => {
     const fleet = await guarded(training);
-    const outcome = await failure(calls[call]?.(clientOf(fleet, role)) ?? Promise.resolve());
+    const outcome = await failureOf(calls[call]?.(clientOf(fleet, role)) ?? Promise.resolve());
     const needed = needs(call);
     const refusal = `the coordinator at ${addressOf(fleet.server)} refused: the token "my-${role}" has the role ${role}, but ${call} needs the role ${needed}`;
     if (allowed[needed].includes(role)) expect(outcome).not.toContain("refused");
@@ -178,7 +172,7 @@ describe("revoking, without a restart", () => {
       const watch = async (): Promise<void> => {
         for await (const status of clientOf(fleet, role).watch("digits")) seen.push(status);
       };
-      return { seen, ended: failure(watch()) };
+      return { seen, ended: failureOf(watch()) };
     });
     const ends = sessionOf(fleet, "worker");
     const stays = sessionOf(fleet, "admin");
@@ -189,7 +183,9 @@ describe("revoking, without a restart", () => {
     const at = `the coordinator at ${addressOf(fleet.server)} refused the token`;
     expect(await watches[0]?.ended).toBe(`${at}: it was revoked`);
     await expect.poll(() => ends).toEqual([[`${at}: it was revoked`, true]]);
-    expect(await failure(clientOf(fleet, "viewer").jobs())).toBe(`${at}: it is not the right one`);
+    expect(await failureOf(clientOf(fleet, "viewer").jobs())).toBe(
+      `${at}: it is not the right one`,
+    );
     const watch = watches[1]?.ended;
     expect(await Promise.race([watch, clientOf(fleet, "submitter").jobs()])).toEqual([]);
     expect(stays).toEqual([]);

@@ -9,6 +9,7 @@ import { openSession } from "../../src/link/grpcClient.js";
 import type { RunningServer, WorkerSession } from "../../src/link/service.js";
 import { expiryWarnings, WatchedTls, type TlsFiles } from "../../src/process/certificates.js";
 import { serve } from "./grpcFixture.js";
+import { failureOf } from "../support/failureOf.js";
 
 const dayMs = 24 * 3600 * 1000;
 const inDays = (days: number): Date => new Date(Date.now() + days * dayMs);
@@ -80,13 +81,6 @@ function clientOf({ server }: Secured, tls?: TlsFiles, host = "127.0.0.1"): Bitf
   return client;
 }
 
-async function failure(promise: Promise<unknown>): Promise<string> {
-  return promise.then(
-    () => "done",
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
-  );
-}
-
 /** The serial number of the certificate that the server shows now. */
 function shown(port: number): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -121,35 +115,35 @@ describe("who may connect", () => {
   const cannot = "cannot reach";
   test("not a client that trusts another CA", async () => {
     const fleet = await secured();
-    expect(await failure(clientOf(fleet, files("client", "strange-ca.pem")).jobs())).toMatch(
+    expect(await failureOf(clientOf(fleet, files("client", "strange-ca.pem")).jobs())).toMatch(
       `${cannot} ${fleet.at}: its certificate of CN=coordinator is signed by no CA that is trusted here`,
     );
   });
 
   test("not a client with a certificate of another CA", async () => {
     const fleet = await secured();
-    expect(await failure(clientOf(fleet, files("strange")).jobs())).toBe(
+    expect(await failureOf(clientOf(fleet, files("strange")).jobs())).toBe(
       `${cannot} ${fleet.at}: it does not accept the client certificate in ${folder}/strange.pem: another CA may have signed it`,
     );
   });
 
   test("not a client without a certificate", async () => {
     const fleet = await secured();
-    expect(await failure(clientOf(fleet, files(undefined)).jobs())).toBe(
+    expect(await failureOf(clientOf(fleet, files(undefined)).jobs())).toBe(
       `${cannot} ${fleet.at}: it wants a client certificate: --tls-cert and --tls-key name one`,
     );
   });
 
   test("not a client without TLS", async () => {
     const fleet = await secured();
-    expect(await failure(clientOf(fleet).jobs())).toBe(
+    expect(await failureOf(clientOf(fleet).jobs())).toBe(
       `${cannot} ${fleet.at}: it hangs up on a client without TLS: it may want --tls-ca`,
     );
   });
 
   test("not under a name that the certificate does not have", async () => {
     const fleet = await secured();
-    expect(await failure(clientOf(fleet, files("client"), "localhost").jobs())).toBe(
+    expect(await failureOf(clientOf(fleet, files("client"), "localhost").jobs())).toBe(
       `${cannot} the coordinator at localhost:${fleet.server.port}: its certificate of CN=coordinator is not one for localhost`,
     );
   });
@@ -158,7 +152,7 @@ describe("who may connect", () => {
     const server = await serve({});
     closers.push(() => server.close("over"));
     const plain = { server, at: "", sessions: [] };
-    expect(await failure(clientOf(plain, files("client")).jobs())).toMatch(
+    expect(await failureOf(clientOf(plain, files("client")).jobs())).toMatch(
       /cannot reach the coordinator at .*: it (speaks no TLS|hangs up: it may speak no TLS)/,
     );
   });
@@ -171,7 +165,7 @@ describe("expiry", () => {
   test("of the server's certificate is named with its date", async () => {
     put("old", await authority.issue({ name: "coordinator", hosts: ["127.0.0.1"], ...past }));
     const fleet = await secured("old");
-    expect(await failure(clientOf(fleet, files("client")).jobs())).toBe(
+    expect(await failureOf(clientOf(fleet, files("client")).jobs())).toBe(
       `cannot reach ${fleet.at}: its certificate of CN=coordinator expired on ${date}`,
     );
   });
@@ -179,7 +173,7 @@ describe("expiry", () => {
   test("of the client's own certificate too", async () => {
     put("old-client", await authority.issue({ name: "old client", ...past }));
     const fleet = await secured();
-    expect(await failure(clientOf(fleet, files("old-client")).jobs())).toBe(
+    expect(await failureOf(clientOf(fleet, files("old-client")).jobs())).toBe(
       `cannot reach ${fleet.at}: this client's certificate of CN=old client in ${folder}/old-client.pem expired on ${date}`,
     );
   });

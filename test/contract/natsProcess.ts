@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { anyPort } from "../../src/process/port.js";
 import { readToolchain } from "../../src/process/toolchain.js";
+import { killChild } from "../support/killChild.js";
 
 /** A real nats-server with JetStream that can be killed and started again on the same port and folder. */
 export class NatsProcess {
@@ -47,10 +48,7 @@ export class NatsProcess {
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null) return;
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
+    await killChild(child);
   }
 
   /** As after `kill`, on a new disk: it comes back empty. */

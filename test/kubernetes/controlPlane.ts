@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { anyPort } from "../../src/process/port.js";
+import { killChild } from "../support/killChild.js";
 import { runCommand, type Ended } from "./command.js";
 
 const startMs = 120_000;
@@ -79,12 +80,7 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     // The API server would wait for its watchers; what it holds goes away with the folder.
-    for (const { process } of this.#servers.toReversed()) {
-      if (process.exitCode !== null || process.signalCode !== null) continue;
-      const ended = new Promise((resolve) => process.once("exit", resolve));
-      process.kill("SIGKILL");
-      await ended;
-    }
+    for (const { process } of this.#servers.toReversed()) await killChild(process);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 

@@ -1,11 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { anyPort } from "../../src/process/port.js";
 import { toolchainFile } from "../../src/process/toolchain.js";
 import type { S3Address } from "../../src/store/s3Address.js";
+import { killChild } from "./killChild.js";
 
 export const credentials = { accessKeyId: "testing", secretAccessKey: "testing-secret" };
 
@@ -31,12 +31,17 @@ export class S3Server {
       env: { ...process.env, ...(refusing && { INITIAL_NO_AUTH_ACTION_COUNT: "0" }) },
     });
     server.#process = child;
-    for (let tries = 0; !(await answers(server.endpoint)); tries += 1) {
-      if (tries > 600 || child.exitCode !== null) throw new Error("the S3 server did not start");
-      await sleep(100);
+    try {
+      for (let tries = 0; !(await answers(server.endpoint)); tries += 1) {
+        if (tries > 600 || child.exitCode !== null) throw new Error("the S3 server did not start");
+        await sleep(100);
+      }
+      if (!refusing) await server.addBucket("fleet");
+      return server;
+    } catch (error) {
+      await server.kill();
+      throw error;
     }
-    if (!refusing) await server.addBucket("fleet");
-    return server;
   }
 
   address(prefix = ""): S3Address {
@@ -68,10 +73,7 @@ export class S3Server {
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null) return;
-    const gone = once(child, "exit");
-    child.kill("SIGKILL");
-    await gone;
+    await killChild(child);
   }
 }
 

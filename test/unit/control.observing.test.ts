@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { FleetDriver, record } from "./fleetDriver.js";
+import { trainToEnd } from "./trained.js";
 
 function counts(driver: FleetDriver): Readonly<Record<string, number>> {
   const all: Record<string, number> = {};
@@ -12,14 +13,7 @@ function counts(driver: FleetDriver): Readonly<Record<string, number>> {
 
 test("a job of three steps on two workers is three steps, and six parts of each kind", () => {
   const driver = FleetDriver.started(["a", "b"]);
-  for (let step = 1; step <= 3; step += 1) {
-    driver.nowMs += 250;
-    driver.reportAll();
-    for (const worker of ["a", "b"]) driver.applied(worker, step);
-    if (step === 2) driver.saved("a", "checkpoint", 2);
-  }
-  driver.saved("a", "weights", 3);
-  for (const worker of ["a", "b"]) driver.released(worker);
+  trainToEnd(driver);
   expect(driver.record().state).toBe("done");
   expect(counts(driver)).toEqual({
     ...{ joined: 2, step: 3, "phase:compute": 6, "phase:exchange": 6, saved: 2, ended: 1 },

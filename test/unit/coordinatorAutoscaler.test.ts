@@ -3,6 +3,7 @@ import { Autoscaler } from "../../coordinator/autoscaler.js";
 import { createLogger } from "../../src/process/logger.js";
 import { ScaleApi } from "../support/scaleApi.js";
 import { FleetDriver } from "./fleetDriver.js";
+import { trainToEnd } from "./trained.js";
 
 let api: ScaleApi;
 let autoscaler: Autoscaler | undefined;
@@ -30,23 +31,13 @@ async function replicas(count: number): Promise<void> {
   await expect.poll(() => api.replicas, { timeout: 10_000, interval: 10 }).toBe(count);
 }
 
-function trained(driver: FleetDriver): void {
-  for (let step = 1; step <= 3; step += 1) {
-    driver.reportAll();
-    for (const worker of ["a", "b"]) driver.applied(worker, step);
-    if (step === 2) driver.saved("a", "checkpoint", 2);
-  }
-  driver.saved("a", "weights", 3);
-  for (const worker of ["a", "b"]) driver.released(worker);
-}
-
 test("an empty queue has no workers, a job has as many as are allowed, and none once it is done", async () => {
   const driver = new FleetDriver();
   start(driver, 50);
   await replicas(0);
   driver.start(["a", "b"]);
   await replicas(3);
-  trained(driver);
+  trainToEnd(driver);
   await replicas(0);
 });
 
@@ -59,7 +50,7 @@ test("workers are kept for a while after the job, and a refusal is tried again",
   expect(api.replicas).toBe(1);
   api.answer = 200;
   await replicas(3);
-  trained(driver);
+  trainToEnd(driver);
   const before = api.asked.length;
   await expect.poll(() => api.asked.length, { timeout: 10_000 }).toBeGreaterThan(before + 3);
   expect(api.replicas).toBe(3);

@@ -6,6 +6,7 @@ import { serveWorkerHttp } from "../../worker/http.js";
 import { WorkerMetrics } from "../../worker/metrics.js";
 import { samplesIn, valueOf, type Sample } from "../support/scrape.js";
 import { FleetDriver } from "./fleetDriver.js";
+import { trainToEnd } from "./trained.js";
 
 class MeteredDriver extends FleetDriver {
   readonly metrics = new CoordinatorMetrics();
@@ -28,14 +29,7 @@ class MeteredDriver extends FleetDriver {
 function trained(): MeteredDriver {
   const driver = new MeteredDriver();
   driver.start(["a", "b"]);
-  for (let step = 1; step <= 3; step += 1) {
-    driver.nowMs += 250;
-    driver.reportAll();
-    for (const worker of ["a", "b"]) driver.applied(worker, step);
-    if (step === 2) driver.saved("a", "checkpoint", 2);
-  }
-  driver.saved("a", "weights", 3);
-  for (const worker of ["a", "b"]) driver.released(worker);
+  trainToEnd(driver);
   return driver;
 }
 
