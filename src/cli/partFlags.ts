@@ -1,5 +1,6 @@
 /** Flags of `up`, `coordinator` and `worker`, and the environment variables that the processes read. */
 import { resolve } from "node:path";
+import type { Command } from "commander";
 import { isS3 } from "../store/s3Address.js";
 import type { Variables } from "../process/environment.js";
 
@@ -20,6 +21,34 @@ export interface PartFlags {
   readonly id?: string;
   readonly keepState?: string;
   readonly grace?: string;
+}
+
+/** The flags that `up` and `coordinator` share. */
+export function withCoordinatorFlags(command: Command): Command {
+  const first = command
+    .option("--port <PORT>", "port for clients and workers, 7450 by default (BITFLEET_PORT)")
+    .option(
+      "--http-port <PORT>",
+      "port for health and status, 7451 by default (BITFLEET_HTTP_PORT)",
+    )
+    .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
+    .option(
+      "--store <PLACE>",
+      "folder shared with the workers, or s3://BUCKET/PREFIX (BITFLEET_STORE)",
+    )
+    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
+    .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)");
+  return withTlsFlags(first).option(
+    "--nats <URL>",
+    "a NATS server with JetStream; else one is started here (NATS_URL)",
+  );
+}
+
+export function withTlsFlags(command: Command): Command {
+  return command
+    .option("--tls-ca <FILE>", "CA that is trusted (BITFLEET_TLS_CA_FILE)")
+    .option("--tls-cert <FILE>", "own certificate (BITFLEET_TLS_CERT_FILE)")
+    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)");
 }
 
 /** The values are checked by the process that reads them. Paths are made absolute from here. */

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { ConfigError } from "../job/problem.js";
 import { kubernetesAccess, scaleStatefulSet } from "../process/kubernetes.js";
+import { isObjectName, replicasMax } from "../process/scalingTarget.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import type { Context } from "./context.js";
 
@@ -9,9 +10,6 @@ interface ScaleFlags extends ConnectionFlags {
   readonly statefulset?: string;
   readonly namespace?: string;
 }
-
-const replicasMax = 10_000;
-const nameShape = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
 export function addScale(program: Command, context: Context): void {
   const command = program
@@ -52,7 +50,7 @@ export function addScale(program: Command, context: Context): void {
 }
 
 function shaped(flag: string, value: string): string {
-  if (!nameShape.test(value))
+  if (!isObjectName(value))
     throw new ConfigError(`${flag} is "${value}", but must be the name of a Kubernetes object`);
   return value;
 }

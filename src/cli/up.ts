@@ -7,7 +7,7 @@ import { defaultHttpPort, readEnvironment } from "../process/environment.js";
 import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, gpuFor, type Gpu } from "./gpus.js";
-import { partEnvironment, type PartFlags } from "./partFlags.js";
+import { partEnvironment, withCoordinatorFlags, type PartFlags } from "./partFlags.js";
 import { makeTokenFile } from "./tokenFile.js";
 
 interface UpFlags extends PartFlags {
@@ -15,28 +15,12 @@ interface UpFlags extends PartFlags {
 }
 
 export function addUp(program: Command, context: Context): void {
-  program
+  const command = program
     .command("up")
     .description("start a coordinator and one worker per GPU on this machine, until Ctrl-C")
     .option("--workers <N>", "number of workers, by default one per GPU, or one", workerCount)
-    .option("--host <HOST>", "where to listen; off loopback a token is made (BITFLEET_HOST)")
-    .option("--port <PORT>", "port for clients and workers, 7450 by default (BITFLEET_PORT)")
-    .option(
-      "--http-port <PORT>",
-      "port for health and status, 7451 by default (BITFLEET_HTTP_PORT)",
-    )
-    .option("--home <FOLDER>", "state folder, ~/.bitfleet by default (BITFLEET_HOME)")
-    .option(
-      "--store <PLACE>",
-      "folder shared with the workers, or s3://BUCKET/PREFIX (BITFLEET_STORE)",
-    )
-    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
-    .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)")
-    .option("--tls-ca <FILE>", "CA that is trusted (BITFLEET_TLS_CA_FILE)")
-    .option("--tls-cert <FILE>", "own certificate (BITFLEET_TLS_CERT_FILE)")
-    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)")
-    .option("--nats <URL>", "a NATS server with JetStream; else one is started here (NATS_URL)")
-    .action((flags: UpFlags) => up(flags, context));
+    .option("--host <HOST>", "where to listen; off loopback a token is made (BITFLEET_HOST)");
+  withCoordinatorFlags(command).action((flags: UpFlags) => up(flags, context));
 }
 
 async function up(flags: UpFlags, context: Context): Promise<void> {

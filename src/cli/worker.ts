@@ -2,18 +2,16 @@
 import type { Command } from "commander";
 import type { Context } from "./context.js";
 import { defaultKeepStateSeconds } from "../process/environment.js";
-import { partEnvironment, type PartFlags } from "./partFlags.js";
+import { partEnvironment, withTlsFlags, type PartFlags } from "./partFlags.js";
 import { runPart } from "./runPart.js";
 
 export function addWorker(program: Command, context: Context): void {
-  program
+  const command = program
     .command("worker")
     .description("start a worker in the foreground; flags win over the variables named")
     .option("--join <HOST:PORT>", "the coordinator (BITFLEET_JOIN)")
-    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
-    .option("--tls-ca <FILE>", "CA that is trusted (BITFLEET_TLS_CA_FILE)")
-    .option("--tls-cert <FILE>", "own certificate (BITFLEET_TLS_CERT_FILE)")
-    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)")
+    .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)");
+  withTlsFlags(command)
     .option("--id <NAME>", "name of this worker in the fleet (BITFLEET_WORKER_ID)")
     .option(
       "--store <PLACE>",

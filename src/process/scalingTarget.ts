@@ -8,8 +8,14 @@ export interface ScalingTarget {
   readonly max: number;
 }
 
-const workersMax = 10_000;
+/** More is a slip of the finger. */
+export const replicasMax = 10_000;
 const defaultMax = 8;
+
+/** Whether Kubernetes could have an object of that name. */
+export function isObjectName(name: string): boolean {
+  return /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name);
+}
 
 /** Undefined unless BITFLEET_SCALE_MIN or BITFLEET_SCALE_MAX asks for it; the name alone only serves `bitfleet scale`. */
 export function scalingTarget(variables: Variables): ScalingTarget | undefined {
@@ -19,7 +25,7 @@ export function scalingTarget(variables: Variables): ScalingTarget | undefined {
   ];
   if (min === undefined && max === undefined) return undefined;
   const statefulSet = variables["BITFLEET_SCALE_STATEFULSET"] ?? "";
-  if (!/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(statefulSet))
+  if (!isObjectName(statefulSet))
     throw new ConfigError(
       `BITFLEET_SCALE_STATEFULSET is "${statefulSet}", but with BITFLEET_SCALE_MIN or _MAX it must name the workers' StatefulSet`,
     );
@@ -33,8 +39,8 @@ export function scalingTarget(variables: Variables): ScalingTarget | undefined {
 function count(variables: Variables, name: string): number | undefined {
   const value = variables[name] ?? "";
   if (value === "") return undefined;
-  if (/^\d{1,5}$/.test(value) && Number(value) <= workersMax) return Number(value);
+  if (/^\d{1,5}$/.test(value) && Number(value) <= replicasMax) return Number(value);
   throw new ConfigError(
-    `${name} is "${value}", but must be a whole number from 0 to ${workersMax}`,
+    `${name} is "${value}", but must be a whole number from 0 to ${replicasMax}`,
   );
 }
