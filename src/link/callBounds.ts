@@ -18,6 +18,8 @@ export interface CallBounds {
   readonly perAddress: number;
   /** Open at once, by the last part of the method's path. */
   readonly perMethod: Readonly<Record<string, number>>;
+  /** Messages that one call may send, by the last part of the method's path. */
+  readonly messages: Readonly<Record<string, number>>;
   /** A request of one message has to be there by then. */
   readonly requestMs: number;
   /** A stream of requests has to have ended by then; workers' streams never do. */
@@ -27,7 +29,12 @@ export interface CallBounds {
 export const callBounds: CallBounds = {
   calls: 8192,
   perAddress: 4096,
-  perMethod: { Preview: 64, WatchJob: 1024, ReadLogs: 1024, ExportWeights: 64, Predict: 8 },
+  perMethod: {
+    ...{ Preview: 64, WatchJob: 1024, ReadLogs: 1024, ExportWeights: 64, Predict: 8 },
+    ServerReflectionInfo: 16,
+  },
+  // Its answers, of several KB each, are queued also for who does not read them.
+  messages: { ServerReflectionInfo: 256 },
   requestMs: 30_000,
   uploadMs: 600_000,
 };
@@ -53,6 +60,8 @@ export function boundedCalls(
     ];
     const tooMany = limits.find(([key, most]) => open.count(key) >= most);
     const leave = open.enter(tooMany === undefined ? limits.map(([key]) => key) : []);
+    const messagesMax = bounds.messages[name] ?? Infinity;
+    let messages = 0;
     let timer: NodeJS.Timeout | undefined;
     const end = (): void => {
       clearTimeout(timer);
@@ -79,6 +88,11 @@ export function boundedCalls(
           timer = setTimeout(() => refuse(status.DEADLINE_EXCEEDED, late), ms);
         }
         next(metadata);
+      })
+      .withOnReceiveMessage((message, next) => {
+        messages += 1;
+        if (messages <= messagesMax) next(message);
+        else refuse(status.RESOURCE_EXHAUSTED, `more than ${messagesMax} requests in one call`);
       })
       .withOnReceiveHalfClose((next) => {
         clearTimeout(timer);

@@ -10,6 +10,7 @@ import { listenBounded } from "./connectionBounds.js";
 import { clientStream, serverStream, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
 import { asBytes, callOf, sessionPath, trainingMethods, type Method } from "./methods.js";
+import { addReflection } from "./reflection.js";
 import { serverCredentials } from "./serverTls.js";
 import type { RunningServer, ServerOptions, TrainingHandlers } from "./service.js";
 
@@ -57,6 +58,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // Of the field's health service, which asks for no token: a probe has none. It says that this server serves, so not before it does.
   const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
   health.addToServer(server);
+  addReflection(server);
   registerTraining(server, callHost, options.training);
   server.register<Buffer, Buffer>(
     sessionPath,

@@ -18,6 +18,7 @@ import {
   workerList,
   workerName,
 } from "../wire/trainingCodecs.js";
+import { reflectionCall } from "./reflection.js";
 
 export interface Method<Request, Response> extends Call {
   readonly path: string;
@@ -47,7 +48,8 @@ export const sessionCall: Call = { name: "Session", role: "worker" };
 
 /** By the last part of its path; undefined for what is not ours. */
 export function callOf(name: string): Call | undefined {
-  return [...Object.values(trainingMethods), sessionCall].find((call) => call.name === name);
+  const calls = [...Object.values(trainingMethods), sessionCall, reflectionCall];
+  return calls.find((call) => call.name === name);
 }
 
 /** For the receiving side of a call whose codecs run inside the call. */
