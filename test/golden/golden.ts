@@ -51,5 +51,5 @@ function reference(file: string): ReturnType<typeof readGolden> {
 
 function shown(kind: keyof Deviations, found: Deviations, bar: Deviations): string {
   const verdict = found[kind] <= bar[kind] ? "" : " PAST THE BAR";
-  return `${kind} ${found[kind].toExponential(1)} (bar ${bar[kind].toExponential(0)})${verdict}`;
+  return `${kind} ${found[kind].toExponential(1)} (bar ${bar[kind].toExponential(1)})${verdict}`;
 }
