@@ -2,6 +2,7 @@ import { benchCheckpoint } from "./checkpoint.js";
 import { benchCommit } from "./commit.js";
 import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
+import { benchJoin } from "./join.js";
 
 /** `npm run bench -- NAME...`: one JSON object per result, one line each. */
 const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
@@ -16,6 +17,9 @@ const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
   },
   async *checkpoint() {
     yield await benchCheckpoint();
+  },
+  async *join() {
+    yield await benchJoin();
   },
 };
 
