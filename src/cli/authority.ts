@@ -1,18 +1,20 @@
 /** A small certificate authority: what `bitfleet init` makes certificates with. */
-import { randomBytes, webcrypto } from "node:crypto";
+import { createPrivateKey, randomBytes, webcrypto, X509Certificate as Checked } from "node:crypto";
 import { isIP } from "node:net";
 
 // The library looks up its classes by metadata that this adds.
 import "reflect-metadata";
 import {
+  AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
   KeyUsageFlags,
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
   X509CertificateGenerator,
   type Extension,
-  type X509Certificate,
 } from "@peculiar/x509";
 
 export interface Pem {
@@ -37,12 +39,16 @@ const leewayMs = 3600 * 1000;
 export class Authority {
   readonly pem: Pem;
   readonly #certificate: X509Certificate;
-  readonly #keys: webcrypto.CryptoKeyPair;
+  readonly #key: webcrypto.CryptoKey;
 
-  private constructor(pem: Pem, certificate: X509Certificate, keys: webcrypto.CryptoKeyPair) {
+  private constructor(pem: Pem, certificate: X509Certificate, key: webcrypto.CryptoKey) {
     this.pem = pem;
     this.#certificate = certificate;
-    this.#keys = keys;
+    this.#key = key;
+  }
+
+  get notAfter(): Date {
+    return this.#certificate.notAfter;
   }
 
   static async make(name: string, notAfter: Date): Promise<Authority> {
@@ -53,10 +59,21 @@ export class Authority {
       extensions: [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+        await SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
     const pem = { certificate: `${certificate.toString("pem")}\n`, key: await keyPem(keys) };
-    return new Authority(pem, certificate, keys);
+    return new Authority(pem, certificate, keys.privateKey);
+  }
+
+  /** The one that `make` has made. Throws what Node says of a certificate or a key that is none, or another one's. */
+  static async load(pem: Pem): Promise<Authority> {
+    const key = createPrivateKey(pem.key);
+    if (!new Checked(pem.certificate).checkPrivateKey(key))
+      throw new Error("the key is another certificate's");
+    const bytes = key.export({ type: "pkcs8", format: "der" });
+    const signing = await webcrypto.subtle.importKey("pkcs8", bytes, algorithm, false, ["sign"]);
+    return new Authority(pem, new X509Certificate(pem.certificate), signing);
   }
 
   async issue({ name, hosts = [], notAfter, notBefore }: LeafOptions): Promise<Pem> {
@@ -68,12 +85,15 @@ export class Authority {
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension(names.length > 0 ? [serverUse, clientUse] : [clientUse]),
+      // Clients that check strictly, as Python's do, want both.
+      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await AuthorityKeyIdentifierExtension.create(this.#certificate.publicKey),
     ];
     if (names.length > 0) extensions.push(new SubjectAlternativeNameExtension(names));
     const certificate = await X509CertificateGenerator.create({
       ...validity(notAfter, notBefore),
       ...{ serialNumber: serial(), subject: `CN=${name}`, issuer: this.#certificate.subject },
-      ...{ publicKey: keys.publicKey, signingKey: this.#keys.privateKey },
+      ...{ publicKey: keys.publicKey, signingKey: this.#key },
       ...{ signingAlgorithm: algorithm, extensions },
     });
     return { certificate: `${certificate.toString("pem")}\n`, key: await keyPem(keys) };

@@ -11,6 +11,7 @@ import { addDoctor } from "./doctor.js";
 import { addDrain } from "./drain.js";
 import { addEvaluate } from "./evaluate.js";
 import { addExport } from "./export.js";
+import { addInit } from "./init.js";
 import { addJobs } from "./jobs.js";
 import { addLogs } from "./logs.js";
 import { addPredict } from "./predict.js";
@@ -19,6 +20,7 @@ import { addScale } from "./scale.js";
 import { addStatus } from "./status.js";
 import { addSubmit } from "./submit.js";
 import { plain } from "./text.js";
+import { addToken } from "./token.js";
 import { addUp } from "./up.js";
 import { addWorker } from "./worker.js";
 import { addWorkers } from "./workers.js";
@@ -76,6 +78,8 @@ const commands = [
   addExport,
   addEvaluate,
   addPredict,
+  addInit,
+  addToken,
   addDoctor,
 ] as const;
 

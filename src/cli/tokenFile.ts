@@ -5,6 +5,10 @@ import { FailureError } from "../job/problem.js";
 
 const tokenBytes = 32;
 
+export function newToken(): string {
+  return randomBytes(tokenBytes).toString("base64url");
+}
+
 /** Makes a token that only this user can read; one that is there stays. Returns whether it was made. */
 export async function makeTokenFile(file: string): Promise<boolean> {
   const refuse = (error: unknown): never => {
@@ -13,8 +17,7 @@ export async function makeTokenFile(file: string): Promise<boolean> {
   };
   await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch(refuse);
   try {
-    const token = randomBytes(tokenBytes).toString("base64url");
-    await writeFile(file, `${token}\n`, { flag: "wx", mode: 0o600, flush: true });
+    await writeFile(file, `${newToken()}\n`, { flag: "wx", mode: 0o600, flush: true });
     return true;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;

@@ -1,0 +1,150 @@
+/** `bitfleet init DIR`: a CA, certificates, tokens and settings for a small fleet. */
+import { X509Certificate } from "node:crypto";
+import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type { Command } from "commander";
+import { ConfigError, FailureError } from "../job/problem.js";
+import { day } from "../process/certificates.js";
+import { Authority } from "./authority.js";
+import type { Context } from "./context.js";
+import {
+  caFiles,
+  coordinatorCertificate,
+  isHost,
+  newCertificates,
+  newFleet,
+  tokensFile,
+  type FleetFiles,
+} from "./fleetFolder.js";
+import { replaceFiles } from "./replaceFiles.js";
+
+interface InitFlags {
+  readonly host?: readonly string[];
+  readonly renew?: boolean;
+}
+
+export function addInit(program: Command, { terminal }: Context): void {
+  program
+    .command("init")
+    .description("make certificates, tokens and settings for a fleet that is locked down")
+    .argument("<folder>", "where to write them; it must be empty, or not be there yet")
+    .option("--host <NAME...>", "names and addresses under which others reach the coordinator")
+    .option("--renew", "new certificates of the CA in the folder; tokens and settings stay")
+    .action(async (folder: string, { host = [], renew }: InitFlags) => {
+      for (const name of host)
+        if (!isHost(name))
+          throw new ConfigError(`--host is "${name}", but must be a host name or an IP address`);
+      const lines = renew === true ? await renewed(folder, host) : await made(folder, host);
+      for (const line of lines) terminal.out(line);
+    });
+}
+
+async function made(folder: string, hosts: readonly string[]): Promise<readonly string[]> {
+  const target = resolve(folder);
+  await refuseTaken(folder, target);
+  const files = await newFleet(hosts, Date.now());
+  let beside: string | undefined;
+  try {
+    // Of this user alone, as mkdtemp makes it.
+    beside = await mkdtemp(`${target}.new-`);
+    await replaceFiles(under(beside, files));
+    // Refused where somebody has put something there meanwhile.
+    await rename(beside, target);
+  } catch (error) {
+    if (beside !== undefined) await rm(beside, { recursive: true, force: true });
+    throw unwritable(folder, error);
+  }
+  return nextLines(folder, hosts);
+}
+
+/** The certificates are read again by processes that run, so nothing has to be started again. */
+async function renewed(folder: string, given: readonly string[]): Promise<readonly string[]> {
+  const authority = await loadAuthority(folder);
+  const nowMs = Date.now();
+  if (+authority.notAfter <= nowMs)
+    throw new ConfigError(
+      `the CA in ${folder} expired on ${day(+authority.notAfter)}; make another fleet with \`bitfleet init\``,
+    );
+  const hosts = given.length > 0 ? given : await hostsOf(folder);
+  const files = await newCertificates(authority, hosts, nowMs);
+  await replaceFiles(under(folder, files)).catch((error: unknown) => {
+    throw unwritable(folder, error);
+  });
+  return [
+    `new certificates are in ${folder}; copy each cert.pem and key.pem over the old ones`,
+    "what runs takes them up without a restart",
+  ];
+}
+
+async function refuseTaken(folder: string, target: string): Promise<void> {
+  if (target === process.cwd())
+    throw new ConfigError(
+      `${folder} is the folder that you are in; name one that is not there yet`,
+    );
+  const found = await readdir(target).catch((error: unknown) => {
+    if (codeOf(error) === "ENOENT") return [];
+    if (codeOf(error) === "ENOTDIR") throw new ConfigError(`${folder} is a file, not a folder`);
+    throw new FailureError(`cannot read ${folder}: ${reason(error)}`);
+  });
+  if (found.length > 0)
+    throw new ConfigError(
+      `${folder} is not empty; name another folder, or renew its certificates with --renew`,
+    );
+}
+
+async function loadAuthority(folder: string): Promise<Authority> {
+  try {
+    const [certificate, key] = await Promise.all([
+      readFile(join(folder, caFiles.certificate), "utf8"),
+      readFile(join(folder, caFiles.key), "utf8"),
+    ]);
+    return await Authority.load({ certificate, key });
+  } catch (error) {
+    throw new ConfigError(`${folder} holds no CA that can sign: ${reason(error)}`);
+  }
+}
+
+/** The names in the certificate that the coordinator has. */
+async function hostsOf(folder: string): Promise<readonly string[]> {
+  const file = join(folder, coordinatorCertificate);
+  try {
+    const { subjectAltName = "" } = new X509Certificate(await readFile(file));
+    return subjectAltName.split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
+  } catch (error) {
+    throw new ConfigError(
+      `${file} does not tell the coordinator's names, so --host must: ${reason(error)}`,
+    );
+  }
+}
+
+function nextLines(folder: string, hosts: readonly string[]): readonly string[] {
+  const lines = [
+    `${folder} holds a folder for every part and person: copy each whole to where it is needed.`,
+    `Keep ${folder}/${dirname(caFiles.key)} to yourself: who has it makes certificates.`,
+    "",
+    `coordinator   . ${folder}/coordinator/coordinator.env && bitfleet coordinator`,
+    `each worker   . ${folder}/worker/worker.env && bitfleet worker`,
+    `a submitter   . ${folder}/submitter/client.env && bitfleet workers`,
+    `one more      bitfleet token add NAME --role viewer --tokens ${folder}/${tokensFile}`,
+    `in a year     bitfleet init ${folder} --renew`,
+  ];
+  if (hosts.length === 0)
+    lines.push("", "Only this machine can reach it: --host NAME is what others need.");
+  return lines;
+}
+
+function under(folder: string, files: FleetFiles): FleetFiles {
+  return new Map([...files].map(([path, text]) => [join(folder, path), text]));
+}
+
+function unwritable(folder: string, error: unknown): FailureError {
+  return new FailureError(`cannot write ${folder}: ${reason(error)}`, { cause: error });
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
