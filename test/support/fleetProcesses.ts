@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, type BitfleetClient } from "../../src/client/client.js";
+import { connect, type BitfleetClient, type ClientOptions } from "../../src/client/client.js";
 import { anyPort } from "../../src/process/port.js";
 import { packageRoot } from "../../src/process/toolchain.js";
 
@@ -53,7 +53,19 @@ export class RunningProcess {
   }
 }
 
-/** A coordinator with its own NATS, and workers, all real processes in a temporary folder. */
+type Variables = Readonly<Record<string, string>>;
+
+/** What each part is told beside where the others are. */
+export interface FleetSettings {
+  readonly coordinator: Variables;
+  readonly worker: Variables;
+  readonly command: Variables;
+  readonly client: Omit<ClientOptions, "address">;
+}
+
+const open: FleetSettings = { coordinator: {}, worker: {}, command: {}, client: {} };
+
+/** A coordinator with its own NATS unless it is told of one, and workers, all real processes in a temporary folder. */
 export class FleetProcesses {
   readonly folder: string;
   readonly port: number;
@@ -61,12 +73,14 @@ export class FleetProcesses {
   readonly client: BitfleetClient;
   readonly workers = new Map<string, RunningProcess>();
   #coordinator: RunningProcess;
-  readonly #environment: Readonly<Record<string, string>>;
+  readonly #settings: FleetSettings;
+  readonly #environment: Variables;
 
-  private constructor(folder: string, port: number, httpPort: number) {
+  private constructor(folder: string, port: number, httpPort: number, settings: FleetSettings) {
     this.folder = folder;
     this.port = port;
     this.httpPort = httpPort;
+    this.#settings = settings;
     this.#environment = {
       BITFLEET_HOME: join(folder, "home"),
       BITFLEET_PORT: String(port),
@@ -74,12 +88,12 @@ export class FleetProcesses {
       BITFLEET_JOIN: `127.0.0.1:${port}`,
     };
     this.#coordinator = this.#startCoordinator();
-    this.client = connect({ address: `127.0.0.1:${port}` });
+    this.client = connect({ address: `127.0.0.1:${port}`, ...settings.client });
   }
 
-  static async start(): Promise<FleetProcesses> {
+  static async start(settings = open): Promise<FleetProcesses> {
     const folder = await mkdtemp(join(tmpdir(), "bitfleet-test-"));
-    return new FleetProcesses(folder, await anyPort(), await anyPort());
+    return new FleetProcesses(folder, await anyPort(), await anyPort(), settings);
   }
 
   get coordinator(): RunningProcess {
@@ -93,6 +107,7 @@ export class FleetProcesses {
 
   addWorker(id: string, environment: Readonly<Record<string, string>> = {}): RunningProcess {
     const worker = new RunningProcess("worker/main.js", [], {
+      ...this.#settings.worker,
       ...this.#environment,
       BITFLEET_WORKER_ID: id,
       ...environment,
@@ -110,12 +125,18 @@ export class FleetProcesses {
   async bitfleet(
     ...args: readonly string[]
   ): Promise<{ readonly code: number | null; readonly output: string }> {
-    const command = new RunningProcess("src/cli/main.js", args, {
+    const command = this.command(...args);
+    const { code } = await command.ended;
+    return { code, output: command.output };
+  }
+
+  /** Starts the command line against this fleet. */
+  command(...args: readonly string[]): RunningProcess {
+    return new RunningProcess("src/cli/main.js", args, {
+      ...this.#settings.command,
       BITFLEET_COORDINATOR: `127.0.0.1:${this.port}`,
       NO_COLOR: "1",
     });
-    const { code } = await command.ended;
-    return { code, output: command.output };
   }
 
   async waitForWorkers(count: number): Promise<void> {
@@ -133,7 +154,10 @@ export class FleetProcesses {
   }
 
   #startCoordinator(): RunningProcess {
-    return new RunningProcess("coordinator/main.js", [], this.#environment);
+    return new RunningProcess("coordinator/main.js", [], {
+      ...this.#settings.coordinator,
+      ...this.#environment,
+    });
   }
 }
 
