@@ -1,5 +1,5 @@
 /**
- * The NATS server of a fleet that was given none. It keeps its port and its token from one life of the coordinator to the next,
+ * The NATS server of a fleet that was given none. It keeps its port and its passwords from one life of the coordinator to the next,
  * so that workers which hold a job's state find it where it was; and it is started again when it ends by itself, or when a write
  * of its own has failed: it takes no more into that stream then, even once its disk has room again.
  */
@@ -8,29 +8,28 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { NatsAccess } from "../src/control/message.js";
+import { assert } from "../src/job/problem.js";
 import {
   startNatsServer,
   type NatsServer,
   type NatsServerOptions,
 } from "../src/link/natsServer.js";
-import { bracketed, isLoopback } from "../src/process/address.js";
+import type { NatsUsers } from "../src/link/natsRights.js";
+import { bracketed } from "../src/process/address.js";
 import type { Logger } from "../src/process/logger.js";
 import { canListen } from "../src/process/port.js";
+import type { ReachedNats } from "./natsAccess.js";
 
 export interface LocalNatsOptions {
   readonly binary: string;
-  /** The coordinator's; off loopback the server asks for a token. */
+  /** The coordinator's. */
   readonly host: string;
   readonly home: string;
   readonly logger: Logger;
 }
 
-export interface LocalNats {
-  /** For this process. */
-  readonly access: NatsAccess;
-  /** As workers are told; a wildcard host stands for the one under which they reach the coordinator. */
-  readonly workerAccess: NatsAccess;
+/** A wildcard host in the workers' address stands for the one under which they reach the coordinator. */
+export interface LocalNats extends ReachedNats {
   stop(): Promise<void>;
 }
 
@@ -45,7 +44,8 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   const { host, logger } = options;
   const folder = join(options.home, "nats");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const token = isLoopback(host) ? "" : await keptToken(join(folder, "token"));
+  // On loopback too: what a worker may do does not depend on where it runs.
+  const users = await keptUsers(folder);
   const port = await formerPort(join(folder, "port"), host);
   const stopping = new AbortController();
   let server: NatsServer;
@@ -55,7 +55,7 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
     folder,
     host,
     ...(fixedPort === undefined ? {} : { port: fixedPort }),
-    ...(token === "" ? {} : { token }),
+    users,
     onExit: (reason) => {
       logger.error({ reason }, "the NATS server ended; starting it again");
       void restart();
@@ -94,8 +94,11 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   server = await startNatsServer(serverOptions(port));
   await writeFile(join(folder, "port"), `${server.port}\n`);
   return {
-    access: { url: `nats://${bracketed(dialable(host))}:${server.port}`, token },
-    workerAccess: { url: `nats://${bracketed(host)}:${server.port}`, token },
+    target: {
+      url: `nats://${bracketed(dialable(host))}:${server.port}`,
+      login: () => users.coordinator,
+    },
+    workerAccess: { url: `nats://${bracketed(host)}:${server.port}`, ...users.worker },
     stop: async () => {
       stopping.abort();
       await server.stop();
@@ -115,12 +118,23 @@ async function formerPort(file: string, host: string): Promise<number | undefine
   return port;
 }
 
-async function keptToken(file: string): Promise<string> {
+async function keptUsers(folder: string): Promise<NatsUsers> {
+  const [coordinator, worker] = await Promise.all(
+    ["coordinator", "worker"].map(async (user) => ({
+      user,
+      secret: await keptPassword(join(folder, `${user}-password`)),
+    })),
+  );
+  assert(coordinator !== undefined && worker !== undefined, "two users");
+  return { coordinator, worker };
+}
+
+async function keptPassword(file: string): Promise<string> {
   const kept = (await readFile(file, "utf8").catch(() => "")).trim();
   if (/^[0-9a-f]{64}$/.test(kept)) return kept;
-  const token = randomBytes(32).toString("hex");
-  await writeFile(file, `${token}\n`, { mode: 0o600 });
-  return token;
+  const password = randomBytes(32).toString("hex");
+  await writeFile(file, `${password}\n`, { mode: 0o600 });
+  return password;
 }
 
 function dialable(host: string): string {

@@ -3,7 +3,6 @@ import { statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import { fleetTimes } from "../src/control/fleetEvent.js";
-import type { NatsAccess } from "../src/control/message.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
@@ -32,6 +31,7 @@ import { CoordinatorLock } from "./lock.js";
 import { Loop, type LoopOptions } from "./loop.js";
 import { openMemory, termInStore } from "./memory.js";
 import { CoordinatorMetrics } from "./metrics.js";
+import { namedNats, type ReachedNats } from "./natsAccess.js";
 import { NatsNews } from "./natsNews.js";
 import { Training } from "./training.js";
 
@@ -119,7 +119,7 @@ async function serve(setting: Setting): Promise<void> {
   const nats = await reachNats(setting);
   const store = await openStore(environment.store, process.env);
   const news = new NatsNews();
-  const durable = await openRecords(nats.access, {
+  const durable = await openRecords(nats.target, {
     onTrouble: (problem) => {
       if (problem === undefined) logger.info("NATS answers again");
       else logger.warn({ problem }, "NATS is away; what is to be kept waits");
@@ -236,15 +236,10 @@ async function diskOf(folder: string): Promise<Surroundings["disk"]> {
   }
 }
 
-interface ReachedNats {
-  readonly access: NatsAccess;
-  readonly workerAccess: NatsAccess;
-}
-
 /** The server that was named, or one of our own. */
 async function reachNats({ environment, logger, shutdown }: Setting): Promise<ReachedNats> {
   const { nats, host, home } = environment;
-  if (nats !== undefined) return { access: nats, workerAccess: nats };
+  if (nats !== undefined) return namedNats(nats, (sentence) => logger.warn(sentence));
   const claim = await claimHome(home);
   shutdown.add("the claim on the state folder", () => claim.release());
   const binary = await findNatsServer(process.env, toolchainFile());

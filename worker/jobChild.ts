@@ -165,10 +165,8 @@ export class JobChild {
       workerId: address,
       address,
       buffers: this.#buffers,
-      connect: (handlers) => {
-        const { url, token } = nats;
-        return connectFrames({ ...handlers, url, address, ...(token !== "" && { token }) });
-      },
+      connect: (handlers) =>
+        connectFrames({ ...handlers, url: nats.url, address, login: () => nats }),
       onEvent: (event) => this.#exchanged(event),
       onStatus: (status) => {
         if (status.kind === "closed") this.#fail(new FailureError(status.reason));

@@ -60,7 +60,7 @@ export class Supervisor {
   #unready: string | undefined = "no coordinator has welcomed it yet";
   #store = "";
   #term = 0;
-  #nats: NatsAccess = { url: "", token: "" };
+  #nats: NatsAccess = { url: "", user: "", secret: "" };
   #failedConnections = 0;
   #aloneSinceMs: number | undefined;
   #reconnectTimer: NodeJS.Timeout | undefined;
@@ -155,8 +155,7 @@ export class Supervisor {
           this.#failedConnections = 0;
           this.#aloneSinceMs = undefined;
           this.#store = this.#options.store ?? command.store;
-          const { url, token: natsToken } = command.nats;
-          this.#nats = { url: reachableUrl(url, joinHost), token: natsToken };
+          this.#nats = { ...command.nats, url: reachableUrl(command.nats.url, joinHost) };
           this.#term = term;
           this.#unready = undefined;
           this.#options.metrics.connected(true);

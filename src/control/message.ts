@@ -246,10 +246,17 @@ export type TaskEvent = Extract<
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** How a worker reaches NATS; `token` is empty on an open loopback server. */
-export interface NatsAccess {
+/** As whom a process connects to NATS. */
+export interface NatsUser {
+  /** Empty: the secret is a token that stands for no user. */
+  readonly user: string;
+  /** The user's password. Both are empty where a server asks for nothing. */
+  readonly secret: string;
+}
+
+/** How a worker reaches NATS. */
+export interface NatsAccess extends NatsUser {
   readonly url: string;
-  readonly token: string;
 }
 
 /** Coordinator to worker. Every command travels with the coordinator's term; a lower one than seen is refused. */

@@ -7,7 +7,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  connect,
   Events,
   headers,
   NatsError,
@@ -16,7 +15,6 @@ import {
   type NatsConnection,
 } from "nats";
 
-import type { NatsAccess } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
 import {
@@ -28,12 +26,15 @@ import {
   streamNotFound,
   Streams,
 } from "./jetstreamStreams.js";
+import { dialNats, natsReason, natsTrouble, type NatsTarget } from "./natsConnection.js";
 
 export type { LineBatch, StoredLine } from "./jetstreamBatch.js";
 
 const requestTimeoutMs = 2000;
 const retryMs = 250;
-const connectDeadlineMs = 4000;
+const connectWithinMs = 4000;
+/** A half-open link is noticed within 3 s. */
+const pingMs = 1000;
 /** Batched direct reads came with this version. */
 const serverVersionMin = "2.11.0";
 const wrongLastSequence = 10_071;
@@ -93,18 +94,20 @@ export interface RecordStoreOptions {
   readonly logDays?: number;
 }
 
-/** FailureError: NATS cannot be reached within 5 s, refuses the token, is too old or has no JetStream. */
+/** FailureError: NATS cannot be reached within 5 s, refuses us or a subject of ours, is too old or has no JetStream. */
 export async function openRecords(
-  access: NatsAccess,
+  target: NatsTarget,
   options: RecordStoreOptions = {},
 ): Promise<RecordStore> {
-  const connection = await connectWithin(access, connectDeadlineMs);
+  const name = "bitfleet coordinator";
+  const connection = await dialNats({ ...target, name, pingMs, withinMs: connectWithinMs });
   try {
-    checkVersion(connection, access.url);
+    checkVersion(connection, target.url);
     const manager = await connection.jetstreamManager({ timeout: requestTimeoutMs });
     const streams = new Streams(manager, [jobsStream, lockStream, logStream(options)]);
     await streams.ensure();
-    const store = new JetStreamStore(connection, manager, streams, options);
+    const store = new JetStreamStore(connection, { manager, streams, options, target });
+    await store.checkRights();
     return {
       jobs: store.bucket("bitfleet_jobs"),
       lock: store.bucket("bitfleet_lock"),
@@ -114,7 +117,10 @@ export async function openRecords(
   } catch (error) {
     await connection.close();
     if (error instanceof FailureError) throw error;
-    throw new FailureError(`NATS at ${access.url} has no usable JetStream: ${sentence(error)}`);
+    const reason = natsReason(error, target);
+    throw isDenied(error)
+      ? new FailureError(reason)
+      : new FailureError(`NATS at ${target.url} has no usable JetStream: ${reason}`);
   }
 }
 
@@ -124,10 +130,12 @@ class JetStreamStore {
   readonly #client: JetStreamClient;
   readonly #streams: Streams;
   readonly #options: RecordStoreOptions;
+  readonly #target: NatsTarget;
   /** Tells our writes from those of any other process. */
   readonly #writer = randomUUID();
   #writes = 0;
   #problem: string | undefined;
+  #cause: string | undefined;
   #connected = true;
   /** Whether the streams have to be looked for before the next write. */
   #doubtful = false;
@@ -135,16 +143,29 @@ class JetStreamStore {
 
   constructor(
     connection: NatsConnection,
-    manager: JetStreamManager,
-    streams: Streams,
-    options: RecordStoreOptions,
+    parts: {
+      readonly manager: JetStreamManager;
+      readonly streams: Streams;
+      readonly options: RecordStoreOptions;
+      readonly target: NatsTarget;
+    },
   ) {
     this.#connection = connection;
-    this.#manager = manager;
+    this.#manager = parts.manager;
     this.#client = connection.jetstream({ timeout: requestTimeoutMs });
-    this.#streams = streams;
-    this.#options = options;
+    this.#streams = parts.streams;
+    this.#options = parts.options;
+    this.#target = parts.target;
     void this.#followStatus();
+  }
+
+  /** Publishes what no stream takes: whoever may not publish it is told so, and would else wait with the first record. */
+  async checkRights(): Promise<void> {
+    const expect = { streamName: "none" };
+    const subjects = ["$KV.bitfleet_jobs.right", "$KV.bitfleet_lock.right", "bitfleet.logs.right"];
+    const attempts = subjects.map((subject) => this.#client.publish(subject, "", { expect }));
+    for (const attempt of await Promise.allSettled(attempts))
+      if (attempt.status === "rejected" && isDenied(attempt.reason)) throw attempt.reason;
   }
 
   bucket(name: string): Bucket {
@@ -201,12 +222,18 @@ class JetStreamStore {
       } catch (error) {
         if (this.#connection.isClosed())
           throw new FailureError("the connection to NATS was closed", { cause: error });
-        const hint = "; a server that has met a full disk has to be started again";
-        const isTimeout = error instanceof NatsError && error.code === "TIMEOUT";
-        this.#report(`NATS does not answer: ${sentence(error)}${isTimeout ? hint : ""}`);
+        this.#report(this.#whyNotWritten(error));
         await sleep(retryMs, undefined, { signal });
       }
     }
+  }
+
+  #whyNotWritten(error: unknown): string {
+    const reason = natsReason(error, this.#target);
+    if (isDenied(error)) return reason;
+    const hint = "; a server that has met a full disk has to be started again";
+    const isTimeout = error instanceof NatsError && error.code === "TIMEOUT";
+    return `NATS does not answer: ${reason}${isTimeout ? hint : ""}`;
   }
 
   async #attempt(
@@ -275,7 +302,10 @@ class JetStreamStore {
   }
 
   async #followStatus(): Promise<void> {
-    for await (const { type } of this.#connection.status()) {
+    for await (const status of this.#connection.status()) {
+      const { type } = status;
+      const trouble = natsTrouble(status, this.#target);
+      if (trouble !== undefined && trouble.kind !== "other") this.#reportCause(trouble.sentence);
       if (type === Events.Disconnect) {
         this.#connected = false;
         this.#options.onConnection?.(false);
@@ -294,34 +324,15 @@ class JetStreamStore {
     // One trouble, one line: what follows from a lost connection says nothing new.
     if ((problem === undefined) === (this.#problem === undefined)) return;
     this.#problem = problem;
+    this.#cause = undefined;
     this.#options.onTrouble?.(problem);
   }
-}
 
-async function connectWithin(access: NatsAccess, deadlineMs: number): Promise<NatsConnection> {
-  const endsAt = performance.now() + deadlineMs;
-  for (;;) {
-    try {
-      return await connect({
-        servers: access.url,
-        ...(access.token === "" ? {} : { token: access.token }),
-        name: "bitfleet coordinator",
-        timeout: Math.max(500, Math.min(requestTimeoutMs, endsAt - performance.now())),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: retryMs,
-        ignoreAuthErrorAbort: true,
-        // A half-open link is noticed within 3 s.
-        pingInterval: 1000,
-        maxPingOut: 2,
-        noAsyncTraces: true,
-      });
-    } catch (error) {
-      if (error instanceof NatsError && error.code === "AUTHORIZATION_VIOLATION")
-        throw new FailureError(`NATS at ${access.url} refuses the token`);
-      if (performance.now() + retryMs >= endsAt)
-        throw new FailureError(`cannot reach NATS at ${access.url}: ${sentence(error)}`);
-      await sleep(retryMs);
-    }
+  /** What the server itself holds against us is told even so. */
+  #reportCause(cause: string): void {
+    if (cause === this.#cause) return;
+    this.#cause = this.#problem = cause;
+    this.#options.onTrouble?.(cause);
   }
 }
 
@@ -333,18 +344,13 @@ function checkVersion(connection: NatsConnection, url: string): void {
     );
 }
 
+function isDenied(error: unknown): error is NatsError {
+  return error instanceof NatsError && error.permissionContext !== undefined;
+}
+
 /** One token of a subject: what is more would reach other subjects. */
 function checkToken(token: string): string {
   if (!/^[A-Za-z0-9-]{1,63}$/.test(token))
     throw new FailureError(`"${token}" cannot name a record: letters, digits and hyphens only`);
   return token;
-}
-
-function sentence(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error instanceof NatsError && error.code === "CONNECTION_REFUSED")
-    return "connection refused";
-  if (error instanceof NatsError && error.code === "TIMEOUT") return "no answer in time";
-  if (error instanceof NatsError && error.code === "503") return "JetStream is not ready";
-  return error.message;
 }

@@ -1,21 +1,19 @@
-import { connect, Events, NatsError, type NatsConnection, type Status } from "nats";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
+import { Events, type NatsConnection, type Status } from "nats";
+
 import { assert, FailureError } from "../job/problem.js";
 import { chunkElementsOf, isAddress } from "../wire/frame.js";
 import type { FrameLink, LinkHandlers } from "./frameLink.js";
+import { dialNats, natsReason, natsTrouble, type NatsTarget } from "./natsConnection.js";
+import { framesOf } from "./natsRights.js";
 
-/** Two pings unanswered and a third due: a half-open link is noticed after about 2 s. */
-const pingIntervalMs = 700;
-const maxPingOut = 2;
-const reconnectWaitMs = 250;
+/** A half-open link is noticed after about 2 s. */
+const pingMs = 700;
 const probeIntervalMs = 500;
-const dialTimeoutMs = 2000;
+const firstConnectMs = 10_000;
+const nothing = new Uint8Array(0);
 
-export interface NatsFramesOptions extends LinkHandlers {
-  readonly url: string;
-  readonly token?: string;
-  readonly user?: string;
-  readonly password?: string;
+export interface NatsFramesOptions extends LinkHandlers, NatsTarget {
   /** Made from the incarnation; letters, digits and hyphens. */
   readonly address: string;
   /** How long a server may take to appear at the start. Later the link waits for ever. */
@@ -28,38 +26,42 @@ export interface NatsFramesOptions extends LinkHandlers {
  */
 export async function connectFrames(options: NatsFramesOptions): Promise<FrameLink> {
   assert(isAddress(options.address), `address ${JSON.stringify(options.address)}`);
-  const connection = await firstConnection(options);
+  const connection = await dialNats({
+    ...options,
+    name: `bitfleet ${options.address}`,
+    pingMs,
+    withinMs: options.firstConnectMs ?? firstConnectMs,
+  });
   const link = new NatsFrameLink(connection, options);
-  if (chunkElementsOf(link.frameBytesMax) === 0) {
-    await link.close();
-    throw new FailureError(
-      `the NATS server at ${options.url} lets ${link.frameBytesMax} bytes through, ` +
-        "which is less than a frame: raise its max_payload",
-    );
-  }
-  return link;
+  const problem = await link.whyUseless();
+  if (problem === undefined) return link;
+  await link.close();
+  throw new FailureError(problem);
 }
 
 class NatsFrameLink implements FrameLink {
   readonly #connection: NatsConnection;
-  readonly #handlers: LinkHandlers;
+  readonly #options: NatsFramesOptions;
   readonly #probe: NodeJS.Timeout;
   #frameBytesMax: number;
   #isConnected = true;
   #isClosing = false;
+  /** What the server does not let us do, though frames cannot go without it. */
+  #denied: string | undefined;
+  #told: string | undefined;
   #answeredAtMs = performance.now();
   #probing = false;
   /** Called when the connection is cut: nats.js may never settle a flush that a cut overtakes. */
   readonly #onCut = new Set<() => void>();
 
-  constructor(connection: NatsConnection, { address, ...handlers }: NatsFramesOptions) {
+  constructor(connection: NatsConnection, options: NatsFramesOptions) {
     this.#connection = connection;
-    this.#handlers = handlers;
+    this.#options = options;
     this.#frameBytesMax = connection.info?.max_payload ?? 0;
-    connection.subscribe(subjectOf(address), {
-      callback: (error, message) => {
-        if (error === null) handlers.onFrame(message.data);
-        else handlers.onStatus({ kind: "error", message: error.message });
+    connection.subscribe(framesOf(options.address), {
+      callback: (error, { data }) => {
+        if (error !== null) this.#deny(natsReason(error, options));
+        else if (data.length > 0) options.onFrame(data);
       },
     });
     this.#probe = setInterval(() => {
@@ -71,8 +73,24 @@ class NatsFrameLink implements FrameLink {
       this.#cut();
       clearInterval(this.#probe);
       if (this.#isClosing) return;
-      handlers.onStatus({ kind: "closed", reason: error?.message ?? "NATS connection closed" });
+      const reason = this.#denied ?? error?.message ?? "NATS connection closed";
+      options.onStatus({ kind: "closed", reason });
     });
+  }
+
+  /** Sends itself an empty message, which is no frame, so that a missing right is known before anybody waits for frames. */
+  async whyUseless(): Promise<string | undefined> {
+    const { url, address } = this.#options;
+    if (chunkElementsOf(this.frameBytesMax) === 0)
+      return (
+        `the NATS server at ${url} lets ${this.frameBytesMax} bytes through, ` +
+        "which is less than a frame: raise its max_payload"
+      );
+    this.#connection.publish(framesOf(address), nothing);
+    // What the server has against it comes before the answer to this.
+    await this.flush();
+    await turn();
+    return this.#denied;
   }
 
   get frameBytesMax(): number {
@@ -90,10 +108,10 @@ class NatsFrameLink implements FrameLink {
     if (!this.#isConnected) return;
     if (frame.length > this.frameBytesMax) {
       const message = `a frame of ${frame.length} bytes, but NATS now takes ${this.frameBytesMax}`;
-      this.#handlers.onStatus({ kind: "error", message });
+      this.#options.onStatus({ kind: "error", message });
       return;
     }
-    this.#connection.publish(subjectOf(to), frame);
+    this.#connection.publish(framesOf(to), frame);
   }
 
   async flush(): Promise<void> {
@@ -132,22 +150,35 @@ class NatsFrameLink implements FrameLink {
     for await (const status of this.#connection.status()) this.#take(status);
   }
 
-  #take({ type, data }: Status): void {
-    switch (type) {
-      case Events.Disconnect:
-        this.#cut();
-        this.#handlers.onStatus({ kind: "disconnected" });
-        break;
-      case Events.Reconnect:
-        this.#isConnected = true;
-        this.#answeredAtMs = performance.now();
-        this.#handlers.onStatus({ kind: "reconnected" });
-        break;
-      case Events.Error:
-        this.#handlers.onStatus({ kind: "error", message: JSON.stringify(data) });
-        break;
-      default: // Pings and cluster updates.
+  #take(status: Status): void {
+    const { onStatus } = this.#options;
+    const trouble = natsTrouble(status, this.#options);
+    if (trouble?.kind === "denied") this.#deny(trouble.sentence);
+    else if (trouble !== undefined) this.#tell(trouble.sentence);
+    if (status.type === Events.Disconnect) {
+      this.#cut();
+      onStatus({ kind: "disconnected" });
     }
+    if (status.type === Events.Reconnect) {
+      this.#isConnected = true;
+      this.#answeredAtMs = performance.now();
+      this.#told = undefined;
+      onStatus({ kind: "reconnected" });
+    }
+  }
+
+  /** Once, as every attempt to connect would say it. */
+  #tell(message: string): void {
+    if (message === this.#told) return;
+    this.#told = message;
+    this.#options.onStatus({ kind: "error", message });
+  }
+
+  /** Without the right to send or to hear, others would wait for us in vain. */
+  #deny(sentence: string): void {
+    if (this.#denied !== undefined) return;
+    this.#denied = sentence;
+    void this.#connection.close();
   }
 
   #cut(): void {
@@ -155,43 +186,4 @@ class NatsFrameLink implements FrameLink {
     for (const cut of this.#onCut) cut();
     this.#onCut.clear();
   }
-}
-
-async function firstConnection(options: NatsFramesOptions): Promise<NatsConnection> {
-  const deadlineMs = performance.now() + (options.firstConnectMs ?? 10_000);
-  for (;;) {
-    try {
-      return await connect({
-        servers: options.url,
-        ...(options.token === undefined ? {} : { token: options.token }),
-        ...(options.user === undefined ? {} : { user: options.user }),
-        ...(options.password === undefined ? {} : { pass: options.password }),
-        name: `bitfleet ${options.address}`,
-        timeout: dialTimeoutMs,
-        reconnect: true,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: reconnectWaitMs,
-        reconnectJitter: 100,
-        ignoreAuthErrorAbort: true,
-        pingInterval: pingIntervalMs,
-        maxPingOut,
-        noAsyncTraces: true,
-      });
-    } catch (error) {
-      const isRefused = error instanceof NatsError && error.isAuthError();
-      if (isRefused) {
-        const message = `the NATS server at ${options.url} refuses the token or password`;
-        throw new FailureError(message, { cause: error });
-      }
-      if (performance.now() >= deadlineMs) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new FailureError(`no NATS server at ${options.url} (${reason})`, { cause: error });
-      }
-    }
-    await delay(reconnectWaitMs);
-  }
-}
-
-function subjectOf(address: string): string {
-  return `bitfleet.x.${address}`;
 }

@@ -2,8 +2,10 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
+import type { NatsUser } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { hostPort } from "../process/address.js";
+import { authorization, type NatsUsers } from "./natsRights.js";
 
 export interface NatsServerOptions {
   /** The nats-server program (see findNatsServer). */
@@ -13,8 +15,8 @@ export interface NatsServerOptions {
   readonly host?: string;
   /** Left out, any free port. */
   readonly port?: number;
-  /** What clients have to present. Left out, the server is open to whoever reaches it. */
-  readonly token?: string;
+  /** Left out, the server is open to whoever reaches it. */
+  readonly users?: NatsUsers;
   readonly maxPayloadBytes?: number;
   /** Called with each line that the server logs. */
   readonly onLog?: (line: string) => void;
@@ -23,7 +25,6 @@ export interface NatsServerOptions {
 }
 
 export interface NatsServer {
-  /** Without the token. */
   readonly url: string;
   readonly port: number;
   stop(): Promise<void>;
@@ -48,7 +49,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const host = options.host ?? "127.0.0.1";
   const configuration = join(options.folder, "nats.conf");
   await mkdir(options.folder, { recursive: true });
-  // The token goes into a file, as the command line can be read by everyone.
+  // Passwords go into a file, as the command line can be read by everyone.
   await writeFile(configuration, configurationOf(options, host), { mode: 0o600 });
   await chmod(configuration, 0o600);
   const child = spawn("/bin/sh", ["-c", supervise, "sh", options.binary, configuration], {
@@ -108,10 +109,15 @@ function configurationOf(options: NatsServerOptions, host: string): string {
     'ping_interval: "10s"',
   ];
   if (options.maxPayloadBytes !== undefined) lines.push(`max_payload: ${options.maxPayloadBytes}`);
-  if (options.token !== undefined) {
-    lines.push(`authorization { token: ${JSON.stringify(options.token)} }`);
+  if (options.users !== undefined) {
+    const { coordinator, worker } = options.users;
+    lines.push(authorization({ coordinator: quoted(coordinator), worker: quoted(worker) }));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function quoted({ user, secret }: NatsUser): NatsUser {
+  return { user, secret: JSON.stringify(secret) };
 }
 
 async function readyPort(

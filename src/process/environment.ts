@@ -8,6 +8,7 @@ import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
 import { logLevels, type LoggerLevel } from "./logger.js";
+import { natsSettings, type NatsSettings } from "./natsSettings.js";
 import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -33,8 +34,8 @@ export interface Environment {
   readonly tls: TlsFiles | undefined;
   /** Whether a coordinator with a CA asks clients for a certificate of it. */
   readonly clientCertificates: boolean;
-  /** A NATS server that is already there; its token is taken out of the URL. */
-  readonly nats: { readonly url: string; readonly token: string } | undefined;
+  /** A NATS server that is already there. */
+  readonly nats: NatsSettings | undefined;
   /** What a coordinator on Kubernetes scales; undefined: nothing. */
   readonly scaling: ScalingTarget | undefined;
   /** The coordinator that a worker joins. */
@@ -66,7 +67,7 @@ export function readEnvironment(variables: Variables): Environment {
     tokensFile: text(variables, "BITFLEET_TOKENS_FILE"),
     tls: tlsFiles(variables),
     clientCertificates: clientCertificates(variables),
-    nats: natsAccess(variables, "NATS_URL"),
+    nats: natsSettings(variables),
     scaling: scalingTarget(variables),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
@@ -99,7 +100,7 @@ export function readTokenFile(path: string, name = "BITFLEET_TOKEN_FILE"): Token
   const open = (mode & 0o077) !== 0;
   return {
     token,
-    warning: open ? `${path} can be read by others; chmod 600 keeps the token yours` : undefined,
+    warning: open ? `${path} can be read by others; chmod 600 keeps it yours` : undefined,
   };
 }
 
@@ -223,25 +224,4 @@ function clientCertificates(variables: Variables): boolean {
   if (value !== "require" && value !== "off")
     throw new ConfigError(`BITFLEET_TLS_CLIENT_CERTS is "${value}", but must be require or off`);
   return value === "require" && text(variables, "BITFLEET_TLS_CA_FILE") !== undefined;
-}
-
-function natsAccess(variables: Variables, name: string): Environment["nats"] {
-  const value = text(variables, name);
-  if (value === undefined) return undefined;
-  const refusal = new ConfigError(
-    `${name} must be nats://HOST:PORT or nats://TOKEN@HOST:PORT, and is not`,
-  );
-  let url: URL;
-  let token: string;
-  try {
-    url = new URL(value.includes("://") ? value : `nats://${value}`);
-    token = decodeURIComponent(url.username);
-  } catch {
-    throw refusal;
-  }
-  // The value may hold a token, so the refusal does not repeat it.
-  if (!["nats:", "tls:"].includes(url.protocol) || url.hostname === "" || url.password !== "")
-    throw refusal;
-  const port = url.port === "" ? "4222" : url.port;
-  return { url: `${url.protocol}//${url.hostname}:${port}`, token };
 }

@@ -55,7 +55,8 @@ function commandMessage(command: WorkerCommand): Properties {
   switch (command.kind) {
     case "welcome": {
       const { leaseMs, beatMs, nats, store } = command;
-      return { welcome: { leaseMs, beatMs, natsUrl: nats.url, natsToken: nats.token, store } };
+      const { url: natsUrl, user: natsUser, secret: natsSecret } = nats;
+      return { welcome: { leaseMs, beatMs, natsUrl, natsUser, natsSecret, store } };
     }
     case "heard":
       return { heard: {} };
@@ -144,7 +145,8 @@ function fromMessage(message: Omit<Message, "term">): WorkerCommand {
       beatMs: count(welcome.beatMs, "beat", 3_600_000, 1),
       nats: {
         url: text(welcome.natsUrl, "NATS address", 1024),
-        token: text(welcome.natsToken, "NATS token", 1024),
+        user: text(welcome.natsUser, "NATS user", 256),
+        secret: text(welcome.natsSecret, "NATS password", 1024),
       },
       store: text(welcome.store, "store", 4096),
     };

@@ -44,9 +44,10 @@ async function answers(port: number): Promise<boolean> {
 }
 
 describe("a local nats-server", () => {
-  test("keeps its token out of the command line and asks clients for it", async () => {
-    const token = 'a "b" \\c';
-    const { url, port } = await start({ token });
+  test("keeps its passwords out of the command line and asks clients for them", async () => {
+    const secret = 'a "b" \\c';
+    const worker = { user: "worker", secret };
+    const { url } = await start({ users: { coordinator: { user: "c", secret: "other" }, worker } });
     const commands = await new Promise<string>((resolve) => {
       let text = "";
       const ps = spawn("ps", ["-eo", "args"]);
@@ -54,13 +55,16 @@ describe("a local nats-server", () => {
       ps.once("close", () => resolve(text));
     });
     expect(commands).toContain(join(folder, "nats.conf"));
-    expect(commands).not.toContain(token);
+    expect(commands).not.toContain(secret);
     expect((await stat(join(folder, "nats.conf"))).mode & 0o777).toBe(0o600);
-    await expect(connectFrames({ ...silent, url, address: "a", token: "wrong" })).rejects.toThrow(
-      new FailureError(`the NATS server at nats://127.0.0.1:${port} refuses the token or password`),
+    const wrong = { ...worker, secret: "wrong" };
+    await expect(
+      connectFrames({ ...silent, url, address: "a", login: () => wrong }),
+    ).rejects.toThrow(new FailureError(`NATS at ${url} refuses the user "worker" or its password`));
+    await expect(connectFrames({ ...silent, url, address: "a" })).rejects.toThrow(
+      new FailureError(`NATS at ${url} asks for a user or a token, and none was given`),
     );
-    await expect(connectFrames({ ...silent, url, address: "a" })).rejects.toThrow(FailureError);
-    const link = await connectFrames({ ...silent, url, address: "a", token });
+    const link = await connectFrames({ ...silent, url, address: "a", login: () => worker });
     await link.close();
   });
 
@@ -152,7 +156,7 @@ describe("a link to NATS", () => {
     const { url } = server;
     await server.stop();
     const refused = connectFrames({ ...silent, url, address: "a", firstConnectMs: 300 });
-    await expect(refused).rejects.toThrow(`no NATS server at ${url} (`);
+    await expect(refused).rejects.toThrow(`cannot reach NATS at ${url}: connection refused`);
   });
 
   test("to a server that lets less than a frame through is refused", async () => {

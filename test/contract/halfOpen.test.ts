@@ -31,7 +31,7 @@ async function joined(): Promise<{
   const sessions = new Sessions({
     onEvent: (_, incarnation, event) => {
       heard.push({ kind: event.kind, atMs: performance.now() });
-      const nats = { url: "", token: "" };
+      const nats = { url: "", user: "", secret: "" };
       if (event.kind === "hello") {
         const times = { leaseMs: 5_000, beatMs: 500 };
         sessions.send(1, incarnation, { kind: "welcome", ...times, nats, store: "" });

@@ -17,19 +17,25 @@ export class NatsProcess {
   readonly #port: number;
   #process: ChildProcess | undefined;
 
-  static async start(options: { readonly token?: string } = {}): Promise<NatsProcess> {
-    const nats = new NatsProcess(await anyPort(), options.token);
+  /** `authorization`: that part of its configuration. */
+  static async start(options: { readonly authorization?: string } = {}): Promise<NatsProcess> {
+    const nats = new NatsProcess(await anyPort());
+    nats.authorize(options.authorization ?? "");
     await nats.resume();
     return nats;
   }
 
-  private constructor(port: number, token: string | undefined) {
+  private constructor(port: number) {
     this.#port = port;
     this.url = `nats://127.0.0.1:${port}`;
+  }
+
+  /** For its next start. */
+  authorize(authorization: string): void {
     const lines = [
-      `listen: "127.0.0.1:${port}"`,
+      `listen: "127.0.0.1:${this.#port}"`,
       `jetstream { store_dir: "${join(this.folder, "store")}", sync_interval: always }`,
-      ...(token === undefined ? [] : [`authorization { token: "${token}" }`]),
+      authorization,
     ];
     writeFileSync(join(this.folder, "nats.conf"), lines.join("\n"));
   }

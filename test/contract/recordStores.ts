@@ -20,7 +20,7 @@ export class RecordStores {
 
   async open(onEmptied?: RecordStoreOptions["onEmptied"]): Promise<RecordStore> {
     const options = onEmptied === undefined ? {} : { onEmptied };
-    const store = await openRecords({ url: this.server.url, token: "" }, options);
+    const store = await openRecords({ url: this.server.url }, options);
     this.#opened.push(store);
     return store;
   }

@@ -14,14 +14,14 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function nats(options: { readonly token?: string } = {}): Promise<NatsProcess> {
-  const server = await NatsProcess.start(options);
+async function nats(authorization = ""): Promise<NatsProcess> {
+  const server = await NatsProcess.start({ authorization });
   cleanups.push(() => server.remove());
   return server;
 }
 
-async function open(server: NatsProcess, token = ""): Promise<RecordStore> {
-  const store = await openRecords({ url: server.url, token });
+async function open({ url }: NatsProcess, token = ""): Promise<RecordStore> {
+  const store = await openRecords({ url, login: () => ({ user: "", secret: token }) });
   cleanups.push(() => store.close());
   return store;
 }
@@ -60,7 +60,7 @@ test("a write begun while NATS is away lands once when it is back, and the troub
   const server = await nats();
   const told: (string | undefined)[] = [];
   const store = await openRecords(
-    { url: server.url, token: "" },
+    { url: server.url },
     { onTrouble: (problem) => told.push(problem) },
   );
   cleanups.push(() => store.close());
@@ -103,15 +103,16 @@ test("a write that waits for NATS ends when it is aborted", async () => {
 test("without NATS the refusal names the address and comes within 5 seconds", async () => {
   const url = `nats://127.0.0.1:${await anyPort()}`;
   const startedMs = performance.now();
-  await expect(openRecords({ url, token: "" })).rejects.toThrow(`cannot reach NATS at ${url}`);
+  await expect(openRecords({ url })).rejects.toThrow(`cannot reach NATS at ${url}`);
   expect(performance.now() - startedMs).toBeLessThan(5000);
 });
 
 test("a wrong token is refused by name and at once", async () => {
-  const server = await nats({ token: "a-right-token" });
+  const server = await nats('authorization { token: "a-right-token" }');
   await open(server, "a-right-token");
-  const wrong = openRecords({ url: server.url, token: "a-wrong-token" });
-  await expect(wrong).rejects.toThrow(`NATS at ${server.url} refuses the token`);
+  await expect(open(server, "a-wrong-token")).rejects.toThrow(
+    `NATS at ${server.url} refuses the token`,
+  );
 });
 
 test("lines come back in order from any position, and each topic sees only its own", async () => {

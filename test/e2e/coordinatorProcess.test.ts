@@ -146,12 +146,12 @@ test("off loopback nobody gets in without the token: no client, no worker, no re
   expect(code).toBe(200);
   expect(JSON.parse(body)).toMatchObject({ ready: true, term: 1, workers: [{ id: "worker" }] });
 
-  // Workers get the address and a token of its own for NATS; it is open to nobody else.
+  // Workers get the address and a user of their own for NATS; it is open to nobody else.
   const welcome = worker.heard[0]?.command;
-  const nats = welcome?.kind === "welcome" ? welcome.nats : { url: "", token: "" };
+  const nats = welcome?.kind === "welcome" ? welcome.nats : { url: "", user: "", secret: "" };
   expect(nats.url).toMatch(/^nats:\/\/0\.0\.0\.0:\d+$/);
-  expect(nats.token).toMatch(/^[0-9a-f]{64}$/);
-  expect(process.output).not.toContain(nats.token);
+  expect(nats).toMatchObject({ user: "worker", secret: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  expect(process.output).not.toContain(nats.secret);
   expect(process.output).not.toContain(token);
 });
 

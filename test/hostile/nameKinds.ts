@@ -124,7 +124,7 @@ const variables = {
 
 export const environmentKind: Kind = {
   name: "environment",
-  stages: [{ name: "variables", refusal: /^(BITFLEET_[A-Z_]+|NATS_URL|LOG_LEVEL)\b/ }],
+  stages: [{ name: "variables", refusal: /^(BITFLEET_[A-Z_]+|NATS_[A-Z_]+|LOG_LEVEL)\b/ }],
   open: async () => ({
     feed: (random) => {
       const name = pick(random, Object.keys(variables));

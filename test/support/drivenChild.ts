@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChildCommand, ChildEvent } from "../../src/control/memberEvent.js";
-import type { JobOrder, RoundMember } from "../../src/control/message.js";
+import type { JobOrder, NatsAccess, RoundMember } from "../../src/control/message.js";
 import { buildIndex } from "../../src/data/buildIndex.js";
 import { summarize } from "../../src/data/dataIndex.js";
 import { storeIndex } from "../../src/data/storedIndex.js";
@@ -76,7 +76,7 @@ export class DrivenChild {
 /** What a child needs to take part in a small job. */
 export interface ChildPlace {
   readonly store: string;
-  readonly nats: { readonly url: string; readonly token: string };
+  readonly nats: NatsAccess;
   readonly order: JobOrder;
 }
 
@@ -108,7 +108,7 @@ export async function childPlace(cleanUps: (() => Promise<unknown>)[]): Promise<
   cleanUps.push(() => nats.stop());
   return {
     store: join(folder, "store"),
-    nats: { url: nats.url, token: "" },
+    nats: { url: nats.url, user: "", secret: "" },
     order: {
       ...{ job: "bits", attempt: 1, settings, schedule, classes: classes.length },
       ...{ trainingExamples, validationExamples, indexDigest: index.digest },

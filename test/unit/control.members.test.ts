@@ -10,7 +10,7 @@ function stateOf(driver: FleetDriver, workerId: string): string | undefined {
 test("a hello is welcomed with what a worker has to know", () => {
   const driver = new FleetDriver();
   driver.hello("w1");
-  const nats = { url: "nats", token: "" };
+  const nats = { url: "nats", user: "", secret: "" };
   expect(driver.sent("w1")).toEqual([
     { kind: "welcome", leaseMs: 5000, beatMs: 500, nats, store: "/store" },
   ]);

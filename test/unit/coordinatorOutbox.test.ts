@@ -133,7 +133,7 @@ test("a worker that comes back is welcomed at once, and hears nothing that was m
   outbox.keep(record);
   outbox.add(send("w1", commit("j")));
   outbox.add(send("w2", commit("j")));
-  const nats = { url: "nats", token: "" };
+  const nats = { url: "nats", user: "", secret: "" };
   outbox.add(send("w1", { kind: "welcome", leaseMs: 5, beatMs: 1, nats, store: "" }));
   outbox.add(send("w1", spare));
   expect(delivered).toEqual(["w1 welcome", "w1 spare"]);

@@ -86,7 +86,11 @@ test("every variable is read", () => {
       BITFLEET_TLS_CERT_FILE: "/run/tls.crt",
       BITFLEET_TLS_KEY_FILE: "/run/tls.key",
       BITFLEET_TLS_CA_FILE: "/run/ca.crt",
-      NATS_URL: "nats://s%40cret@nats:4333",
+      NATS_URL: "tls://nats:4333",
+      NATS_USER: "coordinator",
+      NATS_PASSWORD_FILE: "/run/nats",
+      NATS_WORKER_USER: "worker",
+      NATS_WORKER_PASSWORD_FILE: "/run/nats-worker",
       BITFLEET_SCALE_STATEFULSET: "fleet-worker",
       BITFLEET_SCALE_MAX: "4",
       BITFLEET_JOIN: "[::1]:7450",
@@ -106,7 +110,11 @@ test("every variable is read", () => {
     tls: { certificate: "/run/tls.crt", key: "/run/tls.key", ca: "/run/ca.crt" },
     clientCertificates: true,
     metricsAreOpen: false,
-    nats: { url: "nats://nats:4333", token: "s@cret" },
+    nats: {
+      ...{ url: "tls://nats:4333", token: "" },
+      user: { user: "coordinator", passwordFile: "/run/nats" },
+      workerUser: { user: "worker", passwordFile: "/run/nats-worker" },
+    },
     scaling: { statefulSet: "fleet-worker", min: 0, max: 4 },
     join: { host: "::1", port: 7450 },
     workerId: "gpu-3",
@@ -171,10 +179,33 @@ test("a NATS URL that is none is refused without a word of the token in it", () 
   for (const url of ["nats://user:hunter2@h:1", "https://hunter2@h", "nats://"]) {
     expect(() => readEnvironment({ NATS_URL: url })).toThrow(/^NATS_URL must be (?!.*hunter2)/);
   }
+  const nobody = { user: undefined, workerUser: undefined };
   expect(readEnvironment({ NATS_URL: "nats" }).nats).toEqual({
-    url: "nats://nats:4222",
-    token: "",
+    ...{ url: "nats://nats:4222", token: "" },
+    ...nobody,
   });
+  expect(readEnvironment({ NATS_URL: "nats://s%40cret@nats:4333" }).nats).toEqual({
+    ...{ url: "nats://nats:4333", token: "s@cret" },
+    ...nobody,
+  });
+});
+
+test("users of NATS come with their passwords, and the workers' not without the coordinator's", () => {
+  const url = { NATS_URL: "nats://nats:4222" };
+  const own = { NATS_USER: "c", NATS_PASSWORD_FILE: "/c" };
+  const workers = { NATS_WORKER_USER: "w", NATS_WORKER_PASSWORD_FILE: "/w" };
+  const refused: readonly [Record<string, string>, string][] = [
+    [own, "NATS_USER is set, but NATS_URL, the server that knows it, is not"],
+    [{ ...url, NATS_USER: "c" }, "NATS_USER and NATS_PASSWORD_FILE must be set together"],
+    [{ ...url, ...own, NATS_WORKER_PASSWORD_FILE: "/w" }, "NATS_WORKER_USER and NATS_WORKER_PASS"],
+    [{ ...url, ...workers }, "NATS_WORKER_USER is set, but NATS_USER, the coordinator's own, is"],
+    [{ ...own, NATS_URL: "nats://t@nats" }, "NATS_URL has a token in it and NATS_USER is set"],
+    [{ ...url, ...own, NATS_USER: "a b" }, 'NATS_USER is "a b", but must be 1 to 64 letters'],
+  ];
+  for (const [variables, sentence] of refused) {
+    expect(() => readEnvironment(variables)).toThrow(ConfigError);
+    expect(() => readEnvironment(variables)).toThrow(sentence);
+  }
 });
 
 test("an address is read with names, IPv4 and bracketed IPv6", () => {

@@ -106,7 +106,7 @@ export const commands: readonly WorkerCommand[] = [
     kind: "welcome",
     leaseMs: 5_000,
     beatMs: 500,
-    nats: { url: "nats://10.0.0.1:4222", token: "secret" },
+    nats: { url: "nats://10.0.0.1:4222", user: "worker", secret: "password" },
     store: "/srv/bitfleet/store",
   },
   { kind: "heard" },

@@ -187,7 +187,7 @@ export class CoordinatorSim {
       const options = {
         ...times,
         term: lock.term,
-        nats: { url: "nats", token: "" },
+        nats: { url: "nats", user: "", secret: "" },
         store: "/store",
         joinLine: "bitfleet worker --join here",
       };

@@ -212,7 +212,7 @@ export class WorkerSim {
     child.process.after(1, () => {
       child.handle({
         ...{ kind: "prepare", order, term: this.#term },
-        ...{ nats: { url: "", token: "" }, store: "", address: incarnation },
+        ...{ nats: { url: "", user: "", secret: "" }, store: "", address: incarnation },
       });
     });
   }
