@@ -151,19 +151,18 @@ class NatsFrameLink implements FrameLink {
   }
 
   #take(status: Status): void {
-    const { onStatus } = this.#options;
     const trouble = natsTrouble(status, this.#options);
     if (trouble?.kind === "denied") this.#deny(trouble.sentence);
     else if (trouble !== undefined) this.#tell(trouble.sentence);
-    if (status.type === Events.Disconnect) {
+    if (status.type === Events.Disconnect && this.#isConnected) {
       this.#cut();
-      onStatus({ kind: "disconnected" });
+      this.#options.onStatus({ kind: "disconnected" });
     }
     if (status.type === Events.Reconnect) {
       this.#isConnected = true;
       this.#answeredAtMs = performance.now();
       this.#told = undefined;
-      onStatus({ kind: "reconnected" });
+      this.#options.onStatus({ kind: "reconnected" });
     }
   }
 

@@ -86,17 +86,14 @@ export function natsTrouble(
 export function natsReason(error: unknown, target: NatsTarget): string {
   if (!(error instanceof NatsError)) return error instanceof Error ? error.message : String(error);
   if (error.permissionContext !== undefined) return denial(error.permissionContext, target);
-  switch (error.code as ErrorCode) {
-    case ErrorCode.ConnectionRefused:
-      return "connection refused";
-    case ErrorCode.Timeout:
-      return "no answer in time";
-    case ErrorCode.NoResponders:
-      return "JetStream is not ready";
-    default:
-      return error.message;
-  }
+  return reasons[error.code] ?? error.message;
 }
+
+const reasons: Readonly<Record<string, string>> = {
+  [ErrorCode.ConnectionRefused]: "connection refused",
+  [ErrorCode.Timeout]: "no answer in time",
+  [ErrorCode.NoResponders]: "JetStream is not ready",
+};
 
 function natsRefusal({ url, login }: NatsTarget): string {
   const { user, secret } = login?.() ?? nobody;

@@ -150,7 +150,8 @@ test("off loopback nobody gets in without the token: no client, no worker, no re
   const welcome = worker.heard[0]?.command;
   const nats = welcome?.kind === "welcome" ? welcome.nats : { url: "", user: "", secret: "" };
   expect(nats.url).toMatch(/^nats:\/\/0\.0\.0\.0:\d+$/);
-  expect(nats).toMatchObject({ user: "worker", secret: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  expect(nats.user).toBe("worker");
+  expect(nats.secret).toMatch(/^[0-9a-f]{64}$/);
   expect(process.output).not.toContain(nats.secret);
   expect(process.output).not.toContain(token);
 });
