@@ -36,7 +36,13 @@ describe("a stream that ends", () => {
     driver.child({ kind: "exited", code: null, signal: "SIGKILL" });
     expect(driver.said()).toEqual([]);
     driver.told({
-      ...{ kind: "welcome", leaseMs: 5000, beatMs: 500, nats: { url: "", user: "", secret: "" }, store: "" },
+      ...{
+        kind: "welcome",
+        leaseMs: 5000,
+        beatMs: 500,
+        nats: { url: "", user: "", secret: "" },
+        store: "",
+      },
     });
     expect(driver.said()).toMatchObject([
       { kind: "failed", job: "job", attempt: 1, cause: "exit" },

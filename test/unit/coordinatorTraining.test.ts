@@ -38,7 +38,13 @@ function training(isHolder: () => Promise<boolean>): Training {
     flush: async () => undefined,
   };
   const loop = new Loop({
-    fleet: { ...fleetTimes, term: 1, nats: { url: "", user: "", secret: "" }, store: "", joinLine: "" },
+    fleet: {
+      ...fleetTimes,
+      term: 1,
+      nats: { url: "", user: "", secret: "" },
+      store: "",
+      joinLine: "",
+    },
     memory,
     logger: createLogger({ process: "test" }, "silent"),
     discard: () => undefined,

@@ -59,7 +59,12 @@ export class FleetDriver {
     const options = {
       ...fleetTimes,
       leaseMs: 5_000,
-      ...{ term, nats: { url: "nats", user: "", secret: "" }, store: "/store", joinLine: "join me" },
+      ...{
+        term,
+        nats: { url: "nats", user: "", secret: "" },
+        store: "/store",
+        joinLine: "join me",
+      },
     };
     this.fleet = emptyFleet(options, records, logged, this.nowMs);
   }

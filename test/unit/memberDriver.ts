@@ -66,7 +66,13 @@ export class MemberDriver {
   welcomed(term = 1): void {
     this.happens({ kind: "connected" });
     this.told(
-      { kind: "welcome", leaseMs: 5000, beatMs: 500, nats: { url: "", user: "", secret: "" }, store: "" },
+      {
+        kind: "welcome",
+        leaseMs: 5000,
+        beatMs: 500,
+        nats: { url: "", user: "", secret: "" },
+        store: "",
+      },
       term,
     );
   }
