@@ -25,7 +25,7 @@ export async function installKubernetes(env, say) {
   const machine = describeMachine();
   const folder = join(
     toolchain,
-    `kubernetes-${kubernetesVersion}-${machine.platform}-${machine.arch}`,
+    `kubernetes-v${kubernetesVersion}-${machine.platform}-${machine.arch}`,
   );
   if (existsSync(folder)) return folder;
   await checkTools(["python", "pip"]);
@@ -52,7 +52,13 @@ export async function installKubernetes(env, say) {
       say(
         `compiling Kubernetes ${kubernetesVersion} with go (some minutes, once for this machine)`,
       );
-      const flags = ["-buildvcs=false", "-ldflags=-s -w"];
+      // The API server says its version, which charts ask for.
+      const [major, minor] = kubernetesVersion.split(".");
+      const named = { gitVersion: `v${kubernetesVersion}`, gitMajor: major, gitMinor: minor };
+      const names = Object.entries(named).map(
+        ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
+      );
+      const flags = ["-buildvcs=false", `-ldflags=-s -w ${names.join(" ")}`];
       await mustRun(
         "Compiling Kubernetes",
         "go",
