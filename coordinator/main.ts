@@ -113,7 +113,7 @@ async function serve(setting: Setting): Promise<void> {
   const { environment, logger, shutdown } = setting;
   const shown: Shown = {
     ...{ term: 0, unready: "it is starting", loop: undefined, deposed: undefined },
-    metrics: new CoordinatorMetrics(),
+    metrics: new CoordinatorMetrics(environment.tls),
   };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);

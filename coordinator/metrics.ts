@@ -8,6 +8,8 @@ import type { FleetHappening } from "../src/control/fleetEvent.js";
 import type { Fleet } from "../src/control/fleetState.js";
 import { observe, type Observation } from "../src/control/observing.js";
 import { hasEnded } from "../src/control/record.js";
+import type { TlsFiles } from "../src/process/certificates.js";
+import { showExpiry } from "../src/process/expiryGauge.js";
 import { FleetGauges, isOver, type Surroundings } from "./gauges.js";
 
 const secondsBuckets = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
@@ -19,8 +21,9 @@ export class CoordinatorMetrics {
   /** Jobs that have series of their own. */
   readonly #jobs = new Set<string>();
 
-  constructor() {
+  constructor(tls?: TlsFiles) {
     collectDefaultMetrics({ register: this.#registry });
+    showExpiry(this.#registry, tls);
   }
 
   get contentType(): string {

@@ -41,7 +41,7 @@ run(
       );
     }
     const toolchain = readToolchain();
-    const metrics = new WorkerMetrics();
+    const metrics = new WorkerMetrics(tls);
     const supervisor = new Supervisor({
       workerId,
       incarnation,

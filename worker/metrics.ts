@@ -6,6 +6,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom
 
 import type { ChildEvent } from "../src/control/memberEvent.js";
 import { newCounters, type Counters } from "../src/exchange/counters.js";
+import type { TlsFiles } from "../src/process/certificates.js";
+import { showExpiry } from "../src/process/expiryGauge.js";
 import type { Exit } from "./childProcess.js";
 import type { ChildNews } from "./childNews.js";
 
@@ -17,8 +19,9 @@ export class WorkerMetrics {
   /** Of the job's process under way, as last told. */
   #counted: Readonly<Counters> = newCounters();
 
-  constructor() {
+  constructor(tls?: TlsFiles) {
     collectDefaultMetrics({ register: this.#registry });
+    showExpiry(this.#registry, tls);
     for (const round of ["training", "evaluation"]) this.#metrics.shards.inc({ round }, 0);
     this.#metrics.connected.set(0);
     this.#metrics.childMemory.set(0);

@@ -81,11 +81,27 @@ export class WatchedTls {
   }
 }
 
+export interface Expiry {
+  readonly use: "own" | "ca";
+  readonly file: string;
+  readonly subject: string;
+  readonly validToMs: number;
+}
+
+/** Of each file's first certificate. */
+export function expiries({ certificate, ca }: TlsFiles): readonly Expiry[] {
+  const uses = [
+    { use: "own", file: certificate },
+    { use: "ca", file: ca },
+  ] as const;
+  return uses.flatMap(({ use, file }) =>
+    file === undefined ? [] : [{ use, file, ...described(readFileSync(file)) }],
+  );
+}
+
 /** A sentence for each file whose certificate has expired or does so within a month. */
 export function expiryWarnings(files: TlsFiles, nowMs: number): readonly string[] {
-  return [files.certificate, files.ca].flatMap((file) => {
-    if (file === undefined) return [];
-    const { subject, validToMs } = described(readFileSync(file));
+  return expiries(files).flatMap(({ file, subject, validToMs }) => {
     const date = day(validToMs);
     if (validToMs <= nowMs) return [`the certificate of ${subject} in ${file} expired on ${date}`];
     if (validToMs - nowMs > warnedDays * dayMs) return [];

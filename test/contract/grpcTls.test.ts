@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { CoordinatorMetrics } from "../../coordinator/metrics.js";
+import { WorkerMetrics } from "../../worker/metrics.js";
 import { Authority, type Pem } from "../../src/cli/authority.js";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { openSession } from "../../src/link/grpcClient.js";
@@ -10,6 +12,8 @@ import type { RunningServer, WorkerSession } from "../../src/link/service.js";
 import { expiryWarnings, WatchedTls, type TlsFiles } from "../../src/process/certificates.js";
 import { serve } from "./grpcFixture.js";
 import { failureOf } from "../support/failureOf.js";
+import { samplesIn } from "../support/scrape.js";
+import { FleetDriver } from "../unit/fleetDriver.js";
 
 const dayMs = 24 * 3600 * 1000;
 const inDays = (days: number): Date => new Date(Date.now() + days * dayMs);
@@ -190,6 +194,30 @@ describe("expiry", () => {
     expect(expiryWarnings({ certificate, key, ca: undefined }, +inDays(91))).toEqual([
       `the certificate of CN=coordinator in ${file} expired on ${on}`,
     ]);
+  });
+
+  test("is told to Prometheus, of the files as they are now", async () => {
+    put("renewed", await authority.issue({ name: "worker", notAfter: inDays(20) }));
+    const { fleet } = FleetDriver.started(["a"]);
+    const surroundings = { fleet, isLeader: true, term: 1, nowMs: 0, wallMs: 0, disk: undefined };
+    const coordinator = new CoordinatorMetrics(files("server"));
+    const worker = new WorkerMetrics(files("renewed"));
+    const daysLeft = (text: string): Record<string, number> =>
+      Object.fromEntries(
+        samplesIn(text)
+          .filter(({ family }) => family === "bitfleet_certificate_expiry_timestamp_seconds")
+          .map(({ labels, value }) => [
+            labels["use"] ?? "",
+            Math.round((1000 * value - Date.now()) / dayMs),
+          ]),
+      );
+    expect(daysLeft(await coordinator.text(surroundings))).toEqual({ own: 90, ca: 100 });
+    expect(daysLeft(await worker.text())).toEqual({ own: 20, ca: 100 });
+    put("renewed", await authority.issue({ name: "worker", notAfter: inDays(80) }));
+    expect(daysLeft(await worker.text())).toEqual({ own: 80, ca: 100 });
+    writeFileSync(join(folder, "renewed.pem"), "half a");
+    expect(daysLeft(await worker.text())).toEqual({});
+    expect(daysLeft(await new WorkerMetrics().text())).toEqual({});
   });
 });
 
