@@ -1,5 +1,6 @@
 import type { Variables } from "../process/environment.js";
 import type { Terminal } from "./terminal.js";
+import { json } from "./text.js";
 
 /** What every command gets of its process. */
 export interface Context {
@@ -13,5 +14,5 @@ export interface Context {
 
 /** JSON as every `--json` prints it: one document. */
 export function printJson({ terminal }: Context, value: unknown): void {
-  terminal.out(JSON.stringify(value, null, 2));
+  terminal.out(json(value, 2));
 }

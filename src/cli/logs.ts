@@ -4,7 +4,7 @@ import type { LogLine } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import type { Context } from "./context.js";
 import type { Color, Terminal } from "./terminal.js";
-import { clock, plain, short } from "./text.js";
+import { clock, json, plain, short } from "./text.js";
 
 interface LogFlags extends ConnectionFlags {
   readonly follow?: boolean;
@@ -25,7 +25,7 @@ export function addLogs(program: Command, context: Context): void {
       const { terminal, signal } = context;
       const { after, follow = false } = flags;
       for await (const line of client.logs(job, { afterSequence: after, follow, signal })) {
-        terminal.out(flags.json === true ? JSON.stringify(line) : logText(line, terminal));
+        terminal.out(flags.json === true ? json(line) : logText(line, terminal));
       }
     }),
   );

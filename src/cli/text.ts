@@ -5,6 +5,14 @@ export function plain(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, " ");
 }
 
+/** JSON that stays what it is where it is printed: what JSON leaves as it is and a terminal obeys is spelt out, as \uXXXX. */
+export function json(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(
+    /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Columns as wide as their widest cell, two blanks apart; the last is not filled up. Cells are made plain. */
 export function table(
   header: readonly string[],
