@@ -93,18 +93,23 @@ export interface TokenFile {
 
 /** Reads a token: one line of visible ASCII. Throws a ConfigError that names the file. */
 export function readTokenFile(path: string, name = "BITFLEET_TOKEN_FILE"): TokenFile {
-  const { text: content, mode } = readSmallFile(path, name);
+  const { text: content, mode, uid } = readSmallFile(path, name);
   const token = content.trim();
   if (!/^[\x21-\x7e]{8,}$/.test(token))
     throw new ConfigError(`${name}: ${path} must hold one line of at least 8 visible characters`);
-  const open = (mode & 0o077) !== 0;
+  // Kubernetes' secrets are root's, for the pod's group to read: then the group is how we read it.
+  const others = uid === process.getuid?.() ? 0o077 : 0o007;
+  const open = (mode & others) !== 0;
   return {
     token,
     warning: open ? `${path} can be read by others; chmod 600 keeps it yours` : undefined,
   };
 }
 
-export function readSmallFile(path: string, name: string): { text: string; mode: number } {
+export function readSmallFile(
+  path: string,
+  name: string,
+): { readonly text: string; readonly mode: number; readonly uid: number } {
   let file: number;
   try {
     file = openSync(path, "r");
@@ -112,12 +117,12 @@ export function readSmallFile(path: string, name: string): { text: string; mode:
     throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);
   }
   try {
-    const { mode } = fstatSync(file);
+    const { mode, uid } = fstatSync(file);
     const buffer = Buffer.alloc(tokenBytesMax + 1);
     const bytes = readSync(file, buffer, 0, buffer.length, null);
     if (bytes > tokenBytesMax)
       throw new ConfigError(`${name}: ${path} is longer than ${tokenBytesMax} bytes`);
-    return { text: buffer.toString("utf8", 0, bytes), mode };
+    return { text: buffer.toString("utf8", 0, bytes), mode, uid };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);

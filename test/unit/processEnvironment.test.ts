@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -236,6 +236,14 @@ test("a token is one line of at least 8 visible characters, and a file open to o
   expect(readTokenFile(file)).toEqual({ token: "12345678", warning: undefined });
   chmodSync(file, 0o640);
   expect(readTokenFile(file).warning).toContain("chmod 600");
+  if (process.getuid?.() === 0) {
+    // As Kubernetes mounts a secret: another's file, for our group.
+    chownSync(file, 10_001, 0);
+    expect(readTokenFile(file).warning).toBeUndefined();
+    chmodSync(file, 0o644);
+    expect(readTokenFile(file).warning).toContain("chmod 600");
+    chownSync(file, 0, 0);
+  }
   for (const content of [
     "1234567",
     "",
