@@ -67,7 +67,10 @@ export class Records {
     this.#enqueue(record, []);
   }
 
-  /** As `put`; resolves once this record, or a newer one of its job, is durable. */
+  /**
+   * As `put`; resolves once this record, or a newer one of its job, is durable, and was so while we held the lock: a successor may
+   * have read the one before it, and would know nothing of what follows from this one. Without the lock it never resolves.
+   */
   async store(record: JobRecord): Promise<void> {
     await new Promise<void>((resolve) => this.#enqueue(record, [resolve]));
   }
@@ -98,10 +101,16 @@ export class Records {
       const [name, { record, settle }] = next;
       this.#pending.delete(name);
       if (!(await this.#write(name, record))) return;
-      for (const done of settle) done();
+      if (settle.length > 0) void this.#settle(settle);
     }
     this.#writing = false;
     this.#idle.wake();
+  }
+
+  /** What is written meanwhile does not wait for the answer. */
+  async #settle(settle: readonly (() => void)[]): Promise<void> {
+    if (!(await this.#options.isHolder())) return;
+    for (const done of settle) done();
   }
 
   async #write(name: string, record: JobRecord): Promise<boolean> {

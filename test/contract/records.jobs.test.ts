@@ -15,14 +15,17 @@ eachWithRecordStores((own) => {
 
 interface Opened {
   readonly records: Records;
+  /** Whether it has the lock, or will know it one day. */
+  holds: boolean | Promise<boolean>;
   readonly found: readonly JobRecord[];
   readonly conflicts: readonly string[];
   /** Steps that were written, as they went out. */
   readonly written: readonly string[];
 }
 
-async function open(isHolder = false): Promise<Opened> {
+async function open(): Promise<Opened> {
   const store = await stores.open();
+  const lock: Pick<Opened, "holds"> = { holds: true };
   const conflicts: string[] = [];
   const written: string[] = [];
   const bucket: Bucket = {
@@ -36,10 +39,16 @@ async function open(isHolder = false): Promise<Opened> {
     bucket,
     codec: jobRecord,
     signal: stores.stop.signal,
-    isHolder: () => Promise.resolve(isHolder),
+    isHolder: () => Promise.resolve(lock.holds),
     onConflict: (reason) => conflicts.push(reason),
   });
-  return { records, found, conflicts, written };
+  return Object.assign(lock, { records, found, conflicts, written });
+}
+
+/** Writes what nobody may be told of. */
+async function putDurably({ records }: Opened, record: JobRecord): Promise<void> {
+  records.put(record);
+  await records.flush(5000);
 }
 
 test("what was stored is found again, whole, by the next coordinator", async () => {
@@ -61,16 +70,42 @@ test("what was stored is found again, whole, by the next coordinator", async () 
 test("the late word of a coordinator that was replaced is replaced by whoever holds the lock", async () => {
   const deposed = await open();
   await deposed.records.store(jobRecordOf("late", 3));
-  const holder = await open(true);
-  await deposed.records.store(jobRecordOf("late", 4));
+  const holder = await open();
+  deposed.holds = false;
+  await putDurably(deposed, jobRecordOf("late", 4));
   await holder.records.store(jobRecordOf("late", 7));
   expect((await open()).found).toContainEqual(jobRecordOf("late", 7));
   expect(holder.conflicts).toEqual([]);
-  await deposed.records.store(jobRecordOf("other", 1));
+  await putDurably(deposed, jobRecordOf("other", 1));
   deposed.records.put(jobRecordOf("late", 5));
   for (let i = 0; i < 100 && deposed.conflicts.length === 0; i += 1) await sleep(20);
   expect(deposed.conflicts).toHaveLength(1);
   expect((await open()).found).toContainEqual(jobRecordOf("late", 7));
+});
+
+test("a record is stored once the lock is known to be held after it was written, and never without", async () => {
+  const first = await open();
+  const settled: string[] = [];
+  const store = (name: string): Promise<void> =>
+    first.records.store(jobRecordOf(name, 1)).then(() => void settled.push(name));
+  let know: (isHeld: boolean) => void = () => undefined;
+  first.holds = new Promise((resolve) => (know = resolve));
+  const asked = store("a");
+  await first.records.flush(5000);
+  expect((await open()).found).toContainEqual(jobRecordOf("a", 1));
+  // A successor may have read what was there before.
+  expect(settled).toEqual([]);
+  know(true);
+  await asked;
+  first.holds = false;
+  void store("b");
+  await first.records.flush(5000);
+  first.holds = true;
+  await store("c");
+  expect(settled).toEqual(["a", "c"]);
+  expect((await open()).found).toContainEqual(jobRecordOf("b", 1));
+  // Whoever lost the lock hears it from there.
+  expect(first.conflicts).toEqual([]);
 });
 
 test("while NATS is away records wait, only the newest of each job is written, and nothing blocks", async () => {
@@ -101,6 +136,7 @@ test("a record that another coordinator has written is never written over, and t
   await former.records.store(jobRecordOf("a", 1));
   const next = await open();
   await next.records.store(jobRecordOf("a", 9));
+  former.holds = false;
   former.records.put(jobRecordOf("a", 2));
   former.records.put(jobRecordOf("b", 2));
   await sleep(500);
@@ -110,6 +146,7 @@ test("a record that another coordinator has written is never written over, and t
 
 test("a job that two coordinators create at once belongs to one of them", async () => {
   const [one, two] = [await open(), await open()];
+  one.holds = two.holds = false;
   one.records.put(jobRecordOf("a", 1));
   two.records.put(jobRecordOf("a", 2));
   await sleep(500);

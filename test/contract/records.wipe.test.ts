@@ -21,6 +21,8 @@ eachWithRecordStores((own) => {
 });
 
 interface Coordinator {
+  /** Whether it has the lock. */
+  holds: boolean;
   readonly memory: Memory;
   readonly durable: RecordStore;
   readonly conflicts: readonly string[];
@@ -32,6 +34,7 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
   const conflicts: string[] = [];
   const emptied: string[] = [];
   const opened: { memory: Memory | undefined } = { memory: undefined };
+  const lock = { holds: true };
   const durable = await stores.open((what) => {
     emptied.push(JSON.stringify(what));
     opened.memory?.writeAgain(what, opened.memory.found);
@@ -39,11 +42,11 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
   const memory = await openMemory({
     ...{ durable, store, term: () => term, signal: stores.stop.signal },
     logger: createLogger({ process: "test" }, "silent"),
-    isHolder: () => Promise.resolve(false),
+    isHolder: () => Promise.resolve(lock.holds),
     onConflict: (reason) => conflicts.push(reason),
   });
   opened.memory = memory;
-  return { memory, durable, conflicts, emptied };
+  return Object.assign(lock, { memory, durable, conflicts, emptied });
 }
 
 async function openStore(): Promise<FolderStore> {
@@ -91,6 +94,7 @@ test("what another coordinator has written into the empty server is left alone",
   await stores.server.wipe();
   const next = await coordinator(store, 2);
   await next.memory.store(jobRecordOf("a", 9));
+  former.holds = false;
   former.memory.put(jobRecordOf("a", 4));
   await until("it is told", () => former.conflicts.length > 0, 10_000);
   expect(former.conflicts).toEqual(["the record of job a was written by another coordinator"]);
