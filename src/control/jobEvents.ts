@@ -47,12 +47,14 @@ export function takeJobEvent(t: Transition, member: Member, event: JobEvent): Tr
   if (run !== undefined && participant !== undefined) {
     return focus(t, run.job, (so) => takeFrom(so, member, participant, event));
   }
+  // Another job has it by now: its child for this one ends for the other's.
+  if (runWith(t.fleet, member.workerId) !== undefined) return t;
   if (run?.phase.kind === "recovering" && event.kind === "prepared") {
     return focus(t, run.job, (so) => takeReady(so, member, event));
   }
   // It has a child that nobody needs; unless it is gone or going already, it is to end.
   const isGone = event.kind === "failed" || member.closing !== undefined;
-  return isGone || runWith(t.fleet, member.workerId) !== undefined
+  return isGone
     ? t
     : close(t, member.workerId, event.job, `${event.job} goes on without this worker`);
 }

@@ -233,6 +233,17 @@ describe("after a start of the coordinator", () => {
     expect(driver.kinds("w2")).toEqual(["release"]);
   });
 
+  test("a worker that was given to another job meanwhile does not come back to this one as well", () => {
+    const driver = new FleetDriver([running, { ...record("other", { priority: 1 }), order: 2 }], 2);
+    driver.hello("w1");
+    expect(driver.sent("w1")).toMatchObject([{}, { kind: "prepare", order: { job: "other" } }]);
+    // It was getting ready for this one when it said hello.
+    driver.prepared("w1");
+    const takesPart = [...driver.fleet.runs.values()].filter((run) => run.participants.has("w1"));
+    expect(takesPart.map(({ job }) => job)).toEqual(["other"]);
+    expect(driver.sent("w1")).toEqual([]);
+  });
+
   test("a job that was being cancelled keeps what is held, and is cancelled", () => {
     const driver = restarted({ state: "cancelling" });
     driver.hello("w1", { held: held(1) });

@@ -1,3 +1,4 @@
+import type { Run } from "../../../src/control/fleetState.js";
 import type { LogFields } from "../../../src/control/fleetEvent.js";
 import type { JobOrder, WorkerCommand } from "../../../src/control/message.js";
 import { expectedEvaluation, type ToyJob } from "./toyJob.js";
@@ -197,6 +198,18 @@ export class Ledger {
     for (let shard = 0; shard < (this.#jobs.get(job)?.toy.shards ?? 0); shard += 1) {
       if (!this.#computed.has(`${key}/${shard}`)) {
         this.mistake(`step ${step} of ${job} is decided before shard ${shard} is computed`);
+      }
+    }
+  }
+
+  /** Whom a coordinator has at which job: a worker can be at one only. */
+  assigns(runs: Iterable<Pick<Run, "job" | "participants">>): void {
+    const jobs = new Map<string, string>();
+    for (const { job, participants } of runs) {
+      for (const workerId of participants.keys()) {
+        const other = jobs.get(workerId);
+        if (other !== undefined) this.mistake(`${workerId} is at ${other} and at ${job}`);
+        jobs.set(workerId, job);
       }
     }
   }

@@ -118,6 +118,7 @@ export class Scene {
       this.reigning().some(({ process }) => !process.isStopped),
     );
     if (problem !== undefined) this.ledger.mistake(problem);
+    for (const { fleet } of this.reigning()) this.ledger.assigns(fleet?.runs.values() ?? []);
   }
 
   checkEnd(): void {
