@@ -15,7 +15,9 @@ import {
   type NatsServerOptions,
 } from "../src/link/natsServer.js";
 import type { NatsUsers } from "../src/link/natsRights.js";
-import { bracketed } from "../src/process/address.js";
+import type { ServerTls } from "../src/link/service.js";
+import { bracketed, isLoopback } from "../src/process/address.js";
+import type { TlsFiles } from "../src/process/certificates.js";
 import type { Logger } from "../src/process/logger.js";
 import { canListen } from "../src/process/port.js";
 import type { ReachedNats } from "./natsAccess.js";
@@ -25,6 +27,10 @@ export interface LocalNatsOptions {
   /** The coordinator's. */
   readonly host: string;
   readonly home: string;
+  /** The coordinator's for gRPC, which off loopback are the server's too. */
+  readonly tls: ServerTls | undefined;
+  /** What the coordinator itself shows that server. */
+  readonly clientTls: TlsFiles | undefined;
   readonly logger: Logger;
 }
 
@@ -48,6 +54,7 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   const users = await keptUsers(folder);
   const port = await formerPort(join(folder, "port"), host);
   const stopping = new AbortController();
+  const secure = securing(options);
   let server: NatsServer;
   let isStuck = false;
   const serverOptions = (fixedPort: number | undefined): NatsServerOptions => ({
@@ -56,6 +63,7 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
     host,
     ...(fixedPort === undefined ? {} : { port: fixedPort }),
     users,
+    tls: secure && { ...secure, files: secure.watched.files },
     onExit: (reason) => {
       logger.error({ reason }, "the NATS server ended; starting it again");
       void restart();
@@ -93,16 +101,33 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   };
   server = await startNatsServer(serverOptions(port));
   await writeFile(join(folder, "port"), `${server.port}\n`);
+  secure?.watched.onChange(() => server.reload());
   return {
-    target: {
-      url: `nats://${bracketed(dialable(host))}:${server.port}`,
-      login: () => users.coordinator,
-    },
-    workerAccess: { url: `nats://${bracketed(host)}:${server.port}`, ...users.worker },
+    ...accessTo(options, server.port, users),
     stop: async () => {
       stopping.abort();
       await server.stop();
     },
+  };
+}
+
+/** What does not leave this machine nobody can read on its way. */
+function securing({ host, tls }: LocalNatsOptions): ServerTls | undefined {
+  return isLoopback(host) ? undefined : tls;
+}
+
+function accessTo(options: LocalNatsOptions, port: number, users: NatsUsers): ReachedNats {
+  const { host, clientTls } = options;
+  const secure = securing(options);
+  const scheme = secure === undefined ? "nats" : "tls";
+  const files = clientTls ?? secure?.watched.files;
+  return {
+    target: {
+      url: `${scheme}://${bracketed(dialable(host))}:${port}`,
+      login: () => users.coordinator,
+      tls: secure && files && { files, isOwnServer: true },
+    },
+    workerAccess: { url: `${scheme}://${bracketed(host)}:${port}`, ...users.worker },
   };
 }
 

@@ -8,11 +8,12 @@ import { ConfigError, FailureError } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import type { ServerTls } from "../src/link/service.js";
-import { WatchedTls, warnOfExpiry } from "../src/process/certificates.js";
+import { readTls, WatchedTls, warnOfExpiry } from "../src/process/certificates.js";
 import { findNatsServer } from "../src/link/natsServer.js";
 import { hostPort, isLoopback, nameForOthers } from "../src/process/address.js";
-import { readEnvironment, type Environment } from "../src/process/environment.js";
+import { readEnvironment, tlsFiles, type Environment } from "../src/process/environment.js";
 import { hasEnded, ownIdentity } from "../src/process/identity.js";
+import { natsTls } from "../src/process/natsSettings.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
 import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
@@ -237,13 +238,20 @@ async function diskOf(folder: string): Promise<Surroundings["disk"]> {
 }
 
 /** The server that was named, or one of our own. */
-async function reachNats({ environment, logger, shutdown }: Setting): Promise<ReachedNats> {
+async function reachNats({ environment, tls, logger, shutdown }: Setting): Promise<ReachedNats> {
   const { nats, host, home } = environment;
-  if (nats !== undefined) return namedNats(nats, (sentence) => logger.warn(sentence));
+  const clientTls = natsTls(process.env, nats?.url ?? "");
+  const warn = (sentence: string): void => logger.warn(sentence);
+  const ownFiles = tlsFiles(process.env, "NATS_");
+  if (ownFiles !== undefined) {
+    readTls(ownFiles);
+    shutdown.add("the look at certificates for NATS", warnOfExpiry(ownFiles, warn));
+  }
+  if (nats !== undefined) return namedNats(nats, clientTls, warn);
   const claim = await claimHome(home);
   shutdown.add("the claim on the state folder", () => claim.release());
   const binary = await findNatsServer(process.env, toolchainFile());
-  const server = await startLocalNats({ binary, host, home, logger });
+  const server = await startLocalNats({ binary, host, home, tls, clientTls, logger });
   shutdown.add("the NATS server", () => server.stop());
   logger.info({ url: server.workerAccess.url }, "started a NATS server");
   return server;

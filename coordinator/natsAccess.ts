@@ -2,6 +2,7 @@
 import type { NatsAccess, NatsUser } from "../src/control/message.js";
 import { ConfigError } from "../src/job/problem.js";
 import type { NatsTarget } from "../src/link/natsConnection.js";
+import type { TlsFiles } from "../src/process/certificates.js";
 import { readTokenFile } from "../src/process/environment.js";
 import type { NatsSettings, NatsUserSetting } from "../src/process/natsSettings.js";
 
@@ -15,6 +16,7 @@ export interface ReachedNats {
 /** ConfigError: a file with a password cannot be read. */
 export function namedNats(
   { url, token, user, workerUser }: NatsSettings,
+  tls: TlsFiles | undefined,
   warn: (sentence: string) => void,
 ): ReachedNats {
   const login = user === undefined ? () => ({ user: "", secret: token }) : loginOf(user, warn);
@@ -23,7 +25,10 @@ export function namedNats(
     warn(
       `workers connect to NATS as the coordinator's user "${user.user}"; NATS_WORKER_USER names one with fewer rights`,
     );
-  return { target: { url, login }, workerAccess: { url, ...worker } };
+  return {
+    target: { url, login, tls: tls && { files: tls } },
+    workerAccess: { url, ...worker },
+  };
 }
 
 /** The password is read for every connection, so that a new one needs no restart; while it cannot be read the last one stays. */

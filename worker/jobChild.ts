@@ -15,6 +15,7 @@ import { connectFrames } from "../src/link/nats.js";
 import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import type { Variables } from "../src/process/environment.js";
+import { natsTls } from "../src/process/natsSettings.js";
 import type { ComputeCalls } from "./computeThread.js";
 import type { ChildNews } from "./childNews.js";
 import type { Failpoint } from "./failpoint.js";
@@ -165,8 +166,12 @@ export class JobChild {
       workerId: address,
       address,
       buffers: this.#buffers,
-      connect: (handlers) =>
-        connectFrames({ ...handlers, url: nats.url, address, login: () => nats }),
+      connect: (handlers) => {
+        const { url } = nats;
+        const files = natsTls(this.#variables, url);
+        const tls = files && { files };
+        return connectFrames({ ...handlers, url, address, login: () => nats, tls });
+      },
       onEvent: (event) => this.#exchanged(event),
       onStatus: (status) => {
         if (status.kind === "closed") this.#fail(new FailureError(status.reason));

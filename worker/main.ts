@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
-import { readEnvironment, readTokenFile } from "../src/process/environment.js";
+import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
 import { run } from "../src/process/shutdown.js";
 import { readToolchain } from "../src/process/toolchain.js";
@@ -33,12 +33,11 @@ run(
     if (token?.warning !== undefined) logger.warn(token.warning);
     if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
     const { tls } = environment;
-    if (tls !== undefined) {
-      readTls(tls);
-      shutdown.add(
-        "the look at certificates",
-        warnOfExpiry(tls, (sentence) => logger.warn(sentence)),
-      );
+    for (const files of [tls, tlsFiles(process.env, "NATS_")]) {
+      if (files === undefined) continue;
+      readTls(files);
+      const look = warnOfExpiry(files, (sentence) => logger.warn(sentence));
+      shutdown.add("the look at certificates", look);
     }
     const toolchain = readToolchain();
     const metrics = new WorkerMetrics(tls);

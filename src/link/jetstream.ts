@@ -26,7 +26,7 @@ import {
   streamNotFound,
   Streams,
 } from "./jetstreamStreams.js";
-import { dialNats, natsReason, natsTrouble, type NatsTarget } from "./natsConnection.js";
+import { dialNats, natsReason, natsTrouble, watchTls, type NatsTarget } from "./natsConnection.js";
 
 export type { LineBatch, StoredLine } from "./jetstreamBatch.js";
 
@@ -157,6 +157,7 @@ class JetStreamStore {
     this.#options = parts.options;
     this.#target = parts.target;
     void this.#followStatus();
+    void watchTls(connection, parts.target, (sentence) => this.#reportCause(sentence));
   }
 
   /** Publishes what no stream takes: whoever may not publish it is told so, and would else wait with the first record. */

@@ -1,15 +1,12 @@
 /** Connections that can be torn down at once, whatever is still on its way, and that say why they came to nothing. */
 import type { Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { ChannelCredentials, credentials } from "@grpc/grpc-js";
 
-import { ConfigError, FailureError } from "../job/problem.js";
-import { day, described, readTls, type TlsFiles } from "../process/certificates.js";
+import type { TlsFiles } from "../process/certificates.js";
+import { alertBytes, secured } from "./tlsHandshake.js";
 
 type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
-
-/** What a TLS server sends to a client that speaks no TLS is no longer than this; a gRPC server's settings are. */
-const alertBytes = 7;
 
 /**
  * Connections of one channel. Closing a channel ends its connection in order, which over a
@@ -71,75 +68,15 @@ export class KeptSockets extends ChannelCredentials {
 
   async #secure(socket: Socket, files: TlsFiles): Promise<TLSSocket> {
     try {
-      return await this.#handshake(socket, files);
+      const onTrouble = (trouble: string): void => void (this.#trouble ??= trouble);
+      return await secured(socket, {
+        ...{ host: this.#host, files, protocols: ["h2"], onTrouble },
+        settings: { ca: "--tls-ca", certificate: "--tls-cert and --tls-key" },
+      });
     } catch (error) {
       socket.destroy();
       this.#trouble = error instanceof Error ? error.message : String(error);
       throw error;
     }
   }
-
-  #handshake(socket: Socket, files: TlsFiles): Promise<TLSSocket> {
-    const { certificate, key, ca } = readTls(files);
-    if (certificate !== undefined) checkOwn(certificate, files.certificate ?? "");
-    return new Promise((resolve, reject) => {
-      const secure = connectTls({
-        socket,
-        ...{ cert: certificate, key, ca },
-        host: this.#host,
-        servername: /^[\d.]+$|:/.test(this.#host) ? "" : this.#host,
-        ALPNProtocols: ["h2"],
-        // Looked at below, before anything is sent: only so can the certificate be named that is refused.
-        rejectUnauthorized: false,
-      });
-      secure.once("secureConnect", () => {
-        const problem = secure.authorized ? undefined : unauthorized(secure, this.#host);
-        if (problem === undefined) resolve(secure);
-        else reject(new FailureError(problem));
-      });
-      secure.once("close", () => {
-        reject(new FailureError("it hangs up: it may speak no TLS"));
-        // A server that takes no certificate of ours says so only now, if at all.
-        if (secure.authorized && secure.bytesRead <= alertBytes) this.#trouble ??= unwelcome(files);
-      });
-      secure.on("error", (error: Error) => {
-        this.#trouble = alerted(error, files);
-        reject(new FailureError(this.#trouble));
-      });
-    });
-  }
-}
-
-function checkOwn(certificate: Buffer, file: string): void {
-  const { subject, validToMs } = described(certificate);
-  if (validToMs <= Date.now())
-    throw new ConfigError(
-      `this client's certificate of ${subject} in ${file} expired on ${day(validToMs)}`,
-    );
-}
-
-function unauthorized(socket: TLSSocket, host: string): string {
-  // A string, against what the types say.
-  const code = String(socket.authorizationError);
-  const peer = socket.getPeerX509Certificate();
-  const subject = peer?.subject.replaceAll("\n", ", ") ?? "?";
-  if (code === "CERT_HAS_EXPIRED")
-    return `its certificate of ${subject} expired on ${day(Date.parse(peer?.validTo ?? ""))}`;
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID" || code.includes("altname"))
-    return `its certificate of ${subject} is not one for ${host}`;
-  return `its certificate of ${subject} is signed by no CA that is trusted here (${code})`;
-}
-
-function alerted(error: Error, files: TlsFiles): string {
-  const code = "code" in error ? String(error.code) : "";
-  if (code.includes("ALERT") || code === "ECONNRESET" || code === "EPIPE") return unwelcome(files);
-  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")
-    return "it speaks no TLS";
-  return `TLS failed: ${error.message}`;
-}
-
-function unwelcome({ certificate }: TlsFiles): string {
-  return certificate === undefined
-    ? "it wants a client certificate: --tls-cert and --tls-key name one"
-    : `it does not accept the client certificate in ${certificate}: another CA may have signed it`;
 }

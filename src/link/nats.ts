@@ -4,7 +4,7 @@ import { Events, type NatsConnection, type Status } from "nats";
 import { assert, FailureError } from "../job/problem.js";
 import { chunkElementsOf, isAddress } from "../wire/frame.js";
 import type { FrameLink, LinkHandlers } from "./frameLink.js";
-import { dialNats, natsReason, natsTrouble, type NatsTarget } from "./natsConnection.js";
+import { dialNats, natsReason, natsTrouble, watchTls, type NatsTarget } from "./natsConnection.js";
 import { framesOf } from "./natsRights.js";
 
 /** A half-open link is noticed after about 2 s. */
@@ -69,6 +69,7 @@ class NatsFrameLink implements FrameLink {
     }, probeIntervalMs);
     this.#probe.unref();
     void this.#follow();
+    void watchTls(connection, options, (sentence) => this.#tell(sentence));
     void connection.closed().then((error) => {
       this.#cut();
       clearInterval(this.#probe);

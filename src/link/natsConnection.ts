@@ -15,11 +15,14 @@ import {
 
 import type { NatsUser } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
+import { tlsOptions, tlsProblem, type NatsTls } from "./natsTls.js";
 
 export interface NatsTarget {
   readonly url: string;
   /** Asked at every connection, so that another password is taken up. May not throw. Left out: nobody in particular. */
   readonly login?: () => NatsUser;
+  /** Left out: in the clear, or as the server wants it with the CAs of the system. */
+  readonly tls?: NatsTls | undefined;
 }
 
 export interface NatsDial extends NatsTarget {
@@ -33,6 +36,8 @@ export interface NatsDial extends NatsTarget {
 
 const dialMs = 2000;
 const retryMs = 250;
+/** How often it is asked why a lost connection does not come back. */
+const tlsLookMs = 2000;
 
 /** FailureError: nobody answers in time, or the server refuses the one who connects. */
 export async function dialNats(dial: NatsDial): Promise<NatsConnection> {
@@ -42,6 +47,7 @@ export async function dialNats(dial: NatsDial): Promise<NatsConnection> {
       return await connect({
         servers: dial.url,
         authenticator: authenticatorOf(dial),
+        ...(dial.tls === undefined ? {} : { tls: tlsOptions(dial.tls, dial.url) }),
         name: dial.name,
         timeout: Math.max(500, Math.min(dialMs, endsAt - performance.now())),
         maxReconnectAttempts: -1,
@@ -54,6 +60,10 @@ export async function dialNats(dial: NatsDial): Promise<NatsConnection> {
     } catch (error) {
       if (error instanceof NatsError && error.isAuthError())
         throw new FailureError(natsRefusal(dial), { cause: error });
+      // What is no error of the library's own is one of TLS, or of a socket.
+      const isTls = dial.tls !== undefined || !(error instanceof NatsError);
+      const reason = isTls ? await tlsReason(dial) : undefined;
+      if (reason !== undefined) throw new FailureError(reason, { cause: error });
       if (performance.now() + retryMs >= endsAt)
         throw new FailureError(`cannot reach NATS at ${dial.url}: ${natsReason(error, dial)}`, {
           cause: error,
@@ -61,6 +71,37 @@ export async function dialNats(dial: NatsDial): Promise<NatsConnection> {
       await sleep(retryMs);
     }
   }
+}
+
+/**
+ * Tells, once for every loss, why a connection that was lost does not come back where certificates are why: the library itself
+ * tries again without a word.
+ */
+export async function watchTls(
+  connection: NatsConnection,
+  target: NatsTarget,
+  tell: (sentence: string) => void,
+): Promise<void> {
+  let looking: NodeJS.Timeout | undefined;
+  const look = async (): Promise<void> => {
+    const reason = await tlsReason(target);
+    if (reason !== undefined && looking !== undefined) tell(reason);
+  };
+  const end = (): void => {
+    clearInterval(looking);
+    looking = undefined;
+  };
+  for await (const { type } of connection.status()) {
+    if (type === Events.Disconnect && target.tls !== undefined)
+      looking ??= setInterval(() => void look(), tlsLookMs).unref();
+    if (type === Events.Reconnect) end();
+  }
+  end();
+}
+
+async function tlsReason({ tls, url }: NatsTarget): Promise<string | undefined> {
+  const problem = await tlsProblem(tls, url);
+  return problem === undefined ? undefined : `cannot reach NATS at ${url}: ${problem}`;
 }
 
 /** Something that the server holds against a connection that stands or is tried again. */

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import type { NatsUser } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { hostPort } from "../process/address.js";
+import type { TlsFiles } from "../process/certificates.js";
 import { authorization, type NatsUsers } from "./natsRights.js";
 
 export interface NatsServerOptions {
@@ -17,6 +18,8 @@ export interface NatsServerOptions {
   readonly port?: number;
   /** Left out, the server is open to whoever reaches it. */
   readonly users?: NatsUsers;
+  /** Left out, it speaks no TLS. */
+  readonly tls?: NatsServerTls | undefined;
   readonly maxPayloadBytes?: number;
   /** Called with each line that the server logs. */
   readonly onLog?: (line: string) => void;
@@ -24,9 +27,17 @@ export interface NatsServerOptions {
   readonly onExit?: (reason: string) => void;
 }
 
+export interface NatsServerTls {
+  readonly files: TlsFiles;
+  /** Whether clients have to show a certificate that the CA has signed. */
+  readonly clientCertificates: boolean;
+}
+
 export interface NatsServer {
   readonly url: string;
   readonly port: number;
+  /** Has it read its certificates again. */
+  reload(): void;
   stop(): Promise<void>;
 }
 
@@ -39,8 +50,11 @@ const stopWithinMs = 5000;
  */
 const supervise = `exec 3<&0
 "$1" -c "$2" </dev/null & server=$!
+trap 'kill -HUP "$server"' HUP
 { cat <&3 >/dev/null; kill "$server"; kill -CONT "$server"; sleep 5; kill -KILL "$server"; } 2>/dev/null & watch=$!
 wait "$server"; code=$?
+# A signal ends the waiting, not the server.
+while kill -0 "$server" 2>/dev/null; do wait "$server"; code=$?; done
 kill "$watch" 2>/dev/null
 exit "$code"`;
 
@@ -63,8 +77,9 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     if (!state.isStopping) options.onExit?.(`nats-server ended (${signal ?? code ?? "?"})`);
   });
   return {
-    url: `nats://${hostPort({ host, port })}`,
+    url: `${options.tls === undefined ? "nats" : "tls"}://${hostPort({ host, port })}`,
     port,
+    reload: () => void child.kill("SIGHUP"),
     stop: async () => {
       state.isStopping = true;
       await stop(child);
@@ -109,11 +124,21 @@ function configurationOf(options: NatsServerOptions, host: string): string {
     'ping_interval: "10s"',
   ];
   if (options.maxPayloadBytes !== undefined) lines.push(`max_payload: ${options.maxPayloadBytes}`);
+  if (options.tls !== undefined) lines.push(tlsConfiguration(options.tls));
   if (options.users !== undefined) {
     const { coordinator, worker } = options.users;
     lines.push(authorization({ coordinator: quoted(coordinator), worker: quoted(worker) }));
   }
   return `${lines.join("\n")}\n`;
+}
+
+function tlsConfiguration({ files, clientCertificates }: NatsServerTls): string {
+  const named = Object.entries({
+    cert_file: files.certificate,
+    key_file: files.key,
+    ca_file: clientCertificates ? files.ca : undefined,
+  }).flatMap(([name, file]) => (file === undefined ? [] : `${name}: ${JSON.stringify(file)}`));
+  return `tls { ${named.join(", ")}, verify: ${String(clientCertificates)} }`;
 }
 
 function quoted({ user, secret }: NatsUser): NatsUser {

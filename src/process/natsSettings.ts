@@ -1,6 +1,7 @@
-/** The NATS server that a process is told of, and as whom to connect there. */
+/** The NATS server that a process is told of, and how to connect there. */
 import { ConfigError } from "../job/problem.js";
-import type { Variables } from "./environment.js";
+import type { TlsFiles } from "./certificates.js";
+import { tlsFiles, type Variables } from "./environment.js";
 
 export interface NatsSettings {
   readonly url: string;
@@ -30,6 +31,16 @@ export function natsSettings(variables: Variables): NatsSettings | undefined {
   if (user !== undefined && token !== "")
     throw new ConfigError("NATS_URL has a token in it and NATS_USER is set, but only one can hold");
   return { url, token, user, workerUser };
+}
+
+/**
+ * With which certificates to connect to `url`: those that NATS_CA_FILE, NATS_CERT_FILE and NATS_KEY_FILE name, which ask for TLS by
+ * themselves; else for a tls:// address those of gRPC, as one CA is all that a small fleet has.
+ */
+export function natsTls(variables: Variables, url: string): TlsFiles | undefined {
+  const own = tlsFiles(variables, "NATS_");
+  if (own !== undefined || !url.startsWith("tls://")) return own;
+  return tlsFiles(variables) ?? { certificate: undefined, key: undefined, ca: undefined };
 }
 
 function userOf(variables: Variables, prefix: string): NatsUserSetting | undefined {

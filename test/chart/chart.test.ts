@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { installHelm } from "../../deploy/setup/helm.mjs";
+import { authorization } from "../../src/link/natsRights.js";
 import { readToolchain } from "../../src/process/toolchain.js";
 import {
   at,
@@ -65,7 +66,13 @@ const variants: Readonly<Record<string, Values>> = {
     },
     data: { enabled: false },
   },
-  "with another NATS": { nats: { enabled: false, external: { url: "nats://nats.infra:4222" } } },
+  "with another NATS": {
+    nats: {
+      enabled: false,
+      external: { url: "tls://nats.infra:4222", user: "c", workerUser: "w" },
+    },
+    tls: { natsSecret: "tls-nats" },
+  },
   "with secrets and volumes of one's own": {
     auth: { existingSecret: "mine" },
     store: { existingClaim: "models" },
@@ -98,6 +105,7 @@ describe.skipIf(helm === "")("the chart", () => {
   test.each(rendered)("$name: its own variables are ones that Bitfleet reads", ({ documents }) => {
     const source = [
       "process/environment.ts",
+      "process/natsSettings.ts",
       "process/scalingTarget.ts",
       "cli/connection.ts",
       "store/s3Address.ts",
@@ -106,9 +114,11 @@ describe.skipIf(helm === "")("the chart", () => {
       .join("\n");
     const used = podsOf(documents)
       .flatMap(containersOf)
+      .filter((container) => at(container, "name") !== "nats")
       .flatMap((container) => list(at(container, "env")).map((one) => String(at(one, "name"))))
-      .filter((name) => /^(BITFLEET|NATS)_/.test(name) && name !== "NATS_TOKEN");
-    const unread = [...new Set(used)].filter((name) => !source.includes(`"${name}"`));
+      .filter((name) => /^(BITFLEET|NATS)_/.test(name));
+    const read = (name: string): boolean => source.includes(`"${name}"`) || built.has(name);
+    const unread = [...new Set(used)].filter((name) => !read(name));
     expect(unread.filter((name) => !awaited.includes(name))).toEqual([]);
   });
 
@@ -151,6 +161,49 @@ describe.skipIf(helm === "")("the chart", () => {
       nats: undefined,
       workers: "viewer-token",
     });
+  });
+
+  test("NATS gives each user what it needs and no more; only coordinator and server know passwords", () => {
+    const file = readFileSync(join(chartFolder, "files/nats/authorization.conf"), "utf8");
+    const coordinator = { user: "coordinator", secret: "$NATS_PASSWORD" };
+    expect(file).toBe(
+      authorization({ coordinator, worker: { user: "worker", secret: "$NATS_WORKER_PASSWORD" } }),
+    );
+    const lines = file.trimEnd().split("\n");
+    const config = rendered[0]?.documents.find((one) => at(one, "kind") === "ConfigMap");
+    expect(String(at(config, "data", "nats.conf")).split("\n")).toEqual(
+      expect.arrayContaining(lines),
+    );
+    for (const { documents } of rendered)
+      for (const pod of podsOf(documents)) {
+        const [container] = containersOf(pod);
+        const knows = /nats-(worker-)?password/.test(JSON.stringify(at(pod, "spec")));
+        expect(knows).toBe(["coordinator", "nats"].includes(String(at(container, "name"))));
+      }
+  });
+
+  test("with certificates everybody speaks TLS to NATS, and shows its own", () => {
+    const env = (documents: readonly unknown[], name: string) =>
+      podsOf(documents)
+        .flatMap(containersOf)
+        .filter((one) => ["coordinator", "worker"].includes(String(at(one, "name"))))
+        .map((one) => list(at(one, "env")).find((variable) => at(variable, "name") === name))
+        .map((variable) => at(variable, "value"));
+    const [plain, , whole, , other] = rendered.map(({ documents }) => documents);
+    const url = (documents: readonly unknown[] = []) => env(documents, "NATS_URL")[0];
+    expect(url(plain)).toBe("nats://fleet-bitfleet-nats:4222");
+    expect(url(whole)).toBe("tls://fleet-bitfleet-nats:4222");
+    expect(url(other)).toBe("tls://nats.infra:4222");
+    expect(env(plain ?? [], "NATS_CA_FILE")).toEqual([undefined, undefined]);
+    for (const documents of [whole ?? [], other ?? []])
+      expect(env(documents, "NATS_CA_FILE")).toEqual(Array(2).fill("/etc/bitfleet/nats/ca.crt"));
+    expect(env(whole ?? [], "NATS_CERT_FILE")).toEqual(Array(2).fill("/etc/bitfleet/tls/tls.crt"));
+    expect(env(other ?? [], "NATS_CERT_FILE")).toEqual([undefined, undefined]);
+    const verify = (documents: readonly unknown[] = []): unknown =>
+      /verify: (\w+)/.exec(
+        documents.map((one) => String(at(one, "data", "nats.conf"))).join("\n"),
+      )?.[1];
+    expect([verify(plain), verify(whole)]).toEqual([undefined, "true"]);
   });
 
   test("the image is named by its digest where there is one, and by the device else", () => {
@@ -211,8 +264,9 @@ describe.skipIf(helm === "")("the chart", () => {
       const check = (env: Record<string, string>) =>
         execFileSync(readToolchain().natsServer, ["-t", "-c", file], { env, stdio: "pipe" });
       const address = { LISTEN_ON: host, MONITOR: `${host}:8222` };
-      expect(() => check({ ...address, NATS_TOKEN: "n0123456789abcdef" })).not.toThrow();
-      expect(() => check(address)).toThrow(/NATS_TOKEN/);
+      const passwords = { NATS_PASSWORD: "n0123456789abcdef", NATS_WORKER_PASSWORD: "n1" };
+      expect(() => check({ ...address, ...passwords })).not.toThrow();
+      expect(() => check({ ...address, NATS_PASSWORD: "n1" })).toThrow(/NATS_WORKER_PASSWORD/);
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -280,6 +334,12 @@ describe.skipIf(helm === "")("the chart", () => {
 
 /** Agreed names of parts that are being written; each goes from here once it is read. */
 const awaited: readonly string[] = ["BITFLEET_CACHE", "BITFLEET_CACHE_BYTES"];
+
+/** Names that the source puts together of a prefix and a part. */
+const built: ReadonlySet<string> = new Set([
+  ...["NATS", "NATS_WORKER"].flatMap((prefix) => [`${prefix}_USER`, `${prefix}_PASSWORD_FILE`]),
+  ...["CA", "CERT", "KEY"].map((part) => `NATS_${part}_FILE`),
+]);
 
 function asObject(value: unknown): object {
   return typeof value === "object" && value !== null ? value : {};

@@ -1,5 +1,4 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -12,49 +11,35 @@ import type { RunningServer, WorkerSession } from "../../src/link/service.js";
 import { expiryWarnings, WatchedTls, type TlsFiles } from "../../src/process/certificates.js";
 import { serve } from "./grpcFixture.js";
 import { failureOf } from "../support/failureOf.js";
+import { dayMs, inDays, PemFolder } from "../support/pemFolder.js";
 import { samplesIn } from "../support/scrape.js";
 import { FleetDriver } from "../unit/fleetDriver.js";
 
-const dayMs = 24 * 3600 * 1000;
-const inDays = (days: number): Date => new Date(Date.now() + days * dayMs);
-
+let pems: PemFolder;
 let folder: string;
 let authority: Authority;
 let stranger: Authority;
 const closers: (() => Promise<void> | void)[] = [];
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "bitfleet-tls-"));
+  pems = new PemFolder();
+  ({ folder } = pems);
   authority = await Authority.make("a fleet's CA", inDays(100));
   stranger = await Authority.make("another CA", inDays(100));
-  writeFileSync(join(folder, "ca.pem"), authority.pem.certificate);
-  writeFileSync(join(folder, "strange-ca.pem"), stranger.pem.certificate);
+  put("ca", authority.pem);
+  put("strange-ca", stranger.pem);
   const hosts = ["127.0.0.1"];
   put("server", await authority.issue({ name: "coordinator", hosts, notAfter: inDays(90) }));
   put("client", await authority.issue({ name: "client", notAfter: inDays(90) }));
   put("strange", await stranger.issue({ name: "strange", notAfter: inDays(90) }));
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => pems.remove());
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-function put(name: string, { certificate, key }: Pem): void {
-  for (const [ending, text] of [
-    ["key", key],
-    ["pem", certificate],
-  ] as const) {
-    const file = join(folder, `${name}.${ending}`);
-    writeFileSync(`${file}.new`, text, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
-  }
-}
-
-function files(name: string | undefined, ca = "ca.pem"): TlsFiles {
-  const own = (ending: string): string | undefined =>
-    name === undefined ? undefined : join(folder, `${name}.${ending}`);
-  return { certificate: own("pem"), key: own("key"), ca: join(folder, ca) };
-}
+const put = (name: string, pem: Pem): void => pems.put(name, pem);
+const files = (name: string | undefined, ca?: string): TlsFiles => pems.files(name, ca);
 
 interface Secured {
   readonly server: RunningServer;
@@ -119,7 +104,7 @@ describe("who may connect", () => {
   const cannot = "cannot reach";
   test("not a client that trusts another CA", async () => {
     const fleet = await secured();
-    expect(await failureOf(clientOf(fleet, files("client", "strange-ca.pem")).jobs())).toMatch(
+    expect(await failureOf(clientOf(fleet, files("client", "strange-ca")).jobs())).toMatch(
       `${cannot} ${fleet.at}: its certificate of CN=coordinator is signed by no CA that is trusted here`,
     );
   });

@@ -150,3 +150,39 @@ topologySpreadConstraints:
 - { name: BITFLEET_TLS_KEY_FILE, value: /etc/bitfleet/tls/tls.key }
 - { name: BITFLEET_TLS_CA_FILE, value: /etc/bitfleet/tls/ca.crt }
 {{- end -}}
+
+{{- define "bitfleet.natsUser" -}}
+{{ ternary "coordinator" .Values.nats.external.user .Values.nats.enabled }}
+{{- end -}}
+
+{{- define "bitfleet.natsWorkerUser" -}}
+{{ ternary "worker" .Values.nats.external.workerUser .Values.nats.enabled }}
+{{- end -}}
+
+{{/* Only the coordinator has these; the workers learn from it where NATS is and who they are there. */}}
+{{- define "bitfleet.natsEnv" -}}
+{{- if .Values.nats.enabled -}}
+- { name: NATS_URL, value: {{ printf "%s://%s-nats:4222" (ternary "nats" "tls" (eq .Values.tls.natsSecret "")) (include "bitfleet.fullname" .) | quote }} }
+{{- else -}}
+- { name: NATS_URL, value: {{ .Values.nats.external.url | quote }} }
+{{- end }}
+{{- with (include "bitfleet.natsUser" .) }}
+- { name: NATS_USER, value: {{ . }} }
+- { name: NATS_PASSWORD_FILE, value: /etc/bitfleet/auth/nats-password }
+{{- end }}
+{{- with (include "bitfleet.natsWorkerUser" .) }}
+- { name: NATS_WORKER_USER, value: {{ . }} }
+- { name: NATS_WORKER_PASSWORD_FILE, value: /etc/bitfleet/auth/nats-worker-password }
+{{- end }}
+{{- end -}}
+
+{{/* What a process trusts, and shows where it has a certificate of its own. Takes {root, own}. */}}
+{{- define "bitfleet.natsTlsEnv" -}}
+{{- if .root.Values.tls.natsSecret -}}
+- { name: NATS_CA_FILE, value: /etc/bitfleet/nats/ca.crt }
+{{- if .own }}
+- { name: NATS_CERT_FILE, value: /etc/bitfleet/tls/tls.crt }
+- { name: NATS_KEY_FILE, value: /etc/bitfleet/tls/tls.key }
+{{- end }}
+{{- end -}}
+{{- end -}}
