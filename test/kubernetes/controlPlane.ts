@@ -156,7 +156,12 @@ export class ControlPlane {
 
   #serve(name: string, program: string, args: readonly string[]): void {
     const log = openSync(this.#path(`${name}.log`), "a");
-    this.#servers.push({ name, process: spawn(program, args, { stdio: ["ignore", log, log] }) });
+    // A test that is killed takes its servers along.
+    const mortal = ["--pdeathsig", "KILL", program, ...args];
+    this.#servers.push({
+      name,
+      process: spawn("/usr/bin/setpriv", mortal, { stdio: ["ignore", log, log] }),
+    });
     closeSync(log);
   }
 

@@ -134,6 +134,12 @@ export class Kubelet {
     return [...this.#pods.values()];
   }
 
+  /** Where the files of a bound claim lie. */
+  claimFolder({ spec }: Claim): string {
+    if (spec.volumeName === undefined) throw new Error("the claim is not bound");
+    return join(this.#folder, "claims", spec.volumeName);
+  }
+
   get logs(): string {
     return this.pods.map((runner) => runner.log.split("\n").slice(-40).join("\n")).join("\n");
   }
@@ -148,12 +154,14 @@ export class Kubelet {
   #seen(type: string, pod: Pod): void {
     const { uid, deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata;
     const node = pod.spec.nodeName;
-    if (node === undefined || !this.#nodes.includes(node) || this.#dead.has(node)) return;
     const known = this.#pods.get(uid);
     if (type === "DELETED") {
       known?.kill();
       this.#pods.delete(uid);
-    } else if (deletionTimestamp !== undefined) {
+      return;
+    }
+    if (node === undefined || !this.#nodes.includes(node) || this.#dead.has(node)) return;
+    if (deletionTimestamp !== undefined) {
       if (known === undefined) return;
       this.#guard(known.end(deletionGracePeriodSeconds ?? 30));
     } else if (known === undefined && !["Succeeded", "Failed"].includes(pod.status?.phase ?? "")) {

@@ -51,6 +51,11 @@ export class PodRunner {
     mkdirSync(context.folder, { recursive: true });
   }
 
+  /** Its end has begun, or its node is gone. */
+  isOver(): boolean {
+    return this.#dead || this.#ending !== undefined;
+  }
+
   get podIP(): string {
     return this.#context.podIP;
   }
@@ -69,7 +74,7 @@ export class PodRunner {
     const policy = this.pod.spec.restartPolicy ?? "Always";
     this.refreshHosts();
     for (;;) {
-      if (this.#isOver()) return;
+      if (this.isOver()) return;
       try {
         this.#init = await this.#prepare(this.pod.spec.initContainers ?? []);
         this.#containers = await this.#prepare(this.pod.spec.containers);
@@ -83,7 +88,7 @@ export class PodRunner {
     }
     for (const runner of this.#init) {
       await runner.run(policy === "Never" ? "Never" : "OnFailure");
-      if (this.#isOver() || runner.exit?.exitCode !== 0) return;
+      if (this.isOver() || runner.exit?.exitCode !== 0) return;
     }
     await Promise.all(this.#containers.map((runner) => runner.run(policy)));
   }
@@ -174,10 +179,6 @@ export class PodRunner {
 
   #hostname(): string {
     return this.pod.spec.hostname ?? this.pod.metadata.name;
-  }
-
-  #isOver(): boolean {
-    return this.#dead || this.#ending !== undefined;
   }
 
   #report(): void {
