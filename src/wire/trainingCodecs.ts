@@ -116,12 +116,12 @@ export const jobName = codec(
 
 export const jobStatus = codec("JobStatus", v1.JobStatus, toJobStatus, fromJobStatus);
 
-/** In the list a job has its last evaluation only, and no classes. */
+/** In the list a job has its last evaluation only, and no classes, whoever has sent it. */
 export const jobList = codec(
   "JobList",
   v1.JobList,
   (jobs: readonly JobStatus[]) => ({ jobs: jobs.slice(-jobsMax).map(brief).map(toJobStatus) }),
-  ({ jobs }) => list(jobs, "jobs", jobsMax, fromJobStatus),
+  ({ jobs }) => list(jobs, "jobs", jobsMax, (job) => brief(fromJobStatus(job))),
 );
 
 function brief(status: JobStatus): JobStatus {

@@ -9,6 +9,14 @@ import type { RunningServer } from "../../src/link/service.js";
 import { jobName } from "../../src/wire/trainingCodecs.js";
 import { workerEvent } from "../../src/wire/workerEvent.js";
 import { framed, RawGrpc } from "../support/rawGrpc.js";
+import {
+  callHeaders,
+  flags,
+  frame,
+  frameTypes,
+  headerBlock,
+  preface,
+} from "../support/rawHttp2.js";
 import { until } from "../support/fleetProcesses.js";
 import { events } from "../unit/wireValues.js";
 import { addressOf, jobStatus, serve } from "./grpcFixture.js";
@@ -134,10 +142,11 @@ describe("gRPC", () => {
     const socket = tcp(server.port);
     // The preface, SETTINGS with a window of 100 bytes, then the call; nothing is read after that.
     socket.pause();
-    socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    socket.write(Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 100]));
-    socket.write(headersFrame(`${training}/WatchJob`));
-    socket.write(Buffer.concat([frame(0, 1, name), Buffer.alloc(0)]));
+    socket.write(preface);
+    socket.write(frame(frameTypes.settings, 0, Buffer.from([0, 4, 0, 0, 0, 100]), 0));
+    const block = headerBlock(callHeaders(`${training}/WatchJob`));
+    socket.write(frame(frameTypes.headers, flags.endHeaders, block));
+    socket.write(frame(frameTypes.data, flags.endStream, name));
     await until("it is being sent to", () => made > 0);
     for (let i = 0; i < 5; i++) expect(await isServed(server)).toBe(true);
     expect(made).toBeLessThan(50);
@@ -169,30 +178,6 @@ describe("gRPC", () => {
     },
   );
 });
-
-/** A frame of HTTP/2 on stream 1. */
-function frame(type: number, flags: number, payload: Uint8Array): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.set([type, flags, 0, 0, 0, 1], 3);
-  return Buffer.concat([head, payload]);
-}
-
-/** Headers spelt out, without compression. */
-function headersFrame(path: string): Buffer {
-  const fields = [
-    [":method", "POST"],
-    [":scheme", "http"],
-    [":path", path],
-    [":authority", "a"],
-    ["content-type", "application/grpc"],
-    ["te", "trailers"],
-  ] as const;
-  const text = (value: string): Buffer =>
-    Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
-  const block = fields.flatMap(([key, value]) => [Buffer.from([0]), text(key), text(value)]);
-  return frame(1, 4, Buffer.concat(block));
-}
 
 describe("HTTP", () => {
   const http = async () => {

@@ -3,6 +3,9 @@ import { parseArgs } from "node:util";
 import { fuzz, neverPassed } from "./fuzzing.js";
 import { kinds } from "./kinds.js";
 
+/** Code that is compiled along the way, and caches that have a bound, take some MB. */
+const heapGrowthMax = 16 * 2 ** 20;
+
 const { values } = parseArgs({
   options: {
     kind: { type: "string" },
@@ -22,6 +25,10 @@ for (const kind of chosen) {
   console.log(JSON.stringify(report));
   // One input alone cannot pass every stage.
   const never = inputs >= 1000 ? neverPassed(report) : [];
+  if (inputs >= 1000 && report.heapGrowthBytes > heapGrowthMax) {
+    console.error(`${kind.name}: ${report.heapGrowthBytes} bytes were kept`);
+    process.exitCode = 1;
+  }
   if (never.length > 0) {
     console.error(`${kind.name}: no input passed ${never.join(", ")}`);
     process.exitCode = 1;

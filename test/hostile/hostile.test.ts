@@ -51,6 +51,15 @@ describe("what may not happen is found", () => {
     await expect(other).rejects.toThrow("a refusal of no known stage: third");
   });
 
+  test("memory that is kept, and not what the collector has yet to free", async () => {
+    const kept: Buffer[] = [];
+    const megabyte = (): Buffer => Buffer.alloc(2 ** 20, 1);
+    const growth = async (feed: Target["feed"]): Promise<number> =>
+      (await fuzz(target(feed), { inputs: 100, seed: 1 })).heapGrowthBytes;
+    expect(await growth(() => void kept.push(megabyte()))).toBeGreaterThan(80 * 2 ** 20);
+    expect(await growth(() => void megabyte())).toBeLessThan(20 * 2 ** 20);
+  });
+
   test("a prototype that was changed", async () => {
     const name = "polluted";
     const pollute = fed(() => {

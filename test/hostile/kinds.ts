@@ -1,3 +1,6 @@
+import { callKind } from "./callKind.js";
+import { framesKind } from "./framesKind.js";
+import { httpKind } from "./httpKind.js";
 import type { Kind } from "./kind.js";
 import { environmentKind, nameKind, requestKind, tokenKind } from "./nameKinds.js";
 import { pictureKind } from "./pictureKinds.js";
@@ -11,4 +14,5 @@ export const kinds: readonly Kind[] = [
   ...[recordKind, manifestKind, indexKind, summaryKind, lineKind],
   ...[npzKind, npyKind, safetensorsKind, checkpointKind, pictureKind],
   ...[nameKind, requestKind, environmentKind, tokenKind],
+  ...[httpKind, framesKind, callKind],
 ];

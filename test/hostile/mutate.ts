@@ -57,6 +57,11 @@ export function number(random: Random): number {
   ]);
 }
 
+/** What fits into 32 bits of it. */
+export function uint32(value: number): number {
+  return Number.isFinite(value) ? Math.floor(Math.abs(value)) % 2 ** 32 : 2 ** 32 - 1;
+}
+
 /** One to four changes; `other` is a valid input to take parts from. */
 export function mutate(random: Random, bytes: Uint8Array, other: Uint8Array = bytes): Buffer {
   let spoilt = Buffer.from(bytes);

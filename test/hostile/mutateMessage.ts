@@ -12,12 +12,12 @@ export function mutateMessage(
 ): Buffer {
   if (chance(random, 0.2)) return mutate(random, bytes, other);
   const fields = fieldsOf(bytes);
-  const added = fieldsOf(other);
+  const found = fieldsOf(other) ?? [];
   if (fields === undefined || fields.length === 0) return mutate(random, bytes, other);
   const at = random.below(fields.length);
   const field = fields[at];
   if (field === undefined) return mutate(random, bytes, other);
-  const changed = changedField(random, field, added ?? fields);
+  const changed = changedField(random, field, found.length > 0 ? found : fields);
   return Buffer.concat([...fields.slice(0, at), ...changed, ...fields.slice(at + 1)].map(encode));
 }
 

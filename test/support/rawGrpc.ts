@@ -1,6 +1,17 @@
 import { connect, type ClientHttp2Session } from "node:http2";
 import type { RunningServer } from "../../src/link/service.js";
 
+export interface RawAnswer {
+  readonly status: number | undefined;
+  readonly message: string;
+}
+
+interface How {
+  readonly headers?: Record<string, string>;
+  /** The stream is not ended after the body. */
+  readonly open?: boolean;
+}
+
 /** gRPC spoken by hand over HTTP/2, so that it can be spoken badly. */
 export class RawGrpc {
   readonly #session: ClientHttp2Session;
@@ -15,11 +26,12 @@ export class RawGrpc {
   }
 
   /** The status that the server ends the call with; undefined where the stream breaks instead. */
-  call(
-    path: string,
-    body: Uint8Array,
-    how: { readonly headers?: Record<string, string>; readonly open?: boolean } = {},
-  ): Promise<number | undefined> {
+  async call(path: string, body: Uint8Array, how: How = {}): Promise<number | undefined> {
+    return (await this.answer(path, body, how)).status;
+  }
+
+  /** With the sentence that comes with the status. */
+  answer(path: string, body: Uint8Array, how: How = {}): Promise<RawAnswer> {
     return new Promise((resolve) => {
       const base = { "content-type": "application/grpc", te: "trailers" };
       const stream = this.#session.request({
@@ -27,16 +39,20 @@ export class RawGrpc {
         ...{ ...base, ...how.headers },
       });
       let status: number | undefined;
+      let message = "";
       const note = (headers: object): void => {
         const given: unknown = Reflect.get(headers, "grpc-status");
         const http: unknown = Reflect.get(headers, ":status");
-        if (typeof given === "string") status = Number(given);
-        else if (http !== undefined && http !== 200) status = Number(http);
+        if (typeof given === "string") {
+          status = Number(given);
+          message = decodeURIComponent(String(Reflect.get(headers, "grpc-message") ?? ""));
+        } else if (http !== undefined && http !== 200) status = Number(http);
       };
+      const end = (): void => resolve({ status, message });
       stream.on("response", note);
       stream.on("trailers", note);
-      stream.on("error", () => resolve(status));
-      stream.on("close", () => resolve(status));
+      stream.on("error", end);
+      stream.on("close", end);
       stream.on("end", () => stream.close());
       stream.resume();
       if (how.open === true) stream.write(body);

@@ -127,6 +127,15 @@ describe("messages for clients", () => {
     expect(read[0]?.evaluations).toEqual(evaluations.slice(-1));
   });
 
+  test("a list of jobs is read without that too, whoever has written it", () => {
+    const evaluations = [1, 2].map((step) => ({ step, correct: 1, total: 2, loss: 0.5 }));
+    const status = codecs.jobStatus.encode(jobStatus({ evaluations, classes: ["five"] }));
+    const head = Buffer.from([0x0a, 0x80 | (status.length & 0x7f), status.length >> 7]);
+    expect(codecs.jobList.decode(Buffer.concat([head, status]))).toEqual([
+      jobStatus({ evaluations: evaluations.slice(-1), classes: [] }),
+    ]);
+  });
+
   test("the bytes of a status stay as they are", () => {
     const status = jobStatus({ settings: { ...settings, drops: [] } });
     const bytes = codecs.jobName.encode("digits");
