@@ -1,53 +1,13 @@
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { decodePicture, decoderVersion, fileBytesMax } from "../../src/data/picture.js";
 import type { Picture } from "../../src/data/resize.js";
 import { ConfigError } from "../../src/job/problem.js";
+import { bytesOf, readable, unreadable, worstQuarter } from "./pictureCases.js";
 import { png } from "./temporaryFolder.js";
 
-const folder = new URL("../cases/images/", import.meta.url);
-
-interface Expected {
-  readonly ok: boolean;
-  readonly width: number;
-  readonly height: number;
-  readonly quarterMeans: readonly (readonly number[])[];
-  readonly tolerance: number;
-}
-
-// The file is part of the test: its shape is known.
-const expected = JSON.parse(readFileSync(new URL("expected.json", folder), "utf8")) as Record<
-  string,
-  Expected
->;
-const readable = Object.entries(expected).filter(([, { ok }]) => ok);
-const unreadable = Object.keys(expected).filter((name) => expected[name]?.ok === false);
-
-function decode(name: string): Promise<Picture> {
-  return readFile(new URL(encodeURIComponent(name), folder)).then((bytes) =>
-    decodePicture(bytes, name),
-  );
-}
-
-/** Mean colour of the rectangle from (left, top), clamped to one pixel at least. */
-function meanColor(picture: Picture, right: boolean, bottom: boolean): readonly number[] {
-  const { width, height, pixels } = picture;
-  const [x0, x1] = half(width, right);
-  const [y0, y1] = half(height, bottom);
-  const sums = [0, 0, 0];
-  for (let y = y0; y < y1; y++) {
-    for (let x = x0; x < x1; x++) {
-      for (const c of [0, 1, 2]) sums[c] = (sums[c] ?? 0) + (pixels[(y * width + x) * 3 + c] ?? 0);
-    }
-  }
-  return sums.map((sum) => sum / ((x1 - x0) * (y1 - y0)));
-}
-
-function half(size: number, second: boolean): readonly [number, number] {
-  if (size === 1) return [0, 1];
-  return second ? [size >> 1, size] : [0, size >> 1];
+async function decode(name: string): Promise<Picture> {
+  return decodePicture(await bytesOf(name), name);
 }
 
 describe("pictures of every kind", () => {
@@ -63,16 +23,7 @@ describe("pictures of every kind", () => {
       wanted.height,
       wanted.width * wanted.height * 3,
     ]);
-    const means = [
-      meanColor(picture, false, false),
-      meanColor(picture, true, false),
-      meanColor(picture, false, true),
-      meanColor(picture, true, true),
-    ];
-    const worst = means.map((mean, quarter) =>
-      Math.max(...mean.map((v, c) => Math.abs(v - (wanted.quarterMeans[quarter]?.[c] ?? -999)))),
-    );
-    expect(Math.max(...worst)).toBeLessThanOrEqual(wanted.tolerance);
+    expect(worstQuarter(picture, wanted)).toBeLessThanOrEqual(wanted.tolerance);
   });
 
   test.each(unreadable)("%s is refused by its name", async (name) => {
@@ -89,7 +40,7 @@ describe("pictures of every kind", () => {
   });
 
   test("a picture of 1.6 gigapixels is refused without memory", async () => {
-    const bytes = await readFile(new URL("bomb-40000x40000.png", folder));
+    const bytes = await bytesOf("bomb-40000x40000.png");
     const before = process.resourceUsage().maxRSS;
     await expect(decodePicture(bytes, "bomb")).rejects.toThrow("more than 50000000 pixels");
     expect(process.resourceUsage().maxRSS - before).toBeLessThan(50_000);
