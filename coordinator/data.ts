@@ -50,6 +50,13 @@ export class DataReader {
     return usable ? cached.summary : this.read(request, options);
   }
 
+  /** What was read of this place is not so any more. */
+  forget(place: string): void {
+    for (const key of this.#cached.keys()) {
+      if (key.includes(JSON.stringify(place))) this.#cached.delete(key);
+    }
+  }
+
   async #isStored(digest: string): Promise<boolean> {
     return (await this.#store.stat(`indexes/${digest}.json`)) !== undefined;
   }

@@ -6,13 +6,18 @@ import { ConfigError, FailureError } from "../src/job/problem.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
 import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
+import { placeOf } from "../src/job/dataPlace.js";
 import { checkLocalWorkers } from "../src/job/request.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
 import { NotFoundError, type TrainingHandlers } from "../src/link/service.js";
 import type { Store } from "../src/store/store.js";
 import type {
+  BlobPart,
   Chunk,
+  DataCommit,
+  DataCommitted,
+  DataSetStatus,
   JobStatus,
   LogLine,
   LogsRequest,
@@ -23,6 +28,7 @@ import type {
   WorkerStatus,
 } from "../src/wire/training.js";
 import { DataReader } from "./data.js";
+import { DataSets } from "./dataSets.js";
 import type { JobLogs } from "./logs.js";
 import type { Loop } from "./loop.js";
 import { predict, trainedWeights } from "./predictions.js";
@@ -49,6 +55,7 @@ const chunkBytes = 2 ** 20;
 export class Training implements TrainingHandlers {
   readonly #options: TrainingOptions;
   readonly #data: DataReader;
+  readonly #sets: DataSets;
   /** Submits under way, by name. */
   readonly #submitting = new Map<
     string,
@@ -58,12 +65,15 @@ export class Training implements TrainingHandlers {
   constructor(options: TrainingOptions) {
     this.#options = options;
     this.#data = new DataReader((task, how) => options.loop.runTask(task, how), options.store);
+    const { store, isHolder } = options;
+    this.#sets = new DataSets({ store, isHolder, usersOf: (name) => this.#usersOf(name) });
   }
 
   async *preview(request: SubmitRequest, signal: AbortSignal): AsyncGenerator<PreviewUpdate> {
     const { settings } = request;
     this.#checkName(request);
     this.#checkWeights(settings);
+    (await this.#sets.use([settings.data, settings.validation]))();
     const summary = yield* this.#read(settings, signal);
     const plan = planJob(settings, summary);
     const records = this.#options.loop.fleet.records.values();
@@ -128,8 +138,13 @@ export class Training implements TrainingHandlers {
     if (other !== undefined && other.requestId !== requestId) throw nameInUse(settings.name);
     if (this.#checkName(request) === undefined) {
       this.#checkWeights(settings);
-      const summary = await this.#data.recall(settings, { signal: this.#options.signal });
-      this.#queue(request, planJob(settings, summary), summary);
+      const release = await this.#sets.use([settings.data, settings.validation]);
+      try {
+        const summary = await this.#data.recall(settings, { signal: this.#options.signal });
+        this.#queue(request, planJob(settings, summary), summary);
+      } finally {
+        release();
+      }
     }
     return this.#durable(settings.name);
   }
@@ -246,6 +261,37 @@ export class Training implements TrainingHandlers {
       record: (job) => this.#record(job),
       signal,
     });
+  }
+
+  missingBlobs(hashes: readonly string[]): Promise<readonly string[]> {
+    return this.#sets.missing(hashes);
+  }
+
+  pushData(parts: AsyncIterable<BlobPart>): Promise<number> {
+    return this.#sets.push(parts);
+  }
+
+  commitData(commit: DataCommit): Promise<DataCommitted> {
+    return this.#sets.commit(commit);
+  }
+
+  listData(): Promise<readonly DataSetStatus[]> {
+    return this.#sets.list();
+  }
+
+  async removeData(name: string): Promise<number> {
+    const removed = await this.#sets.remove(name);
+    // Other pictures may be pushed under the name now.
+    this.#data.forget(placeOf(name));
+    return removed;
+  }
+
+  #usersOf(dataSet: string): readonly string[] {
+    const place = placeOf(dataSet);
+    return [...this.#options.loop.fleet.records.values()]
+      .filter(({ state }) => !hasEnded(state))
+      .filter(({ plan: { settings } }) => [settings.data, settings.validation].includes(place))
+      .map(({ name }) => name);
   }
 
   #record(name: string): JobRecord {

@@ -4,6 +4,7 @@ import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
 import type { JobOrder, NatsAccess } from "../src/control/message.js";
 import { readIndex } from "../src/data/storedIndex.js";
 import { confirmIndex } from "../src/data/buildIndex.js";
+import { openStored } from "../src/data/openStored.js";
 import { BufferPool, type Buffers } from "../src/exchange/bufferPool.js";
 import { bytesOf } from "../src/exchange/content.js";
 import type { ExchangeEvent } from "../src/exchange/exchange.js";
@@ -128,8 +129,8 @@ export class JobChild {
     const { settings, classes } = order;
     const store = await openStore(storeAddress, this.#variables);
     const index = await readIndex(store, order.indexDigest);
-    await confirmIndex(index);
-    await this.#loader.call("open", index);
+    await confirmIndex(index, openStored(store, storeAddress, this.#variables));
+    await this.#loader.call("open", { index, store: storeAddress });
     const { parameterCount } = await this.#compute.call("build", {
       model: settings.model,
       classes,

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
+import { cacheSetting } from "../src/process/cacheSetting.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
@@ -24,6 +25,8 @@ run(
     if (join === undefined) {
       throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
     }
+    // Refused now rather than by a job.
+    cacheSetting(process.env, true);
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const incarnation = randomUUID();
     const workerId = environment.workerId ?? defaultWorkerId(incarnation);

@@ -2,7 +2,9 @@ import { architecture, tensors } from "../src/bit/architecture.js";
 import type { Task } from "../src/control/message.js";
 import { buildIndex } from "../src/data/buildIndex.js";
 import { summarize } from "../src/data/dataIndex.js";
+import { openStored } from "../src/data/openStored.js";
 import { storeIndex } from "../src/data/storedIndex.js";
+import type { StoredData } from "../src/data/storedSource.js";
 import { settings as table } from "../src/job/settings.js";
 import { openStore } from "../src/store/openStore.js";
 import { readNpz } from "../src/store/readNpz.js";
@@ -22,14 +24,16 @@ function send(message: TaskMessage): void {
 
 async function run({ task, store: address }: TaskOrder): Promise<string> {
   const store = await openStore(address, process.env);
-  return task.kind === "index" ? index(task, store) : predict(task, store);
+  if (task.kind === "predict") return predict(task, store);
+  return index(task, openStored(store, address, process.env));
 }
 
 /** Reads all pictures once, keeps the index in the store and answers with its summary. */
 async function index(
   { settings }: Extract<Task, { readonly kind: "index" }>,
-  store: Store,
+  stored: StoredData,
 ): Promise<string> {
+  const { store } = stored;
   let toldMs = 0;
   const tell = ({ done, total }: { readonly done: number; readonly total: number }): void => {
     const nowMs = performance.now();
@@ -45,6 +49,7 @@ async function index(
     { data, validation, validationFraction, examplesPerClass: few, seed },
     tell,
     new AbortController().signal, // Stopping the task ends this process.
+    stored,
   );
   await checkWeights(settings, built.classes.length, store);
   await storeIndex(store, built);

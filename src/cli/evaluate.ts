@@ -1,9 +1,9 @@
 /** `bitfleet evaluate JOB`: how many validation examples a finished job gets right. */
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import { FailureError } from "../job/problem.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
+import { placeFromHere } from "./submit.js";
 import { share, short } from "./text.js";
 import { watchJob } from "./watching.js";
 
@@ -22,7 +22,7 @@ export function addEvaluate(program: Command, context: Context): void {
   withConnection(command).action((job: string, flags: EvaluateFlags) =>
     withClient(flags, context.variables, async (client) => {
       const { validation } = flags;
-      const folder = validation === undefined ? undefined : resolve(validation);
+      const folder = validation === undefined ? undefined : placeFromHere(validation);
       const { name } = await client.evaluate(job, folder);
       const last = await watchJob(client, name, context);
       if (last === undefined) return;

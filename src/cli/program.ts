@@ -7,6 +7,7 @@ import { packageRoot } from "../process/toolchain.js";
 import { addCancel } from "./cancel.js";
 import type { Context } from "./context.js";
 import { addCoordinator } from "./coordinator.js";
+import { addData } from "./data.js";
 import { addDoctor } from "./doctor.js";
 import { addDrain } from "./drain.js";
 import { addEvaluate } from "./evaluate.js";
@@ -80,6 +81,7 @@ const commands = [
   addPredict,
   addInit,
   addToken,
+  addData,
   addDoctor,
 ] as const;
 

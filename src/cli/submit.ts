@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { Option, type Command } from "commander";
 import type { BitfleetClient } from "../client/client.js";
+import { dataSetAt } from "../job/dataPlace.js";
 import { FailureError } from "../job/problem.js";
 import { checkRequest } from "../job/request.js";
 import {
@@ -57,10 +58,15 @@ export function requestOf(flags: object): JobRequest {
   const { data, validation, weights } = request;
   return {
     ...request,
-    data: resolve(data),
-    ...(validation === undefined ? {} : { validation: resolve(validation) }),
+    data: placeFromHere(data),
+    ...(validation === undefined ? {} : { validation: placeFromHere(validation) }),
     ...(weights === undefined ? {} : { weights: weightsPath(weights) }),
   };
+}
+
+/** A relative folder is meant from here; a data set of the store from nowhere. */
+export function placeFromHere(place: string): string {
+  return dataSetAt(place) === undefined ? resolve(place) : place;
 }
 
 function weightsPath(weights: string): string {

@@ -4,12 +4,14 @@
  */
 import { randomUUID } from "node:crypto";
 import { hasEnded } from "../control/record.js";
+import { checkDataName } from "../job/dataPlace.js";
 import { checkJobName, checkLocalWorkers, checkRequest, checkWorkerId } from "../job/request.js";
 import type { JobRequest } from "../job/settings.js";
 import { Channel } from "../link/channel.js";
 import { trainingMethods as methods } from "../link/methods.js";
 import type { TlsFiles } from "../process/certificates.js";
 import type {
+  DataSetStatus,
   JobStatus,
   LogLine,
   Prediction,
@@ -19,9 +21,11 @@ import type {
 } from "../wire/training.js";
 import { evaluationRequest } from "./evaluation.js";
 import { checkPictures, pictureParts } from "./pictures.js";
+import { pushFolder, type PushCalls, type Pushed, type PushProgress } from "./pushFolder.js";
 import { reconnecting, repeating } from "./retry.js";
 import { saveChunks } from "./saveChunks.js";
 
+export type { DataSetStatus, Pushed, PushProgress };
 export type { JobStatus, LogLine, Prediction, Preview, PreviewUpdate, WorkerStatus };
 
 export interface ClientOptions {
@@ -51,6 +55,8 @@ const callMs = 15_000;
 const submitMs = 600_000;
 /** Uploading pictures, starting TensorFlow and classifying. */
 const predictMs = 600_000;
+/** The store may hold millions of blobs to look through. */
+const dataCallMs = 600_000;
 
 /** Opens a connection; nothing is sent before the first call. ConfigError: the address is not HOST:PORT. */
 export function connect({ address, token = "", tls }: ClientOptions): BitfleetClient {
@@ -176,6 +182,36 @@ export class BitfleetClient {
     const { settings } = await this.job(name);
     const taken = new Set((await this.jobs()).map((job) => job.name));
     return await this.submit(evaluationRequest(settings, taken, validation));
+  }
+
+  /** Sends a folder of labelled pictures into the store, as the data set `name`; what is there already is not sent. */
+  async pushData(
+    folder: string,
+    name: string,
+    options: WatchOptions & { readonly onProgress?: (progress: PushProgress) => void } = {},
+  ): Promise<Pushed> {
+    const { signal = new AbortController().signal, onProgress = () => undefined } = options;
+    const channel = this.#channel;
+    const calls: PushCalls = {
+      missing: (hashes) =>
+        this.#repeat(() => channel.unary(methods.missingBlobs, hashes, dataCallMs)),
+      push: (parts) =>
+        this.#repeat(() => {
+          signal.throwIfAborted();
+          return channel.clientStream(methods.pushData, parts(), dataCallMs, signal);
+        }),
+      commit: (commit) => this.#repeat(() => channel.unary(methods.commitData, commit, dataCallMs)),
+    };
+    return pushFolder({ folder, name: checkDataName(name), signal, onProgress }, calls);
+  }
+
+  dataSets(): Promise<readonly DataSetStatus[]> {
+    return this.#repeat(() => this.#channel.unary(methods.listData, undefined, callMs));
+  }
+
+  /** Removes a data set that no job uses; answers with how many blobs went with it. */
+  async removeData(name: string): Promise<number> {
+    return await this.#channel.unary(methods.removeData, checkDataName(name), dataCallMs);
   }
 
   #stream<T>(

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { DataSummary } from "../job/decisions.js";
+import { dataSetAt, isDataName } from "../job/dataPlace.js";
 import { assert, WireError } from "../job/problem.js";
 
 /** One picture, as it was when the job was submitted. */
@@ -24,7 +25,7 @@ export interface DataIndex {
   readonly classes: readonly string[];
   readonly training: readonly ExampleEntry[];
   readonly validation: readonly ExampleEntry[];
-  /** Absolute paths on the workers. */
+  /** Absolute paths on the workers, or `store:NAME`. */
   readonly trainingRoot: string;
   readonly validationRoot: string;
   /** Lower medians over `training`, in pixels. */
@@ -191,8 +192,10 @@ function isPathPart(part: string): boolean {
 
 function root(value: unknown): string {
   check(
-    typeof value === "string" && value.startsWith("/") && value.length <= pathLengthMax,
-    "a root is no absolute path",
+    typeof value === "string" &&
+      value.length <= pathLengthMax &&
+      (value.startsWith("/") || isDataName(dataSetAt(value) ?? "")),
+    "a root is no absolute path and no data set",
   );
   check(!value.includes("\0"), "a root has a zero byte in it");
   return value;

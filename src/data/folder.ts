@@ -1,85 +1,79 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { ConfigError } from "../job/problem.js";
+import { isPictureName } from "./pictureBounds.js";
 
 /** Beyond these a folder is taken for a mistake, or for an attack on the worker's memory. */
 const filesMax = 20_000_000;
 const depthMax = 16;
 
-const pictureName = /\.(jpe?g|png|webp|gif)$/i;
-
-export interface FolderFile {
-  /** Below the root, parts separated by `/`. */
-  readonly file: string;
-  /** Position of its class in the sorted class names. */
-  readonly label: number;
-}
-
-export interface ImageFolder {
+/** The names that a data set is made of, before any rule about its classes. */
+export interface Listing {
   /** As the user wrote it. */
   readonly root: string;
   /** Names of the class folders, sorted by code unit. */
   readonly classes: readonly string[];
-  /** Sorted by label, then by name. */
-  readonly files: readonly FolderFile[];
+  /** Pictures below the root, parts separated by `/`, of which the first is the class; sorted by class, then by name. */
+  readonly files: readonly string[];
   /** Files left out because their extension is no picture's. */
   readonly ignoredFiles: number;
 }
 
+/** Whose machine the folder is sought on. */
+export type Seeker = "worker" | "client";
+
 /**
  * Lists a folder with one folder per class. Pictures may lie at any depth inside their class's
  * folder; what starts with a dot is skipped. Reads names only, no picture.
- *
- * With `known` (validation) labels are positions in `known`, classes may be missing, and a class that
- * is not in `known` is refused. Throws ConfigError with one sentence that names the path.
+ * Throws ConfigError with one sentence that names the path.
  */
-export async function scanFolder(root: string, known?: readonly string[]): Promise<ImageFolder> {
-  const home = await rootOf(root);
-  const found = await classFolders(root);
-  if (known === undefined && found.length === 1) {
-    throw new ConfigError(
-      `${root} has one class only, "${found[0] ?? ""}": training needs at least two class folders`,
-    );
-  }
-  const classes = known ?? found;
-  const labels = new Map(classes.map((name, label) => [name, label]));
+export async function listFolder(root: string, seeker: Seeker): Promise<Listing> {
+  const home = await rootOf(root, seeker);
+  const classes = await classFolders(root);
   const scan: Scan = { root, home, files: [], ignoredFiles: 0 };
-  for (const name of found) {
-    const label = labels.get(name);
-    if (label === undefined) {
-      throw new ConfigError(`${root} has the class "${name}", which the training data lacks`);
-    }
-    const before = scan.files.length;
-    await scanClass(scan, name, label, [home]);
-    if (scan.files.length === before) {
+  const files: string[] = [];
+  for (const name of classes) {
+    await scanClass(scan, name, [home]);
+    if (scan.files.length === 0) {
       throw new ConfigError(
         `the class folder ${join(root, name)} has no JPEG, PNG, WebP or GIF in it`,
       );
     }
+    for (const file of scan.files.splice(0).toSorted()) files.push(file);
+    if (files.length > filesMax) {
+      throw new ConfigError(`${scan.root} has more than ${filesMax} pictures`);
+    }
   }
-  const files = scan.files.toSorted((a, b) => a.label - b.label || (a.file < b.file ? -1 : 1));
   return { root, classes, files, ignoredFiles: scan.ignoredFiles };
 }
 
 interface Scan {
   readonly root: string;
   readonly home: string;
-  readonly files: FolderFile[];
+  /** Of the class that is being scanned. */
+  readonly files: string[];
   ignoredFiles: number;
 }
 
-async function rootOf(root: string): Promise<string> {
+async function rootOf(root: string, seeker: Seeker): Promise<string> {
   try {
     const home = await realpath(root);
     if (!(await stat(home)).isDirectory()) throw new ConfigError(`${root} is not a folder`);
     return home;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw new ConfigError(
-      `${root} ${failureOf(error)} on the workers: the path of a data set is a path on the workers`,
-      { cause: error },
-    );
+    const why = `${root} ${failureOf(error)}`;
+    throw new ConfigError(seeker === "client" ? why : `${why} on the workers: ${elsewhere(root)}`, {
+      cause: error,
+    });
   }
+}
+
+function elsewhere(root: string): string {
+  return (
+    "the path of a data set is a path on the workers; send pictures of another machine with " +
+    `"bitfleet data push ${root} NAME" and name them with --data store:NAME`
+  );
 }
 
 async function classFolders(root: string): Promise<readonly string[]> {
@@ -89,7 +83,7 @@ async function classFolders(root: string): Promise<readonly string[]> {
     if (entry.name.startsWith(".")) continue;
     const target = entry.isSymbolicLink() ? await follow(join(root, entry.name)) : entry;
     if (target.isDirectory()) names.push(entry.name);
-    else if (pictureName.test(entry.name)) pictures += 1;
+    else if (isPictureName(entry.name)) pictures += 1;
   }
   if (names.length > 0) return names.toSorted();
   throw new ConfigError(
@@ -100,12 +94,7 @@ async function classFolders(root: string): Promise<readonly string[]> {
 }
 
 /** `above` are the real folders that we are inside of, so that a link cannot lead in circles. */
-async function scanClass(
-  scan: Scan,
-  folder: string,
-  label: number,
-  above: readonly string[],
-): Promise<void> {
+async function scanClass(scan: Scan, folder: string, above: readonly string[]): Promise<void> {
   const path = join(scan.root, folder);
   const home = await realpath(path);
   if (!inside(scan.home, home)) throw escapes(path, scan.root);
@@ -119,14 +108,14 @@ async function scanClass(
     const linked = entry.isSymbolicLink();
     const target = linked ? await follow(join(scan.root, file)) : entry;
     if (target.isDirectory()) {
-      await scanClass(scan, file, label, [...above, home]);
-    } else if (!target.isFile() || !pictureName.test(entry.name)) {
+      await scanClass(scan, file, [...above, home]);
+    } else if (!target.isFile() || !isPictureName(entry.name)) {
       scan.ignoredFiles += 1;
     } else {
       if (linked && !inside(scan.home, await realpath(join(scan.root, file)))) {
         throw escapes(join(scan.root, file), scan.root);
       }
-      scan.files.push({ file, label });
+      scan.files.push(file);
       if (scan.files.length > filesMax) {
         throw new ConfigError(`${scan.root} has more than ${filesMax} pictures`);
       }

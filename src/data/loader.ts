@@ -1,21 +1,22 @@
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { totalmem } from "node:os";
-import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { assert, FailureError } from "../job/problem.js";
+import { assert } from "../job/problem.js";
 import type { Draw } from "../plan/sampler.js";
 import { concurrencyDefault, mapBounded } from "./bounded.js";
 import type { DataIndex, ExampleEntry } from "./dataIndex.js";
 import { decodePicture } from "./picture.js";
 import { PictureCache } from "./pictureCache.js";
+import { sourceAt, type PictureSource } from "./pictureSource.js";
 import { squash, type Picture } from "./resize.js";
+import type { StoredData } from "./storedSource.js";
 
 export interface LoaderOptions {
   /** Bytes of pixels kept between calls. Default: 1 GiB, or an eighth of the memory if less. */
   readonly cacheBytes?: number;
   /** Files read and decoded at once. */
   readonly concurrency?: number;
+  /** Needed where the index is of a data set in the store. */
+  readonly stored?: StoredData | undefined;
 }
 
 /** How a training picture is cut, as in the sampler's plan. */
@@ -50,9 +51,13 @@ export class Loader {
   readonly #index: DataIndex;
   readonly #concurrency: number;
   readonly #cache: PictureCache;
+  readonly #trainingSource: PictureSource;
+  readonly #validationSource: PictureSource;
 
   constructor(index: DataIndex, options: LoaderOptions = {}) {
     this.#index = index;
+    this.#trainingSource = sourceAt(index.trainingRoot, options.stored);
+    this.#validationSource = sourceAt(index.validationRoot, options.stored);
     this.#concurrency = options.concurrency ?? concurrencyDefault;
     const cacheBytes = options.cacheBytes ?? Math.min(2 ** 30, Math.floor(totalmem() / 8));
     this.#cache = new PictureCache(cacheBytes);
@@ -69,7 +74,7 @@ export class Loader {
       const { top, left } = cut.randomCrop ? draw : { top: 0, left: 0 };
       assert(top + crop <= side && left + crop <= side, `crop ${top}, ${left} of side ${side}`);
       const entry = entryAt(this.#index.training, draw.example);
-      const picture = await this.#squashed(entry, this.#index.trainingRoot, side);
+      const picture = await this.#squashed(entry, this.#trainingSource, side);
       const image = images.subarray(slot * imageBytes, (slot + 1) * imageBytes);
       cropInto(image, picture, { top, left, crop, flip: draw.flip });
       labels[slot] = entry.label;
@@ -96,7 +101,7 @@ export class Loader {
     const imageBytes = crop * crop * 3;
     const images = new Uint8Array(entries.length * imageBytes);
     await mapBounded(entries, this.#concurrency, async (entry, slot) => {
-      const picture = await this.#squashed(entry, this.#index.validationRoot, crop);
+      const picture = await this.#squashed(entry, this.#validationSource, crop);
       images.set(picture.pixels, slot * imageBytes);
     });
     const labels = Int32Array.from(entries, ({ label }) => label);
@@ -104,10 +109,10 @@ export class Loader {
   }
 
   /** Keeps whichever is smaller, the picture as it was or as it is wanted: decoding is the cost. */
-  async #squashed(entry: ExampleEntry, root: string, side: number): Promise<Picture> {
-    const path = join(root, entry.file);
+  async #squashed(entry: ExampleEntry, source: PictureSource, side: number): Promise<Picture> {
+    const path = source.pathOf(entry.file);
     const kept = await this.#cache.get(`${side} ${path}`, async () => {
-      const picture = await readPicture(path, entry);
+      const picture = await decodePicture(await source.reread(entry), path);
       return picture.pixels.length <= side * side * 3 ? picture : squash(picture, side, side);
     });
     return squash(kept, side, side);
@@ -118,22 +123,6 @@ function entryAt(entries: readonly ExampleEntry[], i: number): ExampleEntry {
   const entry = entries[i];
   assert(entry !== undefined, `example ${i} of ${entries.length}`);
   return entry;
-}
-
-async function readPicture(path: string, entry: ExampleEntry): Promise<Picture> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FailureError(`the picture ${path} can no longer be read: ${reason}`, {
-      cause: error,
-    });
-  }
-  if (createHash("sha256").update(bytes).digest("hex") !== entry.sha256) {
-    throw new FailureError(`the picture ${path} has changed since the job was submitted`);
-  }
-  return decodePicture(bytes, path);
 }
 
 function cropInto(

@@ -1,9 +1,9 @@
 import sharp from "sharp";
 import { ConfigError } from "../job/problem.js";
+import { fileBytesMax } from "./pictureBounds.js";
 import type { Picture } from "./resize.js";
 
-/** A picture is refused beyond these, by its size and its header, before anything is decoded. */
-export const fileBytesMax = 64 * 2 ** 20;
+/** A picture is refused beyond these, by its header, before anything is decoded. */
 const limitInputPixels = 50_000_000;
 
 // Every loader of libvips is one more parser open to strangers' bytes, so only the four that we

@@ -1,4 +1,5 @@
 import { architecture } from "../bit/architecture.js";
+import { dataSetAt, isDataName } from "./dataPlace.js";
 import { ConfigError } from "./problem.js";
 import {
   isRequired,
@@ -83,9 +84,14 @@ export function checkLocalWorkers(workers: number): number {
   );
 }
 
-function checkNames({ name, model, weights }: JobRequest): void {
+function checkNames({ name, model, data, validation, weights }: JobRequest): void {
   checkJobName(name);
   architecture(model);
+  for (const [setting, place] of Object.entries({ data, validation })) {
+    const dataSet = dataSetAt(place ?? "");
+    if (dataSet === undefined || isDataName(dataSet)) continue;
+    throw new ConfigError(`${setting} is ${quoted(place)}, which names no data set after "store:"`);
+  }
   if (weights?.startsWith("job:") === true && !dnsLabel.test(weights.slice("job:".length))) {
     throw new ConfigError(`weights is ${quoted(weights)}, which names no job after "job:"`);
   }

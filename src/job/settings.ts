@@ -53,13 +53,13 @@ export const settings = {
     kind: "text",
     default: required,
     placeholder: "FOLDER",
-    about: "Folder with one folder of pictures per class, as the workers see it",
+    about: "Folder with one folder of pictures per class, as the workers see it, or store:NAME",
   },
   validation: {
     kind: "text",
     default: "",
     placeholder: "FOLDER",
-    about: "Folder of the same form to evaluate on; without it a part of the data is set aside",
+    about: "As data, to evaluate on; without it a part of the data is set aside",
   },
   validationFraction: {
     kind: "number",

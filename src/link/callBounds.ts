@@ -31,6 +31,7 @@ export const callBounds: CallBounds = {
   perAddress: 4096,
   perMethod: {
     ...{ Preview: 64, WatchJob: 1024, ReadLogs: 1024, ExportWeights: 64, Predict: 8 },
+    ...{ MissingBlobs: 16, PushData: 16, CommitData: 4, ListData: 16, RemoveData: 4 },
     ServerReflectionInfo: 16,
   },
   // Its answers, of several KB each, are queued also for who does not read them.

@@ -122,16 +122,19 @@ export class Channel {
     }
   }
 
-  /** Sends no faster than the coordinator takes; an answer before the end of `values` ends the sending. */
+  /** Sends no faster than the coordinator takes; an answer before the end of `values`, or an abort, ends the sending. */
   clientStream<Request, Response>(
     { path, request, response }: Method<Request, Response>,
     values: AsyncIterable<Request>,
     deadlineMs: number,
+    signal?: AbortSignal,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const answered = new AbortController();
+      const cancel = (): void => call.cancel();
       const done = (error: ServiceError | null, bytes?: Buffer): void => {
         answered.abort();
+        signal?.removeEventListener("abort", cancel);
         if (error !== null) reject(fromStatus(error, this.address, this.trouble));
         else decodeInto(response, bytes, this.address, resolve, reject);
       };
@@ -144,6 +147,8 @@ export class Channel {
         options,
         done,
       );
+      if (isAborted(signal)) cancel();
+      else signal?.addEventListener("abort", cancel, { once: true });
       feed(call, values, request, answered.signal).catch((error: unknown) => {
         if (!answered.signal.aborted) call.cancel();
         reject(problem(error, this.address, this.trouble));

@@ -109,10 +109,16 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   one(methods.scaleWorkers, (workers) => handlers.scaleWorkers(workers));
   one(methods.listWorkers, () => handlers.listWorkers());
   many(methods.exportWeights, (name, signal) => handlers.exportWeights(name, signal));
+  one(methods.missingBlobs, (hashes) => handlers.missingBlobs(hashes));
+  one(methods.commitData, (commit) => handlers.commitData(commit));
+  one(methods.listData, () => handlers.listData());
+  one(methods.removeData, (name) => handlers.removeData(name));
   const predict = clientStream(host, methods.predict, (parts, signal) =>
     handlers.predict(parts, signal),
   );
   server.register(methods.predict.path, predict, asBytes, asBytes, "clientStream");
+  const push = clientStream(host, methods.pushData, (parts) => handlers.pushData(parts));
+  server.register(methods.pushData.path, push, asBytes, asBytes, "clientStream");
 }
 
 /** A name for both loopback addresses would be bound in half if one is taken, unnoticed. */

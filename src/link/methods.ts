@@ -2,6 +2,16 @@
 import type { Call, Role } from "../job/roles.js";
 import type { Codec } from "../wire/codec.js";
 import {
+  blobHashes,
+  blobPart,
+  dataCommit,
+  dataCommitted,
+  dataList,
+  dataName,
+  dataRemoved,
+  pushReply,
+} from "../wire/dataCodecs.js";
+import {
   chunk,
   empty,
   jobList,
@@ -40,6 +50,11 @@ export const trainingMethods = {
   scaleWorkers: method("ScaleWorkers", "admin", workerCount, workerCount),
   exportWeights: method("ExportWeights", "submitter", jobName, chunk),
   predict: method("Predict", "submitter", predictPart, predictReply),
+  missingBlobs: method("MissingBlobs", "submitter", blobHashes, blobHashes),
+  pushData: method("PushData", "submitter", blobPart, pushReply),
+  commitData: method("CommitData", "submitter", dataCommit, dataCommitted),
+  listData: method("ListData", "viewer", empty, dataList),
+  removeData: method("RemoveData", "submitter", dataName, dataRemoved),
 } as const;
 
 /** The workers' stream; its codecs are those of src/wire/workerEvent.ts and workerCommand.ts. */

@@ -10,7 +10,11 @@ import type { ConnectionBounds } from "./connectionBounds.js";
 import type { Callers } from "../job/roles.js";
 import type { TlsFiles } from "../process/certificates.js";
 import type {
+  BlobPart,
   Chunk,
+  DataCommit,
+  DataCommitted,
+  DataSetStatus,
   JobStatus,
   LogLine,
   LogsRequest,
@@ -47,6 +51,14 @@ export interface TrainingHandlers {
   exportWeights(name: string, signal: AbortSignal): AsyncIterable<Chunk>;
   /** The parts in the order sent: the first names the job, a picture's name precedes its bytes. */
   predict(parts: AsyncIterable<PredictPart>, signal: AbortSignal): Promise<readonly Prediction[]>;
+  /** Which of these SHA-256 no blob of the store has. */
+  missingBlobs(hashes: readonly string[]): Promise<readonly string[]>;
+  /** Answers with how many blobs were stored. */
+  pushData(parts: AsyncIterable<BlobPart>): Promise<number>;
+  commitData(commit: DataCommit): Promise<DataCommitted>;
+  listData(): Promise<readonly DataSetStatus[]>;
+  /** Answers with how many blobs were removed. */
+  removeData(name: string): Promise<number>;
 }
 
 /** One worker's stream as the coordinator sees it. Events are checked values, in order, `hello` first. */

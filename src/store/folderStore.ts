@@ -4,6 +4,7 @@ import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
 import { FailureError } from "../job/problem.js";
 import {
+  blobsPrefix,
   checkName,
   checkPrefix,
   StoreError,
@@ -22,19 +23,22 @@ const readBytes = 2 ** 20;
  */
 export class FolderStore implements Store {
   readonly #root: string;
+  /** Folders of blobs that were looked through. */
+  readonly #cleared = new Set<string>();
 
   private constructor(root: string) {
     this.#root = root;
   }
 
-  /** Makes the folder where it is missing, and clears away what killed processes left half written. */
+  /**
+   * Makes the folder where it is missing, and clears away what killed processes left half written: at once, but in a folder
+   * of blobs, of which there may be very many, when this process first writes there.
+   */
   static async open(root: string): Promise<FolderStore> {
     const store = new FolderStore(root);
     try {
       await mkdir(root, { recursive: true });
-      for (const path of await store.#paths("")) {
-        if (await isDeadPut(path)) await rm(path, { force: true });
-      }
+      await store.#clear("");
     } catch (error) {
       throw failure(`the store folder ${root} cannot be opened`, error);
     }
@@ -74,6 +78,7 @@ export class FolderStore implements Store {
     const unfinished = join(folder, putName(randomUUID()));
     try {
       await this.#makeFolder(folder);
+      if (name.startsWith(blobsPrefix)) await this.#clearOnce(dirname(name));
       const stored = await this.#write(unfinished, chunks);
       await finish(unfinished, path);
       await syncFolder(folder);
@@ -149,6 +154,23 @@ export class FolderStore implements Store {
     }
   }
 
+  async #clearOnce(folder: string): Promise<void> {
+    if (this.#cleared.has(folder)) return;
+    this.#cleared.add(folder);
+    await this.#clear(`${folder}/`);
+  }
+
+  /** `folder` ends with a slash, or is empty. */
+  async #clear(folder: string): Promise<void> {
+    for (const entry of await entriesOf(join(this.#root, folder))) {
+      const below = `${folder}${entry.name}`;
+      const path = join(this.#root, below);
+      if (!entry.isDirectory()) {
+        if (await isDeadPut(path)) await rm(path, { force: true });
+      } else if (`${below}/` !== blobsPrefix) await this.#clear(`${below}/`);
+    }
+  }
+
   /** Everything new is forced to disk up to the root, or a power cut could take the folder itself. */
   async #makeFolder(folder: string): Promise<void> {
     const first = await mkdir(folder, { recursive: true });
@@ -179,17 +201,19 @@ export class FolderStore implements Store {
 
   /** Paths of all files below a folder of the store, unfinished ones too. */
   async #paths(folder: string): Promise<string[]> {
-    const path = join(this.#root, folder);
-    let entries: Dirent[];
-    try {
-      entries = await readdir(path, { withFileTypes: true, recursive: true });
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
+    const entries = await entriesOf(join(this.#root, folder), true);
     return entries
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));
+  }
+}
+
+async function entriesOf(path: string, recursive = false): Promise<Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true, recursive });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
   }
 }
 

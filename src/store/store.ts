@@ -42,6 +42,9 @@ export interface Store {
   delete(name: string): Promise<void>;
 }
 
+/** Where a store may have very many files: those of pushed data, named by their SHA-256. */
+export const blobsPrefix = "data/blobs/";
+
 const namePart = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
 const partsMax = 8;
 

@@ -50,6 +50,36 @@ export interface Chunk {
   readonly totalBytes: number;
 }
 
+/** Bytes on their way into the store: hash and size come with the first part of a blob, and are "" and 0 in the others. */
+export interface BlobPart {
+  /** In hexadecimal. */
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly data: Uint8Array;
+}
+
+/** The pages list the pictures; see src/data/dataPages.ts. */
+export interface DataCommit {
+  readonly name: string;
+  readonly pages: readonly string[];
+  readonly ignoredFiles: number;
+}
+
+/** A data set that was pushed. */
+export interface DataSetStatus {
+  readonly name: string;
+  readonly classes: number;
+  readonly pictures: number;
+  readonly bytes: number;
+  readonly ignoredFiles: number;
+}
+
+export interface DataCommitted {
+  /** Blobs that have to be sent (again) first. */
+  readonly missing: number;
+  readonly set: DataSetStatus | undefined;
+}
+
 /** The first part names the job; a picture begins with a part that names it, its bytes follow. */
 export interface PredictPart {
   readonly job: string;

@@ -296,7 +296,8 @@ function prediction(message: bitfleet.v1.Prediction.$Properties): Prediction {
   };
 }
 
-function part(data: Uint8Array): Uint8Array {
+/** A piece of a file is bounded, whichever it is of. */
+export function part(data: Uint8Array): Uint8Array {
   check(data.length <= partBytesMax, `a part of ${data.length} bytes, ${partBytesMax} allowed`);
   return data;
 }

@@ -107,6 +107,7 @@ describe.skipIf(helm === "")("the chart", () => {
       "process/environment.ts",
       "process/natsSettings.ts",
       "process/scalingTarget.ts",
+      "process/cacheSetting.ts",
       "cli/connection.ts",
       "store/s3Address.ts",
     ]
@@ -118,8 +119,7 @@ describe.skipIf(helm === "")("the chart", () => {
       .flatMap((container) => list(at(container, "env")).map((one) => String(at(one, "name"))))
       .filter((name) => /^(BITFLEET|NATS)_/.test(name));
     const read = (name: string): boolean => source.includes(`"${name}"`) || built.has(name);
-    const unread = [...new Set(used)].filter((name) => !read(name));
-    expect(unread.filter((name) => !awaited.includes(name))).toEqual([]);
+    expect([...new Set(used)].filter((name) => !read(name))).toEqual([]);
   });
 
   test("no token or password is outside of the secret", () => {
@@ -331,9 +331,6 @@ describe.skipIf(helm === "")("the chart", () => {
     }
   });
 });
-
-/** Agreed names of parts that are being written; each goes from here once it is read. */
-const awaited: readonly string[] = ["BITFLEET_CACHE", "BITFLEET_CACHE_BYTES"];
 
 /** Names that the source puts together of a prefix and a part. */
 const built: ReadonlySet<string> = new Set([

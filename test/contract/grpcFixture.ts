@@ -86,6 +86,11 @@ const nothing: TrainingHandlers = {
   listWorkers: unexpected,
   exportWeights: unexpected,
   predict: unexpected,
+  missingBlobs: unexpected,
+  pushData: unexpected,
+  commitData: unexpected,
+  listData: unexpected,
+  removeData: unexpected,
 };
 
 /** A server on a free loopback port with the handlers that a test is about. */

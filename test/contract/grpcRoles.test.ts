@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { roles, type Role } from "../../src/job/roles.js";
+import { Channel } from "../../src/link/channel.js";
 import { openSession } from "../../src/link/grpcClient.js";
+import { trainingMethods } from "../../src/link/methods.js";
 import type { RunningServer, ServerOptions, WorkerSession } from "../../src/link/service.js";
 import { TokenBook } from "../../src/process/tokenBook.js";
 import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
@@ -61,6 +63,12 @@ function clientOf({ server }: Guarded, role: Role): BitfleetClient {
   return client;
 }
 
+function channelOf({ server }: Guarded, role: Role): Channel {
+  const channel = new Channel(addressOf(server), tokenOf(role));
+  closers.push(() => channel.close());
+  return channel;
+}
+
 function sessionOf({ server }: Guarded, role: Role): [string, boolean][] {
   const ends: [string, boolean][] = [];
   const session = openSession({
@@ -72,6 +80,8 @@ function sessionOf({ server }: Guarded, role: Role): [string, boolean][] {
   closers.push(() => session.close());
   return ends;
 }
+
+const dataSet = { name: "digits", classes: 2, pictures: 2, bytes: 20, ignoredFiles: 0 };
 
 const training = {
   preview: async function* () {
@@ -97,14 +107,26 @@ const training = {
     yield* [];
   },
   predict: async () => [],
+  missingBlobs: async () => [],
+  pushData: async () => 0,
+  commitData: async () => ({ missing: 0, set: dataSet }),
+  listData: async () => [],
+  removeData: async () => 0,
 };
 
 async function all(items: AsyncIterable<unknown>): Promise<void> {
   for await (const item of items) expect(item).toBeDefined();
 }
 
+async function* none(): AsyncGenerator<never> {
+  yield* [];
+}
+
 const file = join(tmpdir(), "never-written.npz");
-const calls: Readonly<Record<string, (client: BitfleetClient) => Promise<unknown>>> = {
+const callMs = 10_000;
+const calls: Readonly<
+  Record<string, (client: BitfleetClient, channel: Channel) => Promise<unknown>>
+> = {
   ListJobs: (client) => client.jobs(),
   GetJob: (client) => client.job("digits"),
   WatchJob: (client) => all(client.watch("digits")),
@@ -116,10 +138,20 @@ const calls: Readonly<Record<string, (client: BitfleetClient) => Promise<unknown
   ResumeJob: (client) => client.resume("digits"),
   ExportWeights: (client) => client.exportWeights("digits", file),
   Predict: (client) => client.predict("digits", [import.meta.filename]),
+  MissingBlobs: (_, channel) => channel.unary(trainingMethods.missingBlobs, [], callMs),
+  PushData: (_, channel) => channel.clientStream(trainingMethods.pushData, none(), callMs),
+  CommitData: (_, channel) =>
+    channel.unary(
+      trainingMethods.commitData,
+      { name: "digits", pages: [], ignoredFiles: 0 },
+      callMs,
+    ),
+  ListData: (client) => client.dataSets(),
+  RemoveData: (client) => client.removeData("digits"),
   DrainWorker: (client) => client.drain("worker-1"),
   ScaleWorkers: (client) => client.scale(2),
 };
-const reading = ["ListJobs", "GetJob", "WatchJob", "ReadLogs", "ListWorkers"];
+const reading = ["ListJobs", "GetJob", "WatchJob", "ReadLogs", "ListWorkers", "ListData"];
 const ruling = ["DrainWorker", "ScaleWorkers"];
 const needs = (call: string): Role =>
   reading.includes(call) ? "viewer" : ruling.includes(call) ? "admin" : "submitter";
@@ -133,7 +165,9 @@ const allowed: Readonly<Record<Role, readonly Role[]>> = {
 describe.each(roles)("a token with the role %s", (role) => {
   test.each(Object.keys(calls))("%s", async (call) => {
     const fleet = await guarded(training);
-    const outcome = await failureOf(calls[call]?.(clientOf(fleet, role)) ?? Promise.resolve());
+    const outcome = await failureOf(
+      calls[call]?.(clientOf(fleet, role), channelOf(fleet, role)) ?? Promise.resolve(),
+    );
     const needed = needs(call);
     const refusal = `the coordinator at ${addressOf(fleet.server)} refused: the token "my-${role}" has the role ${role}, but ${call} needs the role ${needed}`;
     if (allowed[needed].includes(role)) expect(outcome).not.toContain("refused");

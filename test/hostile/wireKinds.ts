@@ -7,6 +7,7 @@ import type { Codec } from "../../src/wire/codec.js";
 import { decodeFields, encodeFields } from "../../src/wire/fields.js";
 import { decodeFrame, encodeFrame } from "../../src/wire/frame.js";
 import type { WorkerStatus } from "../../src/wire/training.js";
+import * as data from "../../src/wire/dataCodecs.js";
 import * as training from "../../src/wire/trainingCodecs.js";
 import { workerCommand } from "../../src/wire/workerCommand.js";
 import { workerEvent } from "../../src/wire/workerEvent.js";
@@ -106,6 +107,10 @@ export const trainingKind = messageKind("training-message", [
   sample(training.previewUpdate, { picturesRead: 60, pictures: 60, preview }),
   sample(training.chunk, { data: Buffer.from([1, 2]), totalBytes: 94e9 }),
   sample(training.predictPart, { job: "digits", picture: "a b.png", data: Buffer.from([1]) }),
+  sample(data.blobHashes, ["0a".repeat(32), "ff".repeat(32)]),
+  sample(data.blobPart, { sha256: "0a".repeat(32), bytes: 7, data: Buffer.from([1, 2]) }),
+  sample(data.dataCommit, { name: "digits", pages: ["0a".repeat(32)], ignoredFiles: 2 }),
+  sample(data.dataName, "digits"),
   sample(training.predictReply, [
     { picture: "a", scores: [{ className: "five", probability: 0.5 }] },
   ]),

@@ -1,7 +1,8 @@
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { scanFolder } from "../../src/data/folder.js";
+import { listFolder } from "../../src/data/folder.js";
+import { labelled, type LabelledFiles } from "../../src/data/labels.js";
 import { ConfigError } from "../../src/job/problem.js";
 import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
@@ -10,6 +11,14 @@ async function folderOf(...names: readonly string[]): Promise<string> {
   const root = await temporaryFolder();
   await writeFiles(root, Object.fromEntries(names.map((name) => [name, "x"])));
   return root;
+}
+
+async function scanFolder(
+  root: string,
+  known?: readonly string[],
+): Promise<LabelledFiles & { readonly ignoredFiles: number }> {
+  const listing = await listFolder(root, "worker");
+  return { ...labelled(listing, known), ignoredFiles: listing.ignoredFiles };
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
@@ -75,9 +84,13 @@ test("pictures in folders below a class's folder belong to the class", async () 
   ]);
 });
 
-test("a missing path is refused as a path on the workers", async () => {
+test("a missing path is refused as a path on the workers, with how to send it there", async () => {
   expect(await refusal(scanFolder("/no/such/folder"))).toBe(
-    "/no/such/folder does not exist on the workers: the path of a data set is a path on the workers",
+    "/no/such/folder does not exist on the workers: the path of a data set is a path on the workers; " +
+      'send pictures of another machine with "bitfleet data push /no/such/folder NAME" and name them with --data store:NAME',
+  );
+  expect(await refusal(listFolder("/no/such/folder", "client"))).toBe(
+    "/no/such/folder does not exist",
   );
 });
 

@@ -1,6 +1,7 @@
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { decodePicture, decoderVersion, fileBytesMax } from "../../src/data/picture.js";
+import { decodePicture, decoderVersion } from "../../src/data/picture.js";
+import { fileBytesMax } from "../../src/data/pictureBounds.js";
 import type { Picture } from "../../src/data/resize.js";
 import { ConfigError } from "../../src/job/problem.js";
 import { bytesOf, readable, unreadable, worstQuarter } from "./pictureCases.js";

@@ -6,7 +6,9 @@ import { ConfigError, WireError } from "../../src/job/problem.js";
 import { protoField, settingNames, settingOf } from "../../src/job/settings.js";
 import { Random } from "../../src/plan/random.js";
 import { packageRoot } from "../../src/process/toolchain.js";
+import type { Codec } from "../../src/wire/codec.js";
 import type { LogLine, Preview, WorkerStatus } from "../../src/wire/training.js";
+import * as data from "../../src/wire/dataCodecs.js";
 import * as codecs from "../../src/wire/trainingCodecs.js";
 import { jobStatus, settings } from "../contract/grpcFixture.js";
 
@@ -115,6 +117,45 @@ describe("messages for clients", () => {
     expect(predictPart.decode(predictPart.encode(part))).toEqual(part);
     const reply = [{ picture: "a", scores: [{ className: "five", probability: 0.5 }] }];
     expect(predictReply.decode(predictReply.encode(reply))).toEqual(reply);
+  });
+
+  test("each about pushed data is read as it was written", () => {
+    const sha256 = "0a".repeat(32);
+    const set = { name: "digits", classes: 2, pictures: 3, bytes: 5e12, ignoredFiles: 1 };
+    const same = <T>(of: Codec<T>, value: T): void => {
+      expect(of.decode(of.encode(value))).toEqual(value);
+    };
+    same(data.blobHashes, [sha256, "ff".repeat(32)]);
+    same(data.blobPart, { sha256, bytes: 7, data: Buffer.from([1, 2]) });
+    same(data.blobPart, { sha256: "", bytes: 0, data: Buffer.from([3]) });
+    same(data.pushReply, 5);
+    same(data.dataCommit, { name: "digits", pages: [sha256], ignoredFiles: 2 });
+    same(data.dataCommitted, { missing: 3, set: undefined });
+    same(data.dataCommitted, { missing: 0, set });
+    same(data.dataList, [set, { ...set, name: "other" }]);
+    same(data.dataName, "digits");
+    same(data.dataRemoved, 9);
+  });
+
+  test.each<readonly [string, () => unknown]>([
+    ["half a hash", () => data.blobHashes.decode(data.blobHashes.encode(["0a"]))],
+    [
+      "too many hashes",
+      () => {
+        const hashes = new Array<string>(4097).fill("0a".repeat(32));
+        return data.blobHashes.decode(data.blobHashes.encode(hashes));
+      },
+    ],
+    [
+      "a part that is too long",
+      () => {
+        const part = { sha256: "", bytes: 0, data: new Uint8Array(2 ** 20 + 1) };
+        return data.blobPart.decode(data.blobPart.encode(part));
+      },
+    ],
+    ["a name that is a path", () => data.dataName.decode(data.dataName.encode("../a"))],
+  ])("%s is refused", (_, decode) => {
+    expect(decode).toThrow(WireError);
   });
 
   test("the list of jobs is the newest two thousand, without what would make it long", () => {

@@ -1,0 +1,27 @@
+import { dataSetAt } from "../job/dataPlace.js";
+import { ConfigError } from "../job/problem.js";
+import type { ExampleEntry } from "./dataIndex.js";
+import type { Listing } from "./folder.js";
+import { FolderSource } from "./folderSource.js";
+import { StoredSource, type StoredData } from "./storedSource.js";
+
+/** Where pictures come from: a folder of this machine, or a data set in the store. The same files are the same from both. */
+export interface PictureSource {
+  /** As messages name a picture. */
+  pathOf(file: string): string;
+  list(): Promise<Listing>;
+  /** The bytes of a listed picture. ConfigError: it is gone or too large. */
+  read(file: string): Promise<Uint8Array>;
+  /** How a picture differs from what was indexed, by a look at it that is cheap; undefined: not at all. */
+  difference(entry: ExampleEntry): Promise<string | undefined>;
+  /** The bytes that were indexed. FailureError: they are not there any more. */
+  reread(entry: ExampleEntry): Promise<Uint8Array>;
+}
+
+/** `root` is an absolute path or `store:NAME`. */
+export function sourceAt(root: string, stored: StoredData | undefined): PictureSource {
+  const name = dataSetAt(root);
+  if (name === undefined) return new FolderSource(root);
+  if (stored === undefined) throw new ConfigError(`${root} is in the store, and there is none`);
+  return new StoredSource(name, stored);
+}
