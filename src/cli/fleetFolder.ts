@@ -8,6 +8,7 @@ import { bracketed } from "../process/address.js";
 import { defaultPort } from "../process/environment.js";
 import { tokenDigest, writeTokens } from "../process/tokensFile.js";
 import { roles } from "../job/roles.js";
+import { configurationOf } from "../link/natsServer.js";
 import { Authority } from "./authority.js";
 import { newToken } from "./tokenFile.js";
 
@@ -15,16 +16,17 @@ import { newToken } from "./tokenFile.js";
 export type FleetFiles = ReadonlyMap<string, string>;
 
 export const caFiles = { certificate: "authority/ca.pem", key: "authority/ca.key" } as const;
-export const coordinatorCertificate = "coordinator/cert.pem";
 export const tokensFile = "coordinator/tokens.json";
 
 const dayMs = 24 * 3600 * 1000;
 const caDays = 3652;
 const leafDays = 365;
 const everywhere = ["localhost", "127.0.0.1", "::1"] as const;
-/** Those whom others connect to: their certificates have the names. */
-const servers = ["coordinator"] as const;
 const clients = ["worker", "admin", "submitter", "viewer"] as const;
+const natsPort = 4222;
+
+/** Those whom others connect to, and the names that their certificates have. NATS is one where it is not the coordinator's own. */
+export type Servers = ReadonlyMap<"coordinator" | "nats", readonly string[]>;
 
 export function isHost(value: string): boolean {
   return isIP(value) !== 0
@@ -32,16 +34,19 @@ export function isHost(value: string): boolean {
     : /^[0-9A-Za-z][0-9A-Za-z._-]{0,252}$/.test(value);
 }
 
-/** `hosts` are the names under which others reach the coordinator; the first goes into their settings. */
-export async function newFleet(hosts: readonly string[], nowMs: number): Promise<FleetFiles> {
+/** The first name of each is the one by which the others' settings know it. */
+export async function newFleet(servers: Servers, nowMs: number): Promise<FleetFiles> {
   const authority = await Authority.make("Bitfleet CA", new Date(nowMs + caDays * dayMs));
+  const hosts = servers.get("coordinator") ?? [];
+  const [natsHost] = servers.get("nats") ?? [];
   const files = new Map([
     [caFiles.certificate, authority.pem.certificate],
     [caFiles.key, authority.pem.key],
-    ["coordinator/coordinator.env", coordinatorEnv(hosts)],
+    ["coordinator/coordinator.env", coordinatorEnv(hosts, natsHost)],
     ["worker/worker.env", memberEnv("worker.env", "BITFLEET_JOIN", hosts)],
+    ...(natsHost === undefined ? [] : natsFiles()),
   ]);
-  for (const name of [...servers, ...clients])
+  for (const name of [...servers.keys(), ...clients])
     files.set(`${name}/ca.pem`, authority.pem.certificate);
   const entries = roles.map((role) => {
     const token = newToken();
@@ -51,36 +56,72 @@ export async function newFleet(hosts: readonly string[], nowMs: number): Promise
     return { name: role, role, digest: tokenDigest(token) };
   });
   files.set(tokensFile, writeTokens(entries));
-  return new Map([...files, ...(await newCertificates(authority, hosts, nowMs))]);
+  return new Map([...files, ...(await newCertificates(authority, servers, nowMs))]);
 }
 
 /** A certificate and key for everyone, for a year but no longer than the CA's. */
 export async function newCertificates(
   authority: Authority,
-  hosts: readonly string[],
+  servers: Servers,
   nowMs: number,
 ): Promise<FleetFiles> {
   const notAfter = new Date(Math.min(nowMs + leafDays * dayMs, +authority.notAfter));
-  const names = [...new Set([...hosts, ...everywhere].map(oneSpelling))];
   const files = new Map<string, string>();
-  for (const name of [...servers, ...clients]) {
-    const own = servers.some((server) => server === name) ? { hosts: names } : {};
-    const { certificate, key } = await authority.issue({ name, notAfter, ...own });
+  const issue = async (name: string, hosts: readonly string[]): Promise<void> => {
+    const { certificate, key } = await authority.issue({ name, hosts, notAfter });
     files.set(`${name}/key.pem`, key).set(`${name}/cert.pem`, certificate);
-  }
+  };
+  for (const [name, hosts] of servers)
+    await issue(name, [...new Set([...hosts, ...everywhere].map(oneSpelling))]);
+  for (const name of clients) await issue(name, []);
   return files;
+}
+
+/** The server finds certificates and keeps its records in the folder that it is started in. */
+function natsFiles(): readonly (readonly [string, string])[] {
+  const [coordinator, worker] = [newToken(), newToken()];
+  const configuration = configurationOf(
+    {
+      ...{ folder: ".", port: natsPort },
+      users: {
+        coordinator: { user: "coordinator", secret: coordinator },
+        worker: { user: "worker", secret: worker },
+      },
+      tls: {
+        files: { certificate: "cert.pem", key: "key.pem", ca: "ca.pem" },
+        clientCertificates: true,
+      },
+    },
+    "0.0.0.0",
+  );
+  return [
+    ["nats/nats.conf", configuration],
+    ["coordinator/nats-password", `${coordinator}\n`],
+    ["coordinator/nats-worker-password", `${worker}\n`],
+  ];
 }
 
 function oneSpelling(host: string): string {
   return isIPv6(host) ? new SocketAddress({ address: host, family: "ipv6" }).address : host;
 }
 
-function coordinatorEnv(hosts: readonly string[]): string {
+function coordinatorEnv(hosts: readonly string[], natsHost: string | undefined): string {
   const listen = hosts.length === 0 ? "127.0.0.1" : hosts.some(isIPv6) ? "::" : "0.0.0.0";
   return env("coordinator.env", [
     ["BITFLEET_HOST", listen],
     ["BITFLEET_TOKENS_FILE", "$here/tokens.json"],
+    ...(natsHost === undefined ? [] : natsVariables(natsHost)),
   ]);
+}
+
+function natsVariables(host: string): readonly (readonly [string, string])[] {
+  return [
+    ["NATS_URL", `tls://${bracketed(host)}:${natsPort}`],
+    ["NATS_USER", "coordinator"],
+    ["NATS_PASSWORD_FILE", "$here/nats-password"],
+    ["NATS_WORKER_USER", "worker"],
+    ["NATS_WORKER_PASSWORD_FILE", "$here/nats-worker-password"],
+  ];
 }
 
 function memberEnv(file: string, address: string, hosts: readonly string[]): string {

@@ -9,17 +9,18 @@ import { Authority } from "./authority.js";
 import type { Context } from "./context.js";
 import {
   caFiles,
-  coordinatorCertificate,
   isHost,
   newCertificates,
   newFleet,
   tokensFile,
   type FleetFiles,
+  type Servers,
 } from "./fleetFolder.js";
 import { replaceFiles } from "./replaceFiles.js";
 
 interface InitFlags {
   readonly host?: readonly string[];
+  readonly nats?: string;
   readonly renew?: boolean;
 }
 
@@ -29,20 +30,38 @@ export function addInit(program: Command, { terminal }: Context): void {
     .description("make certificates, tokens and settings for a fleet that is locked down")
     .argument("<folder>", "where to write them; it must be empty, or not be there yet")
     .option("--host <NAME...>", "names and addresses under which others reach the coordinator")
+    .option(
+      "--nats <NAME>",
+      "settings for a NATS server there, else the coordinator starts its own",
+    )
     .option("--renew", "new certificates of the CA in the folder; tokens and settings stay")
-    .action(async (folder: string, { host = [], renew }: InitFlags) => {
-      for (const name of host)
-        if (!isHost(name))
-          throw new ConfigError(`--host is "${name}", but must be a host name or an IP address`);
-      const lines = renew === true ? await renewed(folder, host) : await made(folder, host);
+    .action(async (folder: string, { host = [], nats, renew }: InitFlags) => {
+      for (const name of host) checkHost("--host", name);
+      if (nats !== undefined) checkHost("--nats", nats);
+      if (renew === true && nats !== undefined)
+        throw new ConfigError("--nats cannot be given with --renew, which keeps the settings");
+      const lines = renew === true ? await renewed(folder, host) : await made(folder, host, nats);
       for (const line of lines) terminal.out(line);
     });
 }
 
-async function made(folder: string, hosts: readonly string[]): Promise<readonly string[]> {
+function checkHost(flag: string, name: string): void {
+  if (!isHost(name))
+    throw new ConfigError(`${flag} is "${name}", but must be a host name or an IP address`);
+}
+
+async function made(
+  folder: string,
+  hosts: readonly string[],
+  nats: string | undefined,
+): Promise<readonly string[]> {
   const target = resolve(folder);
   await refuseTaken(folder, target);
-  const files = await newFleet(hosts, Date.now());
+  const servers: Servers = new Map([
+    ["coordinator", hosts] as const,
+    ...(nats === undefined ? [] : [["nats", [nats]] as const]),
+  ]);
+  const files = await newFleet(servers, Date.now());
   let beside: string | undefined;
   try {
     // Of this user alone, as mkdtemp makes it.
@@ -54,7 +73,7 @@ async function made(folder: string, hosts: readonly string[]): Promise<readonly 
     if (beside !== undefined) await rm(beside, { recursive: true, force: true });
     throw unwritable(folder, error);
   }
-  return nextLines(folder, hosts);
+  return nextLines(folder, servers);
 }
 
 /** The certificates are read again by processes that run, so nothing has to be started again. */
@@ -65,15 +84,25 @@ async function renewed(folder: string, given: readonly string[]): Promise<readon
     throw new ConfigError(
       `the CA in ${folder} expired on ${day(+authority.notAfter)}; make another fleet with \`bitfleet init\``,
     );
-  const hosts = given.length > 0 ? given : await hostsOf(folder);
-  const files = await newCertificates(authority, hosts, nowMs);
+  const nats = await namesIn(join(folder, "nats/cert.pem"));
+  const hosts = given.length > 0 ? given : await namesIn(join(folder, "coordinator/cert.pem"));
+  if (hosts === undefined)
+    throw new ConfigError(`${folder}/coordinator/cert.pem is not there, so --host must tell names`);
+  const servers: Servers = new Map([
+    ["coordinator", hosts] as const,
+    ...(nats === undefined ? [] : [["nats", nats] as const]),
+  ]);
+  const files = await newCertificates(authority, servers, nowMs);
   await replaceFiles(under(folder, files)).catch((error: unknown) => {
     throw unwritable(folder, error);
   });
-  return [
+  const lines = [
     `new certificates are in ${folder}; copy each cert.pem and key.pem over the old ones`,
     "what runs takes them up without a restart",
   ];
+  return nats === undefined
+    ? lines
+    : [...lines, "NATS does once it is told to: nats-server --signal reload"];
 }
 
 async function refuseTaken(folder: string, target: string): Promise<void> {
@@ -104,31 +133,30 @@ async function loadAuthority(folder: string): Promise<Authority> {
   }
 }
 
-/** The names in the certificate that the coordinator has. */
-async function hostsOf(folder: string): Promise<readonly string[]> {
-  const file = join(folder, coordinatorCertificate);
+/** The names that a server's certificate has; undefined where there is none. */
+async function namesIn(file: string): Promise<readonly string[] | undefined> {
   try {
     const { subjectAltName = "" } = new X509Certificate(await readFile(file));
     return subjectAltName.split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
   } catch (error) {
-    throw new ConfigError(
-      `${file} does not tell the coordinator's names, so --host must: ${reason(error)}`,
-    );
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw new ConfigError(`${file} does not tell its names: ${reason(error)}`);
   }
 }
 
-function nextLines(folder: string, hosts: readonly string[]): readonly string[] {
+function nextLines(folder: string, servers: Servers): readonly string[] {
   const lines = [
     `${folder} holds a folder for every part and person: copy each whole to where it is needed.`,
     `Keep ${folder}/${dirname(caFiles.key)} to yourself: who has it makes certificates.`,
     "",
+    ...(servers.has("nats") ? [`NATS          cd ${folder}/nats && nats-server -c nats.conf`] : []),
     `coordinator   . ${folder}/coordinator/coordinator.env && bitfleet coordinator`,
     `each worker   . ${folder}/worker/worker.env && bitfleet worker`,
     `a submitter   . ${folder}/submitter/client.env && bitfleet workers`,
     `one more      bitfleet token add NAME --role viewer --tokens ${folder}/${tokensFile}`,
     `in a year     bitfleet init ${folder} --renew`,
   ];
-  if (hosts.length === 0)
+  if (servers.get("coordinator")?.length === 0)
     lines.push("", "Only this machine can reach it: --host NAME is what others need.");
   return lines;
 }

@@ -7,10 +7,9 @@ import { dirname } from "node:path";
 export async function replaceFiles(files: ReadonlyMap<string, string>): Promise<void> {
   const ending = `.${randomBytes(6).toString("hex")}.part`;
   try {
-    for (const [file, text] of files) {
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      await writeNew(`${file}${ending}`, text);
-    }
+    const writes = [...files].map(([file, text]) => writeNew(`${file}${ending}`, text));
+    for (const write of await Promise.allSettled(writes))
+      if (write.status === "rejected") throw write.reason;
     for (const file of files.keys()) await rename(`${file}${ending}`, file);
   } catch (error) {
     for (const file of files.keys()) await rm(`${file}${ending}`, { force: true });
@@ -19,6 +18,7 @@ export async function replaceFiles(files: ReadonlyMap<string, string>): Promise<
 }
 
 async function writeNew(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const handle = await open(file, "wx", 0o600);
   try {
     await handle.writeFile(text);

@@ -114,7 +114,8 @@ export async function findNatsServer(
   );
 }
 
-function configurationOf(options: NatsServerOptions, host: string): string {
+/** The server's nats.conf; relative paths are from where it is started. */
+export function configurationOf(options: Omit<NatsServerOptions, "binary">, host: string): string {
   const lines = [
     `host: ${JSON.stringify(host)}`,
     `port: ${options.port ?? -1}`,

@@ -12,21 +12,30 @@ import { killChild } from "../support/killChild.js";
 
 /** A real nats-server with JetStream that can be killed and started again on the same port and folder. */
 export class NatsProcess {
-  readonly folder = mkdtempSync(join(tmpdir(), "bitfleet-nats-"));
+  readonly folder: string;
   readonly url: string;
   readonly #port: number;
   #process: ChildProcess | undefined;
 
   /** `authorization`: that part of its configuration. */
   static async start(options: { readonly authorization?: string } = {}): Promise<NatsProcess> {
-    const nats = new NatsProcess(await anyPort());
+    const folder = mkdtempSync(join(tmpdir(), "bitfleet-nats-"));
+    const nats = new NatsProcess(await anyPort(), folder);
     nats.authorize(options.authorization ?? "");
     await nats.resume();
     return nats;
   }
 
-  private constructor(port: number) {
+  /** With the folder's nats.conf, but at a free port. */
+  static async inside(folder: string): Promise<NatsProcess> {
+    const nats = new NatsProcess(await anyPort(), folder);
+    await nats.resume();
+    return nats;
+  }
+
+  private constructor(port: number, folder: string) {
     this.#port = port;
+    this.folder = folder;
     this.url = `nats://127.0.0.1:${port}`;
   }
 
@@ -41,7 +50,8 @@ export class NatsProcess {
   }
 
   async resume(): Promise<void> {
-    const child = spawn(natsServer(), ["-c", join(this.folder, "nats.conf")], { stdio: "ignore" });
+    const args = ["-c", "nats.conf", "-p", String(this.#port)];
+    const child = spawn(natsServer(), args, { cwd: this.folder, stdio: "ignore" });
     this.#process = child;
     await once(child, "spawn");
     for (let tries = 0; !(await answers(this.#port)); tries++) {

@@ -221,6 +221,7 @@ test("what init has made trains the bits of an open fleet, and holds against tho
   const exported = await locked.bitfleet("export", job.name, "--out", file);
   written.set("export", exported.output);
   expect(exported.code).toBe(0);
+  expect(locked.coordinator.output).toContain('"url":"tls://0.0.0.0:');
   const reference = join(folder, "open.npz");
   await until(
     "the open one too",
@@ -233,7 +234,7 @@ test("what init has made trains the bits of an open fleet, and holds against tho
   expect(bytes.equals(await readFile(reference)), "by cmp").toBe(true);
 
   await nothingLeaked(anna, new Map([...before, ...(await secrets())]), processes);
-}, 240_000);
+}, 300_000);
 
 async function webIsLocked(token: string): Promise<void> {
   const withCertificate = { tls: tlsOf("viewer") };

@@ -140,6 +140,40 @@ describe("the settings", () => {
   });
 });
 
+describe("--nats", () => {
+  test("makes a server's folder, and has the coordinator use it", async () => {
+    const lines = await init(fleet, "--host", "10.0.0.7", "--nats", "nats.example.org");
+    expect(lines).toContain(`cd ${fleet}/nats && nats-server -c nats.conf`);
+    expect(settingsIn(join(fleet, "coordinator"), "coordinator.env").nats).toMatchObject({
+      url: "tls://nats.example.org:4222",
+      user: { user: "coordinator", passwordFile: join(fleet, "coordinator/nats-password") },
+      workerUser: { user: "worker", passwordFile: join(fleet, "coordinator/nats-worker-password") },
+    });
+    const conf = await readFile(join(fleet, "nats/nats.conf"), "utf8");
+    for (const name of ["nats-password", "nats-worker-password"])
+      expect(conf).toContain(readTokenFile(join(fleet, "coordinator", name)).token);
+    const own = await certificate("nats/cert.pem");
+    expect([own.checkHost("nats.example.org"), own.checkIP("10.0.0.7")]).toEqual([
+      "nats.example.org",
+      undefined,
+    ]);
+    await init(fleet, "--renew");
+    const renewed = await certificate("nats/cert.pem");
+    expect(renewed.subjectAltName).toBe(own.subjectAltName);
+    expect(renewed.serialNumber).not.toBe(own.serialNumber);
+  });
+
+  test("is refused where it is no name, or settings are there already", async () => {
+    expect(await failureOf(init(fleet, "--nats", "nats://x"))).toBe(
+      '--nats is "nats://x", but must be a host name or an IP address',
+    );
+    await init(fleet);
+    expect(await failureOf(init(fleet, "--renew", "--nats", "x"))).toMatch(
+      /^--nats cannot be given/,
+    );
+  });
+});
+
 describe("what is refused, and leaves nothing behind", () => {
   test("a folder that holds something", async () => {
     await mkdir(fleet);
