@@ -236,6 +236,30 @@ describe.skipIf(helm === "")("the chart", () => {
     );
   });
 
+  test("with TLS coordinators are probed and scraped by HTTPS, Prometheus with a certificate", () => {
+    const [plain, , secured] = rendered.map(({ documents }) => documents);
+    const probes = (documents: readonly unknown[] = []): readonly unknown[] => {
+      const pod = podsOf(documents).find(
+        (one) => at(containersOf(one)[0], "name") === "coordinator",
+      );
+      return ["startupProbe", "readinessProbe", "livenessProbe"].map((probe) =>
+        at(containersOf(pod)[0], probe, "httpGet", "scheme"),
+      );
+    };
+    expect(probes(plain)).toEqual(["HTTP", "HTTP", "HTTP"]);
+    expect(probes(secured)).toEqual(["HTTPS", "HTTPS", "HTTPS"]);
+    const monitors = (secured ?? []).filter((one) => at(one, "kind") === "ServiceMonitor");
+    const endpoints = monitors.map((one) => list(at(one, "spec", "endpoints"))[0]);
+    expect(endpoints.map((one) => at(one, "scheme"))).toEqual(["https", undefined]);
+    const secret = (key: string) => ({ name: "tls-client", key });
+    expect(at(endpoints[0], "tlsConfig")).toEqual({
+      serverName: "fleet-bitfleet-coordinator",
+      ca: { secret: secret("ca.crt") },
+      cert: { secret: secret("tls.crt") },
+      keySecret: secret("tls.key"),
+    });
+  });
+
   test("the right to scale is one resource by name, and is there only where it was asked for", () => {
     const roles = rendered.map(({ documents }) =>
       documents.filter((document) => at(document, "kind") === "Role"),
