@@ -5,11 +5,11 @@ import { Refusal, type Kind } from "./kind.js";
 import { chance, number, pick, uint32, word } from "./mutate.js";
 import { mutateMessage } from "./mutateMessage.js";
 
-/** By status: a broken stream, headers that are no call, the token, the method, the frame around a message, the message. */
+/** By status: a broken stream, headers that are no call or leave it no time, the token, the method, the frame around a message, the message. */
 export const callKind: Kind = {
   name: "grpc-call",
   stages: [
-    { name: "call", refusal: /^(no status|HTTP \d+)/ },
+    { name: "call", refusal: /^(no status|HTTP \d+|status 4:)/ },
     { name: "token", refusal: /^status 16:/ },
     { name: "method", refusal: /^status 12:/ },
     { name: "length and compression", refusal: /^status (1|8|13):/ },
