@@ -1,6 +1,7 @@
 import { callKind } from "./callKind.js";
 import { framesKind } from "./framesKind.js";
 import { httpKind } from "./httpKind.js";
+import { dataPageKind, dataSetKind } from "./dataKinds.js";
 import type { Kind } from "./kind.js";
 import { environmentKind, nameKind, requestKind, tokenKind } from "./nameKinds.js";
 import { pictureKind } from "./pictureKinds.js";
@@ -12,6 +13,7 @@ import { commandKind, eventKind, fieldsKind, frameKind, trainingKind } from "./w
 export const kinds: readonly Kind[] = [
   ...[frameKind, eventKind, commandKind, trainingKind, fieldsKind],
   ...[recordKind, manifestKind, indexKind, summaryKind, lineKind],
+  ...[dataPageKind, dataSetKind],
   ...[npzKind, npyKind, safetensorsKind, checkpointKind, pictureKind],
   ...[nameKind, requestKind, environmentKind, tokenKind],
   ...[httpKind, framesKind, callKind],
