@@ -34,12 +34,16 @@ export function namedNats(
 /** The password is read for every connection, so that a new one needs no restart; while it cannot be read the last one stays. */
 function loginOf(setting: NatsUserSetting, warn: (sentence: string) => void): () => NatsUser {
   let last = userOf(setting, warn, "NATS");
+  let isTold = false;
   return () => {
     try {
       last = userOf(setting, () => undefined, "NATS");
+      isTold = false;
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      warn(`${error.message}; the password read before stays`);
+      // Every attempt to connect comes here.
+      if (!isTold) warn(`${error.message}; the password read before stays`);
+      isTold = true;
     }
     return last;
   };
