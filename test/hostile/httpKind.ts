@@ -95,9 +95,8 @@ class Bystander {
   }
 
   async isServed(): Promise<void> {
-    // Not kept for ever: a connection may ask a thousand times.
     const socket =
-      this.#socket?.readable === true ? this.#socket : connect(this.#port, "127.0.0.1");
+      this.#socket?.writable === true ? this.#socket : connect(this.#port, "127.0.0.1");
     this.#socket = socket;
     const answer = await new Promise<string>((resolve) => {
       const listen = (how: "addListener" | "removeListener"): void => {
@@ -113,6 +112,8 @@ class Bystander {
       socket.write("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
     });
     hold(answer.startsWith("HTTP/1.1 200 "), `another client got ${answer}`);
+    // A connection may ask a thousand times.
+    if (/^connection: close/im.test(answer)) this.close();
   }
 
   close(): void {
