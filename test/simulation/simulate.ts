@@ -1,19 +1,22 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { runBroken } from "./broken/run.js";
 import { emptyTally, joined, report, type Tally } from "./control/tally.js";
 import { simulate } from "./control/simulation.js";
 
 /**
  * Simulates fleets under many seeds and says what was put to the test: `--seeds N` of them, from
  * `--seed S` on, over `--threads T` threads (as many as there are cores). A single seed, or the
- * first that fails, tells its story. Exits 1 if any failed.
+ * first that fails, tells its story. Exits 1 if any failed. With `--broken` it simulates copies of
+ * the code that are broken in one place each instead, and exits 1 if one of them is not seen.
  */
 const { values } = parseArgs({
   options: {
     seeds: { type: "string", default: "100" },
     seed: { type: "string", default: "0" },
     threads: { type: "string", default: String(availableParallelism()) },
+    broken: { type: "boolean", default: false },
   },
 });
 const first = Number(values.seed);
@@ -22,6 +25,11 @@ const count = Number(values.seeds);
 /** Seeds that a thread is given at once. */
 const portion = 20;
 const progressMs = 5_000;
+
+if (values.broken) {
+  const missed = await runBroken(count, Number(values.threads));
+  process.exit(missed === 0 ? 0 : 1);
+}
 
 const beganMs = performance.now();
 const tally = await simulateAll();

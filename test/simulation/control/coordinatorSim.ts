@@ -61,6 +61,9 @@ export class CoordinatorSim {
   readonly #newest = new Map<string, JobRecord>();
   #reign: Reign | undefined;
   #isRaising = false;
+  /** How often it has looked, and by incarnation when it was told something last. */
+  #ticks = 0;
+  readonly #heardAt = new Map<string, number>();
   #logTerm = 0;
   #logFreeMs = 0;
 
@@ -102,6 +105,7 @@ export class CoordinatorSim {
       this.#streams.set(incarnation, stream);
     }
     if (this.#streams.get(incarnation) !== stream) return;
+    this.#heardAt.set(incarnation, this.#ticks);
     const term = this.#reign?.fleet.options.term;
     if (term === undefined || this.#isOver()) return;
     if (event.kind === "beat") stream.command(term, { kind: "heard" });
@@ -205,7 +209,9 @@ export class CoordinatorSim {
         },
       });
       process.every(times.tickMs, () => {
+        this.#ticks += 1;
         this.handle({ kind: "tick" });
+        this.#checkLeases();
       });
     } catch (error) {
       this.#stepDown(String(error));
@@ -231,6 +237,17 @@ export class CoordinatorSim {
         copies.set(record.name, { record: this.#newest.get(record.name) ?? record, term });
       }
     });
+  }
+
+  /** Whoever is silent for longer than a lease, while we look, is not counted on. */
+  #checkLeases(): void {
+    for (const { incarnation, link } of this.fleet?.members.values() ?? []) {
+      const ticks = this.#ticks - (this.#heardAt.get(incarnation) ?? this.#ticks);
+      if (link.kind !== "connected" || ticks * times.tickMs < times.leaseMs + 2_000) continue;
+      this.#place.ledger.mistake(
+        `${this.name} counts on ${incarnation}, silent for ${ticks} ticks`,
+      );
+    }
   }
 
   /** As the loop does: a worker has obeyed a higher term than the lock ever saw, or another reigns. */

@@ -101,7 +101,8 @@ export class WorkerSim {
   /** Something on its way from a coordinator that has been replaced. */
   hearOld(): boolean {
     if (this.#stream === undefined || this.#term < 2) return false;
-    this.#stream.command(this.#term - 1, { kind: "release", job: "first", reason: "old" });
+    const job = this.child?.job ?? "first";
+    this.#stream.command(this.#term - 1, { kind: "release", job, reason: "old" });
     return true;
   }
 
