@@ -37,7 +37,9 @@ export function addScale(program: Command, context: Context): void {
     }
     if (access === undefined)
       throw new ConfigError(
-        "there is no Kubernetes here: this is no pod with a service account, and KUBECONFIG is not set",
+        (context.variables["KUBERNETES_SERVICE_HOST"] ?? "") === ""
+          ? "there is no Kubernetes here: this is no pod with a service account, and KUBECONFIG is not set"
+          : "this pod has no token of a service account (with the chart's scaleRole: true the coordinator's has one), and KUBECONFIG is not set",
       );
     const name = shaped(
       "--statefulset",

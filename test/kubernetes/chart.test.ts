@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from "vit
 import type { JobRequest } from "../../src/job/settings.js";
 import { FleetProcesses, until } from "../support/fleetProcesses.js";
 import { writePictures } from "../support/pictures.js";
-import { mustEnd } from "./command.js";
+import { mustEnd, type Ended } from "./command.js";
 import { ControlPlane } from "./controlPlane.js";
 import { installKubernetes } from "./install.mjs";
 import { bitfleetImage } from "./kubelet/images.js";
@@ -32,9 +32,8 @@ let undisturbed: Buffer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "bitfleet-chart-"));
   await writePictures(join(folder, "pictures"), { classes: 2, perClass: 20 });
-  undisturbed = await trainedOnThisMachine();
   const bin = await installKubernetes(process.env, (line) => console.error(line));
-  plane = await ControlPlane.start(bin);
+  [undisturbed, plane] = await Promise.all([trainedOnThisMachine(), ControlPlane.start(bin)]);
   const programs = join(folder, "image");
   mkdirSync(programs);
   const image = bitfleetImage(programs);
@@ -89,10 +88,14 @@ async function trainedOnThisMachine(): Promise<Buffer> {
 }
 
 async function submit(job: string): Promise<void> {
-  await until(`${job} is queued`, async () => {
-    const status = await release.ask((client) => client.submit(request(job), `submit-${job}`));
-    return status !== undefined;
-  });
+  await until(
+    `${job} is queued`,
+    async () => {
+      const status = await release.ask((client) => client.submit(request(job), `submit-${job}`));
+      return status !== undefined;
+    },
+    300_000,
+  );
 }
 
 /** Until so many work on it and a step more is committed; a job that is done is too fast for the test. */
@@ -120,6 +123,15 @@ async function ends(job: string): Promise<void> {
     return (await exported) ?? false;
   });
   expect((await readFile(file)).equals(undisturbed)).toBe(true);
+}
+
+async function rolledOut(part: string): Promise<void> {
+  const args = ["rollout", "status", part, "--timeout=100s"];
+  await until(
+    `${part} is rolled out`,
+    async () => (await release.kubectl(...args)).code === 0,
+    400_000,
+  );
 }
 
 /** The steps in the job's log: each once and none missing, in one attempt. */
@@ -205,6 +217,7 @@ test(
   async () => {
     const [lost] = release.pods("coordinator");
     const node = lost?.pod.spec.nodeName ?? "";
+    const before = (await release.job("disturbed"))?.step ?? 0;
     kubelet.killNode(node);
     const began = performance.now();
     await mustEnd(
@@ -213,12 +226,63 @@ test(
     // What an operator, or a cloud's controller, says once the machine is known to be off.
     const off = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute";
     await mustEnd(plane.kubectl("taint", "node", node, off));
-    await worksOn("disturbed", 3);
+    const goesOn = async (): Promise<boolean> =>
+      ((await release.job("disturbed"))?.step ?? 0) > before + 1;
+    await until("a step after the loss", goesOn, 300_000);
     say(
       `${((performance.now() - began) / 1000).toFixed(1)} s from the loss of the coordinator's node to the next step`,
     );
+    await worksOn("disturbed", 3);
     const [found] = release.pods("coordinator");
     expect(found?.pod.spec.nodeName).not.toBe(node);
+  },
+  testMs,
+);
+
+test(
+  "bitfleet scale is refused without the role, and works with it, which allows nothing else",
+  async () => {
+    const args = ["scale", "2", "--statefulset", release.workers];
+    const inside = (): Promise<Ended> => release.exec(release.pods("coordinator")[0], ...args);
+    const tokenless = await inside();
+    expect(tokenless.code).not.toBe(0);
+    expect(tokenless.output).toContain("scaleRole: true");
+    const refused = await release.runWithoutRole(args);
+    expect(refused).toContain('it lacks a role with "get" and "patch" on statefulsets/scale');
+
+    await release.upgrade("--set=scaleRole=true");
+    await rolledOut("deployment/fleet-coordinator");
+    expect(await inside()).toEqual({
+      code: 0,
+      output: "fleet/fleet-worker is to have 2 workers\n",
+    });
+    await until("two pods", () => release.pods("worker").length === 2, 150_000);
+    const as = `--as=system:serviceaccount:${name}:${name}-coordinator`;
+    const may = async (verb: string, what: string): Promise<string> =>
+      (await release.kubectl("auth", "can-i", verb, ...what.split(" "), as)).output.trim();
+    expect(await may("patch", "statefulsets/fleet-worker --subresource=scale")).toBe("yes");
+    expect(await may("patch", "statefulsets/fleet-nats --subresource=scale")).toBe("no");
+    expect(await may("update", "statefulsets/fleet-worker --subresource=scale")).toBe("no");
+    expect(await may("patch", "statefulsets/fleet-worker")).toBe("no");
+    expect(await may("get", "secrets")).toBe("no");
+  },
+  testMs,
+);
+
+test(
+  "an upgrade to another image keeps the scale, and the job ends with the bytes of an undisturbed run",
+  async () => {
+    await release.upgrade("--set=image.tag=two");
+    for (const part of ["deployment/fleet-coordinator", "statefulset/fleet-nats"])
+      await rolledOut(part);
+    await rolledOut("statefulset/fleet-worker");
+    const workers = release.pods("worker");
+    expect(workers).toHaveLength(2);
+    const all = [...release.pods("coordinator"), ...release.pods("nats"), ...workers];
+    const images = all.flatMap(({ pod }) => pod.spec.containers.map(({ image }) => image));
+    expect(images).toEqual(images.map(() => "bitfleet:two"));
+    await ends("disturbed");
+    await lostNothing("disturbed");
   },
   testMs,
 );
@@ -227,6 +291,36 @@ test(
   "helm test finds the fleet in order",
   async () => {
     expect(await release.test()).toMatchObject({ code: 0 });
+  },
+  testMs,
+);
+
+test(
+  "uninstalling leaves only the volumes",
+  async () => {
+    await release.uninstall();
+    await until("no pod", () => kubelet.pods.length === 0, 120_000);
+    const kinds = await mustEnd(
+      plane.kubectl("api-resources", "--namespaced", "--verbs=list,delete", "--output=name"),
+    );
+    // What a namespace always has, and what happened in it.
+    const own = [/^configmap\/kube-root-ca\.crt$/, /^serviceaccount\/default$/, /^event/];
+    const isWarning = (line: string): boolean => line.startsWith("Warning: ");
+    const all = kinds.trim().split("\n").join(",");
+    const left = async (): Promise<readonly string[]> => {
+      const objects = (await release.must("get", all, "--output=name")).trim().split("\n");
+      return objects
+        .filter((object) => !isWarning(object) && !own.some((known) => known.test(object)))
+        .toSorted();
+    };
+    // What the objects had made is collected after them.
+    await expect
+      .poll(left, { timeout: 60_000, interval: 2_000 })
+      .toEqual([
+        `persistentvolumeclaim/${name}-data`,
+        `persistentvolumeclaim/${name}-store`,
+        `persistentvolumeclaim/records-${name}-nats-0`,
+      ]);
   },
   testMs,
 );

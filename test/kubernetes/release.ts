@@ -104,6 +104,29 @@ export class Release {
     return container.exec(["bitfleet", ...command], 60_000);
   }
 
+  /** What a command of ours prints in a pod whose account has a token and no role. */
+  async runWithoutRole(command: readonly string[]): Promise<string> {
+    const name = "asking";
+    const security = {
+      ...{ allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
+      ...{ runAsNonRoot: true, runAsUser: 10001, seccompProfile: { type: "RuntimeDefault" } },
+    };
+    const image = this.pods("coordinator")[0]?.pod.spec.containers[0]?.image;
+    const container = { name, image, args: command, securityContext: security };
+    const overrides = JSON.stringify({ spec: { containers: [container], restartPolicy: "Never" } });
+    await this.must(
+      "run",
+      name,
+      "--image=given-below",
+      "--restart=Never",
+      `--overrides=${overrides}`,
+    );
+    await this.must("wait", "pod", name, "--for=jsonpath={.status.phase}=Failed", "--timeout=90s");
+    const output = this.#kubelet.pod(name)?.log ?? "";
+    await this.must("delete", "pod", name);
+    return output;
+  }
+
   #admin: string | undefined;
 
   async #token(): Promise<string> {
