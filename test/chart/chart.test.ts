@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { installHelm } from "../../deploy/setup/helm.mjs";
+import { Authority } from "../../src/cli/authority.js";
 import { authorization } from "../../src/link/natsRights.js";
 import { readToolchain } from "../../src/process/toolchain.js";
+import { inDays, PemFolder } from "../support/pemFolder.js";
 import {
   at,
   chartFolder,
@@ -293,6 +295,31 @@ describe.skipIf(helm === "")("the chart", () => {
       expect(() => check({ ...address, NATS_PASSWORD: "n1" })).toThrow(/NATS_WORKER_PASSWORD/);
     } finally {
       rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("nats-server accepts the chart's TLS", async () => {
+    const config = rendered[2]?.documents.find((one) => at(one, "data", "nats.conf") !== undefined);
+    const pems = new PemFolder();
+    try {
+      const authority = await Authority.make("a CA", inDays(9));
+      pems.put("ca", authority.pem);
+      const server = { name: "nats", hosts: ["fleet-bitfleet-nats"], notAfter: inDays(9) };
+      pems.put("tls", await authority.issue(server));
+      const file = join(pems.folder, "nats.conf");
+      const text = String(at(config, "data", "nats.conf"))
+        .replaceAll("/etc/nats/tls/tls.crt", join(pems.folder, "tls.pem"))
+        .replaceAll("/etc/nats/tls/ca.crt", join(pems.folder, "ca.pem"))
+        .replaceAll("/etc/nats/tls", pems.folder);
+      writeFileSync(file, text);
+      expect(text).toContain(`key_file: ${pems.folder}/tls.key`);
+      const env = { LISTEN_ON: "127.0.0.1", MONITOR: "127.0.0.1:8222" };
+      execFileSync(readToolchain().natsServer, ["-t", "-c", file], {
+        env: { ...env, NATS_PASSWORD: "n1", NATS_WORKER_PASSWORD: "n2" },
+        stdio: "pipe",
+      });
+    } finally {
+      pems.remove();
     }
   });
 
