@@ -27,7 +27,7 @@ const answerMs = 15_000;
 export const httpKind: Kind = {
   name: "http-request",
   stages: [
-    { name: "request line and headers", refusal: /^no answer$|^HTTP 400/ },
+    { name: "request line and headers", refusal: /^no answer$|^HTTP (400|417)/ },
     { name: "size of the headers", refusal: /^HTTP 431/ },
     { name: "method", refusal: /^HTTP 405/ },
     { name: "path", refusal: /^HTTP 404/ },
