@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, readFile, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import { FolderStore } from "../../src/store/folderStore.js";
@@ -140,4 +140,20 @@ test("files that are no unfinished puts are never cleared away, however old", as
   }
   await FolderStore.open(root);
   expect(await readdir(join(root, "jobs"))).toHaveLength(4);
+});
+
+test("a folder of blobs is looked through when something is first written there, and not at every start", async () => {
+  const root = await temporaryFolder();
+  const dead = ["ab", "cd"].map((folder) => join(root, "data/blobs", folder, ".put-0x0-1-1234"));
+  for (const path of dead) {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, "half");
+    await utimes(path, 1, 1);
+  }
+  const store = await FolderStore.open(root);
+  await store.putNew("data/blobs/ab/abcd", [Buffer.from("whole")]);
+  expect(await readdir(join(root, "data/blobs/ab"))).toEqual(["abcd"]);
+  expect(await readdir(join(root, "data/blobs/cd"))).toHaveLength(1);
+  await store.putNew("data/blobs/cd/cdef", [Buffer.from("whole")]);
+  expect(await readdir(join(root, "data/blobs/cd"))).toEqual(["cdef"]);
 });
