@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import { ConfigError, FailureError } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import { day } from "../process/certificates.js";
 import { Authority } from "./authority.js";
 import type { Context } from "./context.js";
@@ -113,7 +113,7 @@ async function refuseTaken(folder: string, target: string): Promise<void> {
   const found = await readdir(target).catch((error: unknown) => {
     if (codeOf(error) === "ENOENT") return [];
     if (codeOf(error) === "ENOTDIR") throw new ConfigError(`${folder} is a file, not a folder`);
-    throw new FailureError(`cannot read ${folder}: ${reason(error)}`);
+    throw new FailureError(`cannot read ${folder}: ${reasonOf(error)}`);
   });
   if (found.length > 0)
     throw new ConfigError(
@@ -129,7 +129,7 @@ async function loadAuthority(folder: string): Promise<Authority> {
     ]);
     return await Authority.load({ certificate, key });
   } catch (error) {
-    throw new ConfigError(`${folder} holds no CA that can sign: ${reason(error)}`);
+    throw new ConfigError(`${folder} holds no CA that can sign: ${reasonOf(error)}`);
   }
 }
 
@@ -140,7 +140,7 @@ async function namesIn(file: string): Promise<readonly string[] | undefined> {
     return subjectAltName.split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
-    throw new ConfigError(`${file} does not tell its names: ${reason(error)}`);
+    throw new ConfigError(`${file} does not tell its names: ${reasonOf(error)}`);
   }
 }
 
@@ -166,13 +166,9 @@ function under(folder: string, files: FleetFiles): FleetFiles {
 }
 
 function unwritable(folder: string, error: unknown): FailureError {
-  return new FailureError(`cannot write ${folder}: ${reason(error)}`, { cause: error });
+  return new FailureError(`cannot write ${folder}: ${reasonOf(error)}`, { cause: error });
 }
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -21,7 +21,7 @@ export async function withFileLock<T>(
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   const endsAtMs = performance.now() + patienceMs;
-  while (!(await taken(path))) {
+  while (!(await takeLock(path))) {
     await breakStale(path, staleMs);
     if (performance.now() > endsAtMs) return undefined;
     await sleep(againMs);
@@ -33,9 +33,10 @@ export async function withFileLock<T>(
   }
 }
 
-async function taken(path: string): Promise<boolean> {
+/** Whether the lock was free and is now ours, until the file is removed. */
+export async function takeLock(path: string): Promise<boolean> {
   try {
-    await (await open(path, "wx")).close();
+    await (await open(path, "wx", 0o600)).close();
     return true;
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;

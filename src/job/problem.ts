@@ -22,3 +22,8 @@ export class ConfigError extends Error {
 export class FailureError extends Error {
   override readonly name = "FailureError";
 }
+
+/** What an error says, whatever was thrown. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
 
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, reasonOf } from "../job/problem.js";
 import { fileVersions } from "./fileVersions.js";
 
 /** PEM files. A server has a certificate and its key; a client may. Without a CA those of the system are trusted. */
@@ -30,7 +30,7 @@ export function readTls({ certificate, key, ca }: TlsFiles): TlsMaterial {
     createSecureContext({ cert: material.certificate, key: material.key, ca: material.ca });
   } catch (error) {
     const files = [certificate, key, ca].filter((file) => file !== undefined).join(", ");
-    throw new ConfigError(`${files} cannot be used for TLS: ${reason(error)}`);
+    throw new ConfigError(`${files} cannot be used for TLS: ${reasonOf(error)}`);
   }
   return material;
 }
@@ -72,7 +72,7 @@ export class WatchedTls {
       this.#material = readTls(this.files);
     } catch (error) {
       // A certificate is there before its key: the next look finds both.
-      if (this.#seen !== "") this.#warn(`${reason(error)}; the certificates read before stay`);
+      if (this.#seen !== "") this.#warn(`${reasonOf(error)}; the certificates read before stay`);
       this.#seen = "";
       return;
     }
@@ -116,7 +116,7 @@ export function warnOfExpiry(files: TlsFiles, warn: (sentence: string) => void):
     try {
       for (const sentence of expiryWarnings(files, Date.now())) warn(sentence);
     } catch (error) {
-      warn(`cannot look whether the certificates expire: ${reason(error)}`);
+      warn(`cannot look whether the certificates expire: ${reasonOf(error)}`);
     }
   };
   look();
@@ -139,14 +139,10 @@ function read(file: string | undefined): Buffer | undefined {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new ConfigError(`cannot read ${file}: ${reason(error)}`);
+    throw new ConfigError(`cannot read ${file}: ${reasonOf(error)}`);
   }
 }
 
 function versionsOf({ certificate, key, ca }: TlsFiles): string {
   return fileVersions([certificate, key, ca]);
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, reasonOf } from "../job/problem.js";
 import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
@@ -114,7 +114,7 @@ export function readSmallFile(
   try {
     file = openSync(path, "r");
   } catch (error) {
-    throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);
+    throw new ConfigError(`${name}: cannot read ${path}: ${reasonOf(error)}`);
   }
   try {
     const { mode, uid } = fstatSync(file);
@@ -125,14 +125,10 @@ export function readSmallFile(
     return { text: buffer.toString("utf8", 0, bytes), mode, uid };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw new ConfigError(`${name}: cannot read ${path}: ${reason(error)}`);
+    throw new ConfigError(`${name}: cannot read ${path}: ${reasonOf(error)}`);
   } finally {
     closeSync(file);
   }
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function text(variables: Variables, name: string): string | undefined {
