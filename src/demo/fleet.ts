@@ -37,14 +37,15 @@ export class Fleet {
       ...["--port", String(port), "--http-port", String(httpPort)],
     ];
     const child = options.spawn(process.execPath, [bitfleet, "up", ...flags], {
-      stdio: ["ignore", "pipe", "pipe"],
+      // By the channel it learns that the demo is gone, however that ended.
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
       // A group of its own: Ctrl-C reaches the demo alone, which then stops the fleet in order.
       detached: true,
     });
     const log = join(options.home, "up.log");
     const file = createWriteStream(log);
-    child.stdout.pipe(file, { end: false });
-    child.stderr.pipe(file, { end: false });
+    child.stdout?.pipe(file, { end: false });
+    child.stderr?.pipe(file, { end: false });
     return new Fleet(child, `127.0.0.1:${port}`, log);
   }
 

@@ -1,9 +1,13 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { anyPort, canListen } from "../../src/process/port.js";
+import { packageRoot } from "../../src/process/toolchain.js";
 import { FleetProcesses, RunningProcess, until } from "../support/fleetProcesses.js";
 import { writePictures } from "../support/pictures.js";
 import { isAlive } from "../support/isAlive.js";
@@ -69,6 +73,36 @@ test("nothing of `up` outlives its SIGKILL, not even a wedged kernel, and its po
     expect(await canListen("127.0.0.1", free), `port ${free}`).toBe(true);
   }
 }, 120_000);
+
+/** Starts a fleet as the demo does, in a folder, says so once its worker has joined, and stays. */
+const demoFleet = `
+  import { spawn } from "node:child_process";
+import { once } from "node:events";
+  const [fleetModule, clientModule, home] = process.argv.slice(1);
+  const { Fleet } = await import(fleetModule);
+  const { connect } = await import(clientModule);
+  const fleet = await Fleet.start({ home, workers: 1, spawn });
+  await fleet.ready(connect({ address: fleet.address }), 1, new AbortController().signal);
+  console.log("ready");
+`;
+
+test("nothing of the demo's fleet outlives a SIGKILL of the demo", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "bitfleet-demo-"));
+  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+  const [fleetModule = "", clientModule = ""] = ["demo/fleet.js", "client/client.js"].map(
+    (file) => pathToFileURL(join(packageRoot(), "dist/src", file)).href,
+  );
+  const script = ["--input-type=module", "-e", demoFleet, fleetModule, clientModule, folder];
+  const demo = spawn(process.execPath, script, { stdio: ["ignore", "pipe", "inherit"] });
+  cleanUps.push(async () => demo.kill("SIGKILL"));
+  await once(demo.stdout, "data");
+  const pids = await descendants(demo.pid ?? 0);
+  cleanUps.push(async () => pids.filter(isAlive).forEach((pid) => process.kill(pid, "SIGKILL")));
+  // Up, the coordinator, sh and two processes of it, and the worker.
+  expect(pids.length).toBeGreaterThanOrEqual(5);
+  demo.kill("SIGKILL");
+  await until("all processes are gone", () => !pids.some(isAlive), 10_000);
+}, 60_000);
 
 test("a cancelled job is done when its wedged process is gone, within ten seconds", async () => {
   const fleet = await startFleet();
