@@ -2,7 +2,7 @@
  * The durable records of jobs. Writes go out one at a time, in the order in which their jobs first changed, and only the newest
  * value of a job: while NATS is away they wait and nothing blocks. Nobody but the holder of the lock writes here, so a record that
  * somebody else wrote means that another coordinator has taken over. One that is not there at all means no such thing: NATS has
- * lost its storage, and the record is written anew.
+ * lost its storage, and whoever holds the lock writes the record anew.
  */
 import type { JobRecord } from "../src/control/record.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
@@ -36,6 +36,8 @@ export class Records {
   readonly #pending = new Map<string, Pending>();
   readonly #idle = new Waiters();
   #writing = false;
+  /** NATS has lost them, and nothing was written since. */
+  #emptied = false;
 
   /** Reads every record. WireError: one of them cannot be understood. */
   static async open(
@@ -75,9 +77,10 @@ export class Records {
     await new Promise<void>((resolve) => this.#enqueue(record, [resolve]));
   }
 
-  /** NATS has lost them: all are written again. */
+  /** NATS has lost them: all are written again, if we hold the lock. */
   writeAll(): void {
     this.#revisions.clear();
+    this.#emptied = true;
     for (const record of this.#newest.values()) this.#enqueue(record, []);
   }
 
@@ -115,10 +118,10 @@ export class Records {
 
   async #write(name: string, record: JobRecord): Promise<boolean> {
     const { bucket, codec, signal, isHolder, onConflict } = this.#options;
-    let problem = `the record of job ${name} was written by another coordinator`;
+    let problem = `the record of job ${name} is gone, and another coordinator has taken over`;
     try {
       const value = codec.encode(record);
-      for (;;) {
+      while (await this.#mayWrite()) {
         const revision = this.#revisions.get(name) ?? 0;
         const written = await bucket.write(name, value, revision, signal);
         if (written !== undefined) {
@@ -126,8 +129,11 @@ export class Records {
           return true;
         }
         const there = await this.#read(name);
-        // The late word of a coordinator that was replaced and does not know it yet is replaced in turn.
-        if (there !== undefined && !there.isOurs && !(await isHolder())) break;
+        if (there !== undefined)
+          problem = `the record of job ${name} was written by another coordinator`;
+        // The late word of a coordinator that was replaced and does not know it yet is replaced in turn, and what is missing is
+        // written anew. Either is for the holder of the lock alone: that coordinator may be this one.
+        if (there?.isOurs !== true && !(await isHolder())) break;
         this.#revisions.set(name, there?.revision ?? 0);
       }
     } catch (error) {
@@ -136,6 +142,13 @@ export class Records {
     }
     onConflict(problem);
     return false;
+  }
+
+  /** Nothing is put where NATS has lost what was there, before the lock is known to be ours. */
+  async #mayWrite(): Promise<boolean> {
+    if (!this.#emptied) return true;
+    this.#emptied = false;
+    return this.#options.isHolder();
   }
 
   async #read(name: string): Promise<Entry | undefined> {

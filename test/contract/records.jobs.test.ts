@@ -144,6 +144,24 @@ test("a record that another coordinator has written is never written over, and t
   expect((await open()).found).toEqual([jobRecordOf("a", 9)]);
 });
 
+test("what NATS has lost is not written again by a coordinator that was replaced", async () => {
+  const all = await Promise.all([open(), open(), open()]);
+  const [told, untold, holder] = all;
+  await told.records.store(jobRecordOf("a", 1));
+  await untold.records.store(jobRecordOf("b", 1));
+  await holder.records.store(jobRecordOf("c", 1));
+  told.holds = untold.holds = false;
+  await stores.server.wipe();
+  for (const { records } of [told, holder]) records.writeAll();
+  untold.records.put(jobRecordOf("b", 2));
+  await holder.records.flush(5000);
+  for (let i = 0; i < 100 && untold.conflicts.length === 0; i += 1) await sleep(20);
+  const conflict = (job: string): string =>
+    `the record of job ${job} is gone, and another coordinator has taken over`;
+  expect(all.map(({ conflicts }) => conflicts)).toEqual([[conflict("a")], [conflict("b")], []]);
+  expect((await open()).found).toEqual([jobRecordOf("c", 1)]);
+});
+
 test("a job that two coordinators create at once belongs to one of them", async () => {
   const [one, two] = [await open(), await open()];
   one.holds = two.holds = false;
