@@ -1,5 +1,4 @@
 import type { Fleet, Run } from "./fleetState.js";
-import type { JobRecord } from "./record.js";
 import { recordNamed } from "./transition.js";
 import { nextWork, workersMin } from "./work.js";
 
@@ -8,7 +7,9 @@ export function lacking(fleet: Fleet, job: string): number {
   const record = recordNamed(fleet, job);
   const run = fleet.runs.get(job);
   if (run === undefined) return record.state === "queued" ? workersMin(record) : 0;
-  return hasRoom(fleet, run) ? Math.max(0, workersMin(record) - usable(fleet, run, record)) : 0;
+  if (!hasRoom(fleet, run)) return 0;
+  const staying = [...run.participants.keys()].filter((id) => !run.yields.has(id));
+  return Math.max(0, workersMin(record) - usable(fleet, run, staying));
 }
 
 /** Whether another worker would be of use to the job under way. */
@@ -36,16 +37,21 @@ export function staying({ participants, yields }: Run): number {
   return participants.size - yields.size;
 }
 
-/** Before the pin, only the largest group of one arithmetic of those that are ready can start together. */
-function usable({ members }: Fleet, run: Run, { pin, plan }: JobRecord): number {
-  if (pin !== undefined || plan.settings.mixedDevices) return staying(run);
+/**
+ * How many of the job's workers could start together: before the pin, of those that are ready only
+ * the largest group of one arithmetic.
+ */
+export function usable(fleet: Fleet, run: Run, workers: readonly string[]): number {
+  const { pin, plan } = recordNamed(fleet, run.job);
+  if (pin !== undefined || plan.settings.mixedDevices) return workers.length;
   const groups = new Map<string, number>();
-  for (const { workerId, stage, probe } of run.participants.values()) {
-    if (stage.kind !== "ready") continue;
-    const key = JSON.stringify([members.get(workerId)?.hello.numerics, probe]);
+  for (const workerId of workers) {
+    const { stage, probe } = run.participants.get(workerId) ?? {};
+    if (stage?.kind !== "ready") continue;
+    const key = JSON.stringify([fleet.members.get(workerId)?.hello.numerics, probe]);
     groups.set(key, (groups.get(key) ?? 0) + 1);
   }
   const counts = [...groups.values()];
   const ready = counts.reduce((sum, count) => sum + count, 0);
-  return staying(run) - ready + Math.max(0, ...counts);
+  return workers.length - ready + Math.max(0, ...counts);
 }

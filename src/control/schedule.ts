@@ -1,5 +1,5 @@
 import type { Fleet, Member, Run, Transition } from "./fleetState.js";
-import { hasRoom, lacking, staying } from "./need.js";
+import { hasRoom, lacking, staying, usable } from "./need.js";
 import { foreign, isIdle, memberIds, prepare, release, tellSpare, unfit } from "./participation.js";
 import { isActive, type JobRecord } from "./record.js";
 import { newRun } from "./recovery.js";
@@ -151,7 +151,8 @@ function givable(
     const stay = [...members, ...others].filter(
       (id) => !run.yields.has(id) && fleet.members.get(id)?.leaving === undefined,
     );
-    const spare = Math.max(0, stay.length - workersMin(recordNamed(fleet, run.job)));
+    const least = workersMin(recordNamed(fleet, run.job));
+    const spare = Math.max(0, usable(fleet, run, stay) - least);
     return stay
       .toReversed()
       .slice(0, spare)

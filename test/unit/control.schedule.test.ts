@@ -289,3 +289,20 @@ test("a job still lacks a worker where two that are ready cannot start together"
   driver.say("w2", { kind: "prepared", job: "job", attempt: 1, probe: "odd" });
   expect(lacking(driver.fleet, "job")).toBe(1);
 });
+
+test("a job whose workers cannot all start together keeps as many as it needs of those that can", () => {
+  const driver = new FleetDriver();
+  const prepared = (workerId: string, probe: string): void =>
+    driver.say(workerId, { kind: "prepared", job: "first", attempt: 1, probe });
+  driver.happens({ kind: "submit", record: record("first", { minWorkers: 2 }) });
+  for (const workerId of ["w1", "w2", "w3", "w4"]) driver.hello(workerId);
+  prepared("w1", "odd");
+  prepared("w2", "even");
+  expect([...(driver.fleet.runs.get("first")?.participants.keys() ?? [])]).toHaveLength(4);
+  driver.happens({ kind: "submit", record: record("second", { minWorkers: 2 }) });
+  // It would take back at once what it had given.
+  expect(driver.kinds("w3")).not.toContain("release");
+  prepared("w3", "even");
+  prepared("w4", "even");
+  expect(driver.record("first").state).toBe("starting");
+});
