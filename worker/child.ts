@@ -1,10 +1,12 @@
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
 import type { ChildNews } from "./childNews.js";
+import type { ComputeCalls } from "./computeThread.js";
 import { parseFailpoints } from "./failpoint.js";
-import { failureOf } from "./failure.js";
 import { exitBeforeReady } from "./faults.js";
-import { JobChild } from "./jobChild.js";
+import type { JobChild } from "./jobChild.js";
+import type { LoaderCalls } from "./loaderThread.js";
 import { removeScratch } from "./scratch.js";
+import { Thread } from "./thread.js";
 
 /**
  * The process of one job on one worker. Its main thread talks to the supervisor and exchanges
@@ -19,37 +21,52 @@ const send = (event: ChildEvent | ChildNews): void => {
   if (process.connected) process.send?.(event);
 };
 
-const fail = (error: unknown): void => {
-  const { cause, message } = failureOf(error);
-  send({ kind: "failed", cause, message });
-};
-
 /** `process.exit` waits for threads, and a wedged kernel never gives one back. */
 function killSelf(): void {
   removeScratch(process.pid);
   process.kill(process.pid, "SIGKILL");
 }
 
-const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
-exitBeforeReady(failpoints);
-const child = new JobChild(send, fail, failpoints, process.env);
-
-process.on("message", (command: ChildCommand) => {
-  if (command.kind !== "close") {
-    child.handle(command);
-    return;
-  }
-  // What is computing now is not waited for: it may take minutes, and nobody wants it any more.
-  void child.close().finally(() => (child.isComputing ? killSelf() : process.exit(0)));
-});
 process.on("disconnect", () => {
   setTimeout(killSelf, closeMs);
-  void child.close().finally(killSelf);
+  void starting.then((job) => job.close()).finally(killSelf);
 });
-process.on("uncaughtException", fail);
-process.on("unhandledRejection", fail);
 // A terminal's Ctrl-C reaches the whole group; the supervisor says when this process ends.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
 
-send({ kind: "ready" });
+const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
+exitBeforeReady(failpoints);
+const starting = start();
+
+/** The threads load what they need, TensorFlow above all, while this one loads the rest. */
+async function start(): Promise<JobChild> {
+  const threads = {
+    compute: new Thread<ComputeCalls>(new URL("computeThread.js", import.meta.url)),
+    loader: new Thread<LoaderCalls>(new URL("loaderThread.js", import.meta.url)),
+  };
+  // Why it cannot be loaded is met again by whoever builds on it.
+  threads.compute.call("load", undefined).catch(() => undefined);
+  const [{ JobChild }, { failureOf }] = await Promise.all([
+    import("./jobChild.js"),
+    import("./failure.js"),
+  ]);
+  const fail = (error: unknown): void => {
+    const { cause, message } = failureOf(error);
+    send({ kind: "failed", cause, message });
+  };
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  const job = new JobChild({ threads, send, fail, failpoints, variables: process.env });
+  // What the supervisor has said by now was kept for the first listener.
+  process.on("message", (command: ChildCommand) => {
+    if (command.kind !== "close") {
+      job.handle(command);
+      return;
+    }
+    // What is computing now is not waited for: it may take minutes, and nobody wants it any more.
+    void job.close().finally(() => (job.isComputing ? killSelf() : process.exit(0)));
+  });
+  send({ kind: "ready" });
+  return job;
+}

@@ -1,7 +1,7 @@
 import { architecture } from "../src/bit/architecture.js";
 import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
-import { loadTensorFlow } from "../src/engine/tensorflow.js";
+import { loadTensorFlow, type TensorFlow } from "../src/engine/tensorflow.js";
 import { assert } from "../src/job/problem.js";
 import { computeFaults } from "./computeFaults.js";
 import { serve } from "./thread.js";
@@ -20,12 +20,19 @@ export interface Batch {
   readonly partnerLabels?: Int32Array;
 }
 
+/** Loaded into this process once. */
+let tensorflow: Promise<TensorFlow> | undefined;
 let engine: Engine | undefined;
 /** What the parameters were when they were last written; undefined before. */
 let written: number | undefined;
 let shape = { side: 0, microBatch: 0, mixup: false };
 
 const calls = {
+  /** Takes the device. May come long before the order: it is most of what `build` would take. */
+  load: async (): Promise<void> => {
+    await (tensorflow ??= loadTensorFlow());
+  },
+
   build: async (request: {
     readonly model: string;
     readonly classes: number;
@@ -34,7 +41,7 @@ const calls = {
     readonly mixup: boolean;
     readonly scratch: string;
   }): Promise<{ readonly parameterCount: number }> => {
-    const tf = await loadTensorFlow();
+    const tf = await (tensorflow ??= loadTensorFlow());
     const { model, scratch, ...rest } = request;
     engine = createEngine(tf, { architecture: architecture(model), ...rest }, scratch);
     shape = request;

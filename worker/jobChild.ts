@@ -2,9 +2,6 @@ import { crc32 } from "node:zlib";
 import { rate } from "../src/bit/recipe.js";
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
 import type { JobOrder, NatsAccess } from "../src/control/message.js";
-import { readIndex } from "../src/data/storedIndex.js";
-import { confirmIndex } from "../src/data/buildIndex.js";
-import { openStored } from "../src/data/openStored.js";
 import { BufferPool, type Buffers } from "../src/exchange/bufferPool.js";
 import { bytesOf } from "../src/exchange/content.js";
 import type { ExchangeEvent } from "../src/exchange/exchange.js";
@@ -17,17 +14,15 @@ import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import type { Variables } from "../src/process/environment.js";
 import { natsTls } from "../src/process/natsSettings.js";
-import type { ComputeCalls } from "./computeThread.js";
 import type { ChildNews } from "./childNews.js";
 import type { Failpoint } from "./failpoint.js";
 import { Faults } from "./faults.js";
-import type { LoaderCalls } from "./loaderThread.js";
-import { probe } from "./probe.js";
+import { probe, type Threads } from "./probe.js";
 import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
 import { scratchFolder } from "./scratch.js";
 import { ShardWork } from "./shardWork.js";
 import { stateFrom, untrained, type State } from "./state.js";
-import { sharedFloats, Thread } from "./thread.js";
+import { sharedFloats } from "./thread.js";
 
 type Command<Kind extends ChildCommand["kind"]> = Extract<ChildCommand, { readonly kind: Kind }>;
 
@@ -42,6 +37,14 @@ interface Parts {
   readonly parameterCount: number;
 }
 
+export interface JobChildOptions {
+  readonly threads: Threads;
+  readonly send: (event: ChildEvent | ChildNews) => void;
+  readonly fail: (error: unknown) => void;
+  readonly failpoints: readonly Failpoint[];
+  readonly variables: Variables;
+}
+
 const exchangingMs = 500;
 
 /**
@@ -51,8 +54,8 @@ const exchangingMs = 500;
 export class JobChild {
   readonly #send: (event: ChildEvent | ChildNews) => void;
   readonly #fail: (error: unknown) => void;
-  readonly #compute = new Thread<ComputeCalls>(new URL("computeThread.js", import.meta.url));
-  readonly #loader = new Thread<LoaderCalls>(new URL("loaderThread.js", import.meta.url));
+  readonly #threads: Threads;
+  readonly #compute: Threads["compute"];
   /** Of a test. */
   readonly #faults: Faults | undefined;
   readonly #buffers: Buffers = new BufferPool(sharedFloats);
@@ -69,12 +72,9 @@ export class JobChild {
   #collecting:
     { readonly step: number; readonly resolve: (state: Float32Array) => void } | undefined;
 
-  constructor(
-    send: (event: ChildEvent | ChildNews) => void,
-    fail: (error: unknown) => void,
-    failpoints: readonly Failpoint[],
-    variables: Variables,
-  ) {
+  constructor({ threads, send, fail, failpoints, variables }: JobChildOptions) {
+    this.#threads = threads;
+    this.#compute = threads.compute;
     this.#variables = variables;
     this.#send = send;
     this.#fail = fail;
@@ -126,28 +126,30 @@ export class JobChild {
     store: storeAddress,
     address,
   }: Command<"prepare">): Promise<void> {
-    const { settings, classes } = order;
-    const store = await openStore(storeAddress, this.#variables);
-    const index = await readIndex(store, order.indexDigest);
-    await confirmIndex(index, openStored(store, storeAddress, this.#variables));
-    await this.#loader.call("open", { index, store: storeAddress });
-    const { parameterCount } = await this.#compute.call("build", {
-      model: settings.model,
-      classes,
-      side: settings.crop,
-      microBatch: settings.microBatch,
-      mixup: settings.mixup > 0,
-      scratch: scratchFolder(),
-    });
+    const { settings, classes, indexDigest } = order;
+    const opening = Promise.all([
+      openStore(storeAddress, this.#variables),
+      this.#threads.loader.call("open", { indexDigest, store: storeAddress }),
+      this.#compute.call("build", {
+        model: settings.model,
+        classes,
+        side: settings.crop,
+        microBatch: settings.microBatch,
+        mixup: settings.mixup > 0,
+        scratch: scratchFolder(),
+      }),
+    ]);
+    const initial = untrained(order);
+    const [store, , { parameterCount }] = await opening;
     const shardSize = settings.batch / settings.shards;
     const shapes = { parameterCount, side: settings.crop, shardSize, classes };
     await this.#faults?.whilePreparing();
-    const digest = await probe(this.#compute, shapes, untrained(order));
+    const digest = await probe(this.#threads, shapes, initial);
     const exchange = await this.#connect(order, nats, address);
     const work = new ShardWork({
       order,
       compute: this.#compute,
-      loader: this.#loader,
+      loader: this.#threads.loader,
       take: () => this.#buffers.allocate(parameterCount),
       give: (values) => this.#buffers.release(values),
       onShard: (event, gradient) => {

@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
-import sharp from "sharp";
-import { decodePicture } from "../src/data/picture.js";
-import { squash } from "../src/data/resize.js";
 import { add } from "../src/exchange/add.js";
 import { Random } from "../src/plan/random.js";
 import type { ComputeCalls } from "./computeThread.js";
+import type { LoaderCalls } from "./loaderThread.js";
 import { sharedFloats, type Thread } from "./thread.js";
+
+/** The threads of a job's process that compute and that decode. */
+export interface Threads {
+  readonly compute: Thread<ComputeCalls>;
+  readonly loader: Thread<LoaderCalls>;
+}
 
 /**
  * What this machine makes of made-up work at the job's own shapes: decode a picture, run a shard,
@@ -13,7 +17,7 @@ import { sharedFloats, type Thread } from "./thread.js";
  * and shows at once whether the memory suffices. Leaves the engine's state to be overwritten.
  */
 export async function probe(
-  compute: Thread<ComputeCalls>,
+  { compute, loader }: Threads,
   shapes: {
     readonly parameterCount: number;
     readonly side: number;
@@ -23,9 +27,12 @@ export async function probe(
   initial: Float32Array,
 ): Promise<string> {
   const digest = createHash("sha256");
-  digest.update(await decodedPicture(shapes.side));
   const sums = [sharedFloats(shapes.parameterCount), sharedFloats(shapes.parameterCount)] as const;
-  await compute.call("write", { parameters: initial, momentum: undefined });
+  const [picture] = await Promise.all([
+    loader.call("madeUpPicture", shapes.side),
+    compute.call("write", { parameters: initial, momentum: undefined }),
+  ]);
+  digest.update(picture);
   for (const [i, into] of sums.entries()) {
     const batch = madeUpBatch(shapes, i);
     const result = await compute.call("shard", { batch, lambda: 1, into, isLast: false });
@@ -37,15 +44,6 @@ export async function probe(
   const update = { count: 2 * shapes.shardSize, rate: 0.01, momentum: 0.9, weightDecay: 1e-4 };
   digest.update(Uint32Array.of(await compute.call("apply", { sum, ...update })));
   return digest.digest("hex");
-}
-
-/** The same JPEG everywhere, made here so that no file is needed, decoded and resized as data is. */
-async function decodedPicture(side: number): Promise<Uint8Array> {
-  const random = new Random(0x9e3779b9);
-  const coarse = Uint8Array.from({ length: 12 * 8 * 3 }, () => random.below(256));
-  const raw = { width: 12, height: 8, channels: 3 } as const;
-  const jpeg = await sharp(coarse, { raw }).resize(96, 64).jpeg({ quality: 90 }).toBuffer();
-  return squash(await decodePicture(jpeg, "the probe's picture"), side, side).pixels;
 }
 
 function madeUpBatch(

@@ -6,7 +6,6 @@ import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
 import { firstNonFinite } from "../src/store/finite.js";
 import { withStoredFile } from "../src/store/storedFile.js";
 import type { Store } from "../src/store/store.js";
-import { readNpz } from "../src/store/readNpz.js";
 import { weightsName } from "./saving.js";
 
 export interface State {
@@ -60,6 +59,8 @@ async function trained(path: string, order: JobOrder): Promise<Float32Array> {
   const { settings, classes } = order;
   const specs = tensors(architecture(settings.model), classes);
   const evaluates = settings.steps === 0;
+  // Whoever takes the state from another worker needs none of this.
+  const { readNpz } = await import("../src/store/readNpz.js");
   const { parameters, headClasses, headLoaded } = await readNpz(path, specs, {
     allowOtherHead: !evaluates,
   });

@@ -28,7 +28,6 @@ import {
   workerList,
   workerName,
 } from "../wire/trainingCodecs.js";
-import { reflectionCall } from "./reflection.js";
 
 export interface Method<Request, Response> extends Call {
   readonly path: string;
@@ -60,6 +59,8 @@ export const trainingMethods = {
 /** The workers' stream; its codecs are those of src/wire/workerEvent.ts and workerCommand.ts. */
 export const sessionPath = "/bitfleet.v1.Fleet/Session";
 export const sessionCall: Call = { name: "Session", role: "worker" };
+/** The only method of the field's reflection service, of either version. */
+const reflectionCall: Call = { name: "ServerReflectionInfo", role: "viewer" };
 
 /** By the last part of its path; undefined for what is not ours. */
 export function callOf(name: string): Call | undefined {

@@ -4,11 +4,7 @@ import type { Server } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { ReflectionService } from "@grpc/reflection";
 import { protoPath as healthProto } from "grpc-health-check";
-import type { Call } from "../job/roles.js";
 import { packageRoot } from "../process/toolchain.js";
-
-/** Either version's only method. */
-export const reflectionCall: Call = { name: "ServerReflectionInfo", role: "viewer" };
 
 const files = ["bitfleet/v1/training.proto", "bitfleet/v1/worker.proto", healthProto];
 

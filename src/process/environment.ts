@@ -7,7 +7,7 @@ import { ConfigError, reasonOf } from "../job/problem.js";
 import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
-import { logLevels, type LoggerLevel } from "./logger.js";
+import { logLevels, type LoggerLevel } from "./logLevels.js";
 import { natsSettings, type NatsSettings } from "./natsSettings.js";
 import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
 

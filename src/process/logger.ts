@@ -1,9 +1,7 @@
 import { destination, pino, stdTimeFunctions, type Logger } from "pino";
+import type { LoggerLevel } from "./logLevels.js";
 
 export type { Logger } from "pino";
-
-export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
-export type LoggerLevel = (typeof logLevels)[number];
 
 /**
  * One JSON object per line on stdout, written before the call returns: the last lines of a process that dies are the ones

@@ -1,0 +1,3 @@
+/** Apart from the logger: whoever only reads settings does not load pino. */
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LoggerLevel = (typeof logLevels)[number];
