@@ -109,9 +109,15 @@ export class CoordinatorLock {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
     await this.#renewing;
-    const deadline = AbortSignal.timeout(this.#times.leaseMs);
+    const waiting = new AbortController();
+    const end = (): void => waiting.abort();
+    void this.#clock.sleep(this.#times.leaseMs, waiting.signal).then(end, end);
     const freed = { holder: "", term: this.#held.term, identity: "" };
-    await this.#bucket.write(key, encode(freed), this.#held.revision, deadline);
+    try {
+      await this.#bucket.write(key, encode(freed), this.#held.revision, waiting.signal);
+    } finally {
+      end();
+    }
   }
 
   async #renew(): Promise<void> {

@@ -207,3 +207,32 @@ test("the lock tells a raised term only once NATS has it", async () => {
   await raised;
   expect(lock.term).toBe(10);
 });
+
+test("one that cannot give the lock back stops trying after a lease by its own clock", async () => {
+  const bucket = new FakeBucket();
+  const sleeping = new Map<number, () => void>();
+  const untilAborted = (signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => {
+      signal.addEventListener("abort", () => reject(new Error("aborted")), { once: true });
+    });
+  const clock = {
+    nowMs: () => 0,
+    sleep: (ms: number, signal: AbortSignal): Promise<void> => {
+      const slept = new Promise<void>((resolve) => sleeping.set(ms, resolve));
+      return Promise.race([slept, untilAborted(signal)]);
+    },
+  };
+  const lock = await acquire(bucket, [], { clock });
+  const away = Object.assign(bucket, {
+    write: (_key: string, _value: Uint8Array, _revision: number, signal: AbortSignal) =>
+      untilAborted(signal),
+  });
+  expect(away.written).toHaveLength(1);
+  const released = lock.release().then(
+    () => "given back",
+    () => "given up",
+  );
+  expect(await Promise.race([released, sleep(2 * times.leaseMs, "waiting")])).toBe("waiting");
+  sleeping.get(times.leaseMs)?.();
+  expect(await released).toBe("given up");
+});
