@@ -40,11 +40,15 @@ export function exclude(t: Transition, { workerId, why, shard }: Blamed): Transi
 export function repair(before: Transition, blamed: Blamed): Transition {
   const { workerId, why } = blamed;
   const t = withoutCheckpoint(before, [workerId]);
-  const { repaired } = runOf(t);
+  const { repaired, yields } = runOf(t);
   const { step } = recordOf(t);
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
   if (repaired.has(incarnation)) return exclude(t, blamed);
-  const noted = changeRun(t, { repaired: withEntry(repaired, incarnation, step) });
+  // If another job is to have it, that need not wait for a boundary any more: it holds no state.
+  const noted = changeRun(t, {
+    repaired: withEntry(repaired, incarnation, step),
+    yields: withoutKey(yields, workerId),
+  });
   const fields = { worker: workerId, step };
   if (isLast(noted, workerId)) {
     return renew(log(noted, "warn", `${workerId} starts over: ${why}`, fields), workerId, why);

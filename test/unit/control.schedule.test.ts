@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { lacking } from "../../src/control/need.js";
 import { jobStatus, workerStatuses } from "../../src/control/view.js";
-import { FleetDriver, held, record, result } from "./fleetDriver.js";
+import { FleetDriver, held, record, result, upTo } from "./fleetDriver.js";
 import type { JobRequest } from "../../src/job/settings.js";
 import type { WorkerCommand } from "../../src/control/message.js";
 
@@ -305,4 +305,17 @@ test("a job whose workers cannot all start together keeps as many as it needs of
   prepared("w3", "even");
   prepared("w4", "even");
   expect(driver.record("first").state).toBe("starting");
+});
+
+test("one that is to be given up, and turns out to hold a wrong state, is given up at once", () => {
+  const driver = FleetDriver.started(["w1", "w2"], { steps: 9 });
+  driver.happens({ kind: "submit", record: record("second") });
+  expect([...(driver.run?.yields.keys() ?? [])]).toEqual(["w2"]);
+  driver.report("w2", upTo(8, 4), { parameterChecksum: 5 });
+  expect(driver.kinds("w2")).toContain("release");
+  expect(driver.run?.yields.size).toBe(0);
+  driver.reportAll();
+  expect(driver.record().step).toBe(1);
+  driver.released("w2");
+  expect(driver.kinds("w2")).toContain("prepare");
 });
