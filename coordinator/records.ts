@@ -121,7 +121,9 @@ export class Records {
     let problem = `the record of job ${name} is gone, and another coordinator has taken over`;
     try {
       const value = codec.encode(record);
-      while (await this.#mayWrite()) {
+      for (;;) {
+        // Nothing is put where NATS has lost what was there, before the lock is known to be ours.
+        if (this.#emptied && !(await this.#claim())) break;
         const revision = this.#revisions.get(name) ?? 0;
         const written = await bucket.write(name, value, revision, signal);
         if (written !== undefined) {
@@ -144,9 +146,7 @@ export class Records {
     return false;
   }
 
-  /** Nothing is put where NATS has lost what was there, before the lock is known to be ours. */
-  async #mayWrite(): Promise<boolean> {
-    if (!this.#emptied) return true;
+  #claim(): Promise<boolean> {
     this.#emptied = false;
     return this.#options.isHolder();
   }
