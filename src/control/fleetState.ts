@@ -155,6 +155,8 @@ export type Stage =
   | {
       readonly kind: "following";
       readonly step: number;
+      /** The first round that it has had all the time of: its first one, or the next where that was under way. */
+      readonly since: number;
       readonly donor: string;
       /** The generation in which it began: what it says of an earlier one it says as what it was then. */
       readonly generation: number;
@@ -223,6 +225,8 @@ export interface RoundPhase {
   readonly removed: number;
   /** Whom it waits for past the deadline, once that is in the log. */
   readonly toldOf: string;
+  /** Worker ids that have begun to follow from this round's state on. */
+  readonly followed: readonly string[];
 }
 
 /** Members that leave are held until one who stays has said that it holds the state. */

@@ -27,7 +27,7 @@ import {
  * level with the members, holding state and sum of a round that commits, it is one of them.
  */
 
-/** Rounds that a follower may be behind; it holds as many sums, and the one under way. */
+/** Whole rounds that a follower may be behind; it holds as many sums, and those of a begun one and the one under way. */
 const behindMax = 3;
 
 /** A commit waits for a follower as long as a step usually takes, and at least so long. */
@@ -43,23 +43,31 @@ export function followersOf(
     .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1));
 }
 
-/** At a boundary from which the members go on: those who are ready begin to follow. */
-export function beginFollowing(t: Transition): Transition {
+/** At a boundary from which the members go on, or in a round: those who are ready begin to follow, but `except`. */
+export function beginFollowing(t: Transition, except: readonly string[] = []): Transition {
   const { step } = recordOf(t);
+  const since = runOf(t).phase.kind === "round" ? step + 1 : step;
   const donors = freeDonors(t);
-  const joiners = participantsIn(runOf(t), "ready").filter((id) => mayFollow(t, id));
-  let offered: readonly string[] = [];
-  return forEach(t, joiners.entries(), (so, [nth, workerId]) => {
-    const donor = donorFor(so, workerId, donors, step + nth);
+  const ready = participantsIn(runOf(t), "ready").filter((id) => mayFollow(t, id));
+  const joiners = ready.filter((id) => !except.includes(id));
+  return forEach(t, joiners, (so, workerId) => {
+    const donor = donorFor(so, workerId, donors);
     if (donor === undefined) return so;
-    const served = offered.includes(donor) ? so : sendOffer(so, donor);
-    offered = [...offered, donor];
+    const served = isServing(so, donor) ? so : sendOffer(so, donor);
     const { generation } = recordOf(so);
     const stage: Following = {
-      ...{ kind: "following", step, donor, generation, held: undefined, sum: undefined },
+      ...{ kind: "following", step, since, donor, generation, held: undefined, sum: undefined },
     };
     return sendFollow(changeParticipant(served, workerId, { stage }), workerId, stage);
   });
+}
+
+/** Those who follow from the present state on. */
+export function begunNow(t: Transition): readonly string[] {
+  const { step } = recordOf(t);
+  return followersOf(runOf(t)).flatMap(({ workerId, stage }) =>
+    stage.step === step ? workerId : [],
+  );
 }
 
 /** Sends to the donor that it is to serve the present state. */
@@ -163,7 +171,7 @@ function awaited(t: Transition): readonly { readonly workerId: string }[] {
   return followersOf(run).filter(({ workerId, stage }) => {
     if (!isConnected(t, workerId)) return false;
     if (stage.held?.step === step) return stage.sum === undefined;
-    return step - stage.step >= behindMax && members.includes(stage.donor);
+    return step - stage.since >= behindMax && members.includes(stage.donor);
   });
 }
 
@@ -193,28 +201,34 @@ function mayFollow(t: Transition, workerId: string): boolean {
   return isConnected(t, workerId) && recordOf(t).step >= notBefore;
 }
 
-/** Members that serve nobody: a new offer would end the one before it. */
+/** Members that serve no earlier state: a new offer would end the one before it. */
 function freeDonors(t: Transition): readonly string[] {
-  const serving = followersOf(runOf(t)).flatMap(({ stage }) =>
-    stage.held === undefined ? stage.donor : [],
-  );
-  return connectedMembers(t).filter((id) => !serving.includes(id));
+  const { step } = recordOf(t);
+  const busy = awaiting(t).flatMap((stage) => (stage.step === step ? [] : stage.donor));
+  return connectedMembers(t).filter((id) => !busy.includes(id));
+}
+
+/** Whether it serves the present state already. */
+function isServing(t: Transition, donor: string): boolean {
+  return awaiting(t).some((stage) => stage.donor === donor);
+}
+
+function awaiting(t: Transition): readonly Following[] {
+  return followersOf(runOf(t)).flatMap(({ stage }) => (stage.held === undefined ? stage : []));
 }
 
 /**
  * Donors take turns, and several joiners get one each as far as there are. A copy goes on as its
  * donor's would only where both have the same arithmetic, so such a donor is the only one if there is any.
  */
-function donorFor(
-  t: Transition,
-  workerId: string,
-  free: readonly string[],
-  turn: number,
-): string | undefined {
+function donorFor(t: Transition, workerId: string, free: readonly string[]): string | undefined {
   const { members } = t.fleet;
   const isAlike = (id: string): boolean =>
     members.get(id)?.hello.numerics === members.get(workerId)?.hello.numerics;
   const hasAlike = memberIds(runOf(t)).some(isAlike);
   const donors = hasAlike ? free.filter(isAlike) : free;
-  return donors[turn % Math.max(1, donors.length)];
+  const load = (id: string): number => awaiting(t).filter(({ donor }) => donor === id).length;
+  const least = Math.min(...donors.map(load));
+  const idle = donors.filter((id) => load(id) === least);
+  return idle[recordOf(t).step % Math.max(1, idle.length)];
 }

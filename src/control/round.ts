@@ -6,7 +6,7 @@ import { examine, type Finding } from "./examining.js";
 import { countOf, dealAll, dealRest, shardsOf, sharesOf, uncovered, type Deal } from "./dealing.js";
 import { isHandedOver, staying } from "./leaving.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
-import { awaitFollowers, followersOf, forgetSums } from "./following.js";
+import { awaitFollowers, beginFollowing, begunNow, followersOf, forgetSums } from "./following.js";
 import type { RoundKind, ShardResult, WorkerCommand, WorkerEvent } from "./message.js";
 import { evaluated, reported } from "./pace.js";
 import { formGeneration, memberIds } from "./participation.js";
@@ -60,6 +60,7 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
     begunWith: members.length,
     removed: 0,
     toldOf: "",
+    followed: begunNow(t),
   };
   const checks = withChecks(t, phase, members);
   const noted = trial > 0 ? note(t, { trial: voidTrial(recordOf(t), trial) }) : t;
@@ -187,7 +188,27 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
   // A regroup asks for checks itself; all else that is wrong makes it needless.
   if (!isSettled && finding.kind !== "ask") return settleFinding(t, phase, finding);
   if (left.length < phase.dealt.size) return regroup(t, phase, left);
-  return isSettled ? loseStuck(t, phase) : settleFinding(t, phase, finding);
+  return isSettled
+    ? (letFollow(t, phase) ?? loseStuck(t, phase))
+    : settleFinding(t, phase, finding);
+}
+
+/**
+ * Whoever has got ready by now follows from this round on, and does not wait for the next: all hold
+ * the round's state until the commit. Once for each worker, so that one that comes and goes costs
+ * the others no more; and not any more once somebody has the sum, since the boundary is near.
+ */
+function letFollow(t: Transition, phase: RoundPhase): Transition | undefined {
+  if (phase.round !== "training" || phase.sums.size > 0) return undefined;
+  // One generation of a round is one list of followers, too.
+  const following = beginFollowing(formGeneration(t), phase.followed);
+  const followed = [
+    ...phase.followed,
+    ...begunNow(following).filter((id) => !phase.followed.includes(id)),
+  ];
+  if (followed.length === phase.followed.length) return undefined;
+  const told = tellAll(enter(following, { ...phase, followed }));
+  return describe(told, "training", joiningText(runOf(told)));
 }
 
 /** Whether followers go on, who may have collected what those who are lost never reported. */

@@ -127,7 +127,6 @@ test("a bit that flips in one worker's parameters is found at the next step, and
   expect(blames[0]?.message).toMatch(
     /^doubtful takes a copy of the others' state: its parameters of step 4 have checksum \d+, and \d+ on the others$/,
   );
-  expect([4, 5].map((step) => workersAt(lines).get(step))).toEqual([3, 2]);
   const joins = lines.filter(({ message }) => message.startsWith("doubtful joined at step "));
   expect(joins).toHaveLength(1);
   expect(workersAt(lines).get(8)).toBe(3);

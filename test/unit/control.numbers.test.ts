@@ -283,14 +283,16 @@ describe("parameters that differ", () => {
     driver.applied("w1", 1);
     driver.applied("w2", 1, 5);
     expect(driver.record()).toMatchObject({ state: "training", step: 1 });
+    const { generation } = driver.record();
     driver.applied("w3", 1);
     expect(driver.said()).toEqual([
       "w2 takes a copy of the others' state: its parameters of step 1 have checksum 5, and 101 on the others",
     ]);
+    expect(driver.kinds("w2")).toContain("load");
     const { members, trial } = driver.round("w1");
     expect(trial).toBe(2);
     expect(members.map(({ workerId }) => workerId)).toEqual(["w1", "w3"]);
-    driver.report("w2", [3, 4, 5], { parameterChecksum: 5 });
+    driver.report("w2", [3, 4, 5], { parameterChecksum: 5, generation });
     for (const { workerId, ranges } of members) {
       driver.report(
         workerId,
@@ -298,7 +300,7 @@ describe("parameters that differ", () => {
       );
     }
     expect(driver.record().step).toBe(2);
-    expect(driver.kinds("w2")).toContain("load");
+    expect(driver.kinds("w2")).toContain("commit");
   });
 
   test("of a worker that says two things are its own, also where there are only two", () => {
