@@ -62,6 +62,8 @@ export class AllReduce implements Correspondent {
   #sum: Gathering | undefined;
   #segmentSum: SegmentSum | undefined;
   #members: readonly Member[] = [];
+  /** Addresses of the last deal's members and followers. */
+  #served: ReadonlySet<string> = new Set();
   readonly #rootKey: string;
   #trial = 0;
 
@@ -89,7 +91,10 @@ export class AllReduce implements Correspondent {
     if (trial > this.#trial) this.#startOver(trial);
     this.#members = members;
     const served = new Set([...members.map(({ address }) => address), ...followers]);
-    this.#server.keep((peer) => served.has(peer));
+    // Who asks before the deal that names it has come here is not gone.
+    const before = this.#served;
+    this.#server.keep((peer) => served.has(peer) || !before.has(peer));
+    this.#served = served;
     for (const range of members.find(({ workerId }) => workerId === self)?.ranges ?? []) {
       for (const node of this.#nodesOf(range)) {
         this.#own.add(nodeContentKey(node));
