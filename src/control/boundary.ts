@@ -12,10 +12,12 @@ import {
   participantsIn,
   release,
   setAside,
+  setAsideForAWhile,
 } from "./participation.js";
 import { beginRecovery } from "./recovery.js";
 import { beginRound } from "./round.js";
 import { beginSaving } from "./saving.js";
+import { isSilentSince } from "./silence.js";
 import { beginLoad } from "./starting.js";
 import {
   changeParticipant,
@@ -128,6 +130,8 @@ export function decideJoining(
     const reason = "nobody could take its state, and too few hold it to go on without";
     return giveUp(t, phase.donor, reason);
   }
+  if (isDonorSilent(t, phase))
+    return giveUp(t, phase.donor, "its process says nothing while others take its state");
   const { awakeMs } = t.fleet.clock;
   const late = [...runOf(t).participants.values()].filter(
     ({ stage }) => stage.kind === "loading" && awakeMs >= stage.deadlineMs,
@@ -135,7 +139,10 @@ export function decideJoining(
   const rid = forEach(t, late, (so, { workerId }) =>
     joinFailed(so, workerId, "loading took too long"),
   );
-  const admitted = admit(rid, phase);
+  const loud = forEach(rid, silentLoaders(rid), (so, workerId) =>
+    setAsideForAWhile(so, workerId, "its process says nothing while it is to join"),
+  );
+  const admitted = admit(loud, phase);
   const run = runOf(admitted);
   const waiting = [...run.participants.values()].filter(
     ({ stage }) => stage.kind === "loading" || stage.kind === "loaded",
@@ -148,6 +155,30 @@ export function decideJoining(
   return waiting.length > 0
     ? describe(admitted, "training", `${waiting.length} workers join`)
     : leave(admitted);
+}
+
+/** A donor whose process is stopped, where another holds the state too. */
+function isDonorSilent(t: Transition, { donor }: { readonly donor: string }): boolean {
+  const members = memberIds(runOf(t));
+  if (members.length < 2 || !members.includes(donor)) return false;
+  const asked = loaders(t).map(({ askedMs }) => askedMs);
+  return asked.length > 0 && isSilentSince(t.fleet, donor, Math.min(...asked));
+}
+
+function silentLoaders(t: Transition): readonly string[] {
+  const silent = loaders(t).filter(({ workerId, askedMs }) =>
+    isSilentSince(t.fleet, workerId, askedMs),
+  );
+  return silent.map(({ workerId }) => workerId);
+}
+
+function loaders(
+  t: Transition,
+): readonly { readonly workerId: string; readonly askedMs: number }[] {
+  const { joinMs } = t.fleet.options;
+  return [...runOf(t).participants.values()].flatMap(({ workerId, stage }) =>
+    stage.kind === "loading" ? [{ workerId, askedMs: stage.deadlineMs - joinMs }] : [],
+  );
 }
 
 /** Those who were about to take the donor's state are as ready as before. */

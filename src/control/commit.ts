@@ -5,8 +5,9 @@ import { admitFollowers, followersOf } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { deviation, logProgress, withFacts } from "./history.js";
 import type { ShardResult } from "./message.js";
-import { smoothed } from "./pace.js";
+import { paceOf, smoothed } from "./pace.js";
 import { connectedMembers, formGeneration, memberIds } from "./participation.js";
+import { judgeKept } from "./keeper.js";
 import { changeRun, enter, forEach, note, recordOf, runOf, send } from "./transition.js";
 import { checkpointDue } from "./work.js";
 
@@ -22,10 +23,11 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   }
   const before = memberIds(runOf(t)).length;
   const sumChecksum = sumOfMembers(t, phase);
-  const admitted = admitFollowers(t, sumChecksum);
+  const admitted = admitFollowers(judgeKept(t), sumChecksum);
   const run = runOf(admitted);
   const members = memberIds(run);
-  const saver = checkpointDue(recordOf(t), step + 1) ? connectedMembers(t)[0] : undefined;
+  const isDue = checkpointDue(recordOf(t), step + 1);
+  const saver = isDue ? connectedMembers(t)[0] : undefined;
   const loss = treeSum(results) / count;
   const facts = { step, loss, sumChecksum };
   const odd = deviation(recordOf(t), facts);
@@ -39,7 +41,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const told = forEach(committed, all, (so, workerId) =>
     send(so, workerId, { ...command, save: workerId === saver }),
   );
-  const { pace, absent } = runOf(told);
+  const { pace, absent, participants, keeper } = runOf(told);
   const stepMs = t.fleet.clock.awakeMs - phase.startedMs;
   const next = changeRun(told, {
     phase: { kind: "boundary" },
@@ -47,7 +49,15 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
     absent: new Set([...absent].filter((id) => phase.sums.has(id))),
     stated: noChecksums,
     inherited: new Map(),
-    pace: { ...pace, stepMs: smoothed(pace.stepMs, stepMs) },
+    pace: {
+      ...paceOf(pace, new Set(participants.keys())),
+      stepMs: smoothed(pace.stepMs, stepMs),
+    },
+    keeper: isDue
+      ? { workerId: saver ?? "", step: step + 1, isSaved: false }
+      : keeper?.isSaved === true
+        ? undefined
+        : keeper,
   });
   return logProgress(next, name, {
     workers: members.length,

@@ -6,6 +6,7 @@ import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
 import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
+import { askKeeper } from "./keeper.js";
 import { keepRecords } from "./keeping.js";
 import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leaving.js";
 import { decideLoading } from "./loading.js";
@@ -189,7 +190,7 @@ function decidePhase(t: Transition): Transition {
     case "joining":
       return decideJoining(t, phase);
     case "round":
-      return decideRound(t, phase);
+      return decideRound(askKeeper(t), phase);
     case "judging":
       return decideJudging(t, phase);
     case "saving":

@@ -92,8 +92,8 @@ export interface Run {
   readonly yields: ReadonlyMap<string, string>;
   /** Workers with a child for this attempt. */
   readonly participants: ReadonlyMap<string, Participant>;
-  /** By incarnation: why it may not take part in this attempt, for good or for a while. */
-  readonly setAside: ReadonlyMap<string, SetAside>;
+  /** By incarnation: why it may not take part in this attempt. */
+  readonly setAside: ReadonlyMap<string, string>;
   /** By incarnation: how often it failed to join in this attempt, and the step from which it may try again. */
   readonly joins: ReadonlyMap<string, { readonly failures: number; readonly notBefore: number }>;
   /** By worker id: how often its child failed in this run, and how last. */
@@ -115,14 +115,16 @@ export interface Run {
   /** Ranges that members were dealt of the next round before, as by an earlier coordinator. */
   readonly inherited: ReadonlyMap<string, readonly Range[]>;
   readonly pace: Pace;
+  readonly keeper: Keeper | undefined;
   /** The last reason that was logged for which a checkpoint could not be written; empty once one was. */
   readonly saveProblem: string;
 }
 
-export interface SetAside {
-  readonly reason: string;
-  /** When it may be asked again; Infinity: not in this attempt. */
-  readonly untilMs: number;
+/** Who was told to keep the state of a commit beside the training, until it has and that is judged. */
+export interface Keeper {
+  readonly workerId: string;
+  readonly step: number;
+  readonly isSaved: boolean;
 }
 
 export interface Strikes {

@@ -1,5 +1,6 @@
 import { checksumAt } from "./checksum.js";
 import type { RoundPhase, Run, Stage, Transition } from "./fleetState.js";
+import { staying } from "./leaving.js";
 import { joinFailed } from "./joining.js";
 import {
   connectedMembers,
@@ -201,11 +202,13 @@ function mayFollow(t: Transition, workerId: string): boolean {
   return isConnected(t, workerId) && recordOf(t).step >= notBefore;
 }
 
-/** Members that serve no earlier state: a new offer would end the one before it. */
+/** Members that serve no earlier state, for a new offer would end the one before it; who leaves only if it must be. */
 function freeDonors(t: Transition): readonly string[] {
   const { step } = recordOf(t);
   const busy = awaiting(t).flatMap((stage) => (stage.step === step ? [] : stage.donor));
-  return connectedMembers(t).filter((id) => !busy.includes(id));
+  const free = connectedMembers(t).filter((id) => !busy.includes(id));
+  const stay = staying(t, free);
+  return stay.length > 0 ? stay : free;
 }
 
 /** Whether it serves the present state already. */

@@ -179,10 +179,12 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
       : close(dropped, workerId, held.job, "its state is of no use");
   }
   const known = held.step === step ? takeChecksum(t, workerId, held.parameterChecksum) : t;
+  const { keeper } = runOf(t);
   const applied =
     held.step < step
       ? send(known, workerId, {
-          ...{ kind: "commit", job: name, attempt, step: step - 1, save: false },
+          ...{ kind: "commit", job: name, attempt, step: step - 1 },
+          save: keeper?.workerId === workerId && keeper.step === step,
           facts: factsOf(recordOf(known), step - 1),
         })
       : known;

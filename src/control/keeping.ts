@@ -17,6 +17,7 @@ export function keepRecords(t: Transition, event: FleetEvent): Transition {
     const mayWait =
       before !== undefined &&
       differsInStepOnly(before.record, record) &&
+      !isFirstStep(before.record, record) &&
       nowMs - before.atMs < t.fleet.options.recordMs;
     if (mayWait) continue;
     kept.set(record.name, { record, atMs: nowMs });
@@ -31,6 +32,11 @@ export function keepRecords(t: Transition, event: FleetEvent): Transition {
 
 /** What moves on with every step, and what workers tell again. */
 const mayLag: ReadonlySet<string> = new Set<keyof JobRecord>(["step", "loss", "trail"]);
+
+/** From then on the micro-batch of the job stands, whatever becomes of the coordinator. */
+function isFirstStep(before: JobRecord, now: JobRecord): boolean {
+  return before.trail.length === 0 && now.trail.length > 0;
+}
 
 function differsInStepOnly(a: JobRecord, b: JobRecord): boolean {
   const before = new Map<string, unknown>(Object.entries(a));

@@ -33,7 +33,7 @@ export function hasRoom(fleet: Fleet, run: Run): boolean {
 }
 
 /** How many take part that are not about to be given up. */
-export function staying({ participants, yields }: Run): number {
+export function remaining({ participants, yields }: Run): number {
   return participants.size - yields.size;
 }
 

@@ -44,6 +44,18 @@ export function evaluated(
   return { ...pace, evaluationMs: withEntry(pace.evaluationMs, workerId, unitMs) };
 }
 
+/** Without the figures of workers that are gone; how long a shard takes stays known when all are. */
+export function paceOf(pace: Pace, workers: ReadonlySet<string>): Pace {
+  const kept = <Figure>(figures: ReadonlyMap<string, Figure>): ReadonlyMap<string, Figure> =>
+    [...figures.keys()].every((id) => workers.has(id))
+      ? figures
+      : new Map([...figures].filter(([id]) => workers.has(id)));
+  const speeds = kept(pace.speeds);
+  const shardMs = speeds.size === 0 ? pace.shardMs : 1 / Math.min(...speeds.values());
+  const others = { evaluationMs: kept(pace.evaluationMs), shares: kept(pace.shares) };
+  return { ...pace, ...others, speeds, shardMs };
+}
+
 /** What one of the worker's own shards usually takes; undefined before the first figure. */
 export function usualMs(pace: Pace, round: RoundKind, workerId: string): number | undefined {
   if (round === "evaluation") return pace.evaluationMs.get(workerId);

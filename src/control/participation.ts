@@ -45,9 +45,7 @@ export function unfit(fleet: Fleet, job: string, member: Member): string | undef
   const record = recordNamed(fleet, job);
   const run = fleet.runs.get(job);
   const own =
-    run === undefined
-      ? undefined
-      : (hasStruckOut(fleet, run, member) ?? whySetAside(fleet, run, member));
+    run === undefined ? undefined : (hasStruckOut(fleet, run, member) ?? whySetAside(run, member));
   const reason = own ?? foreign(record, member);
   if (reason !== undefined) return reason;
   const most = workersMax(record);
@@ -71,11 +69,10 @@ export function isBeyondBudget(fleet: Fleet, run: Run, member: Member): boolean 
   return count > strikesMax && hasStruckOut(fleet, run, member) !== undefined;
 }
 
-function whySetAside(fleet: Fleet, run: Run, { incarnation }: Member): string | undefined {
+function whySetAside(run: Run, { incarnation }: Member): string | undefined {
   const distrust = run.distrusted.get(incarnation);
   if (distrust !== undefined) return distrust;
-  const found = run.setAside.get(incarnation);
-  return found !== undefined && fleet.clock.awakeMs < found.untilMs ? found.reason : undefined;
+  return run.setAside.get(incarnation);
 }
 
 /** The time that a worker waits before it is asked for the time `count` that it has to wait. */
@@ -143,9 +140,8 @@ export function close(t: Transition, workerId: string, job: string, reason: stri
 export function setAside(t: Transition, workerId: string, reason: string): Transition {
   const { setAside: before } = runOf(t);
   const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
-  const entry = { reason, untilMs: Infinity };
   return release(
-    changeRun(t, { setAside: withEntry(before, incarnation, entry) }),
+    changeRun(t, { setAside: withEntry(before, incarnation, reason) }),
     workerId,
     reason,
   );

@@ -14,22 +14,17 @@ import {
 
 /** The jobs that there are: they come, are cancelled and resumed. Who starts when: schedule.ts. */
 
-/** Whether the name is taken, by whatever has become of that job. */
-export function hasJob(fleet: Fleet, name: string): boolean {
-  return fleet.records.has(name);
-}
-
-export function canCancel({ state }: JobRecord): boolean {
+function canCancel({ state }: JobRecord): boolean {
   return !hasEnded(state);
 }
 
-export function canResume({ state }: JobRecord): boolean {
+function canResume({ state }: JobRecord): boolean {
   return state === "failed" || state === "cancelled";
 }
 
-/** Puts a new job at the end of the queue; one whose name is taken changes nothing. */
+/** Puts a new job at the end of the queue; one whose name is taken, by whatever has become of that job, changes nothing. */
 export function submit(t: Transition, record: JobRecord): Transition {
-  if (hasJob(t.fleet, record.name)) return t;
+  if (t.fleet.records.has(record.name)) return t;
   const queued = change(t, {
     records: withEntry(t.fleet.records, record.name, { ...record, order: lastOrder(t.fleet) + 1 }),
   });

@@ -70,6 +70,7 @@ export function newRun(job: string, cancelled: boolean): Run {
     ties: 0,
     inherited: new Map(),
     pace: noPace,
+    keeper: undefined,
     saveProblem: "",
   };
 }

@@ -64,8 +64,9 @@ export function repair(before: Transition, blamed: Blamed): Transition {
 
 /** Nobody can tell whose state is right, and a replay from the checkpoint is. */
 export function rewindUndecided(t: Transition, why: string): Transition {
-  const { ties } = runOf(t);
-  if (ties >= tiesMax) return fail(t, `${why}, again and again`);
+  const { ties, cancelled } = runOf(t);
+  // One that is cancelled ends as such, before it would load anything.
+  if (ties >= tiesMax && !cancelled) return fail(t, `${why}, again and again`);
   const rid = withoutCheckpoint(t, undefined);
   const { checkpoints, step } = recordOf(rid);
   const told = log(
@@ -81,7 +82,10 @@ export function rewindUndecided(t: Transition, why: string): Transition {
  * What was kept of the present state by one of these workers, or by anybody (`suspects` undefined),
  * may be as wrong as what it holds. A checkpoint of an earlier attempt is what all have loaded.
  */
-function withoutCheckpoint(t: Transition, suspects: readonly string[] | undefined): Transition {
+export function withoutCheckpoint(
+  t: Transition,
+  suspects: readonly string[] | undefined,
+): Transition {
   const { checkpoints, step, attempt } = recordOf(t);
   const [newest, ...older] = checkpoints;
   if (newest?.step !== step || newest.attempt !== attempt) return t;

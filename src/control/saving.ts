@@ -129,7 +129,7 @@ function isOfOdd(t: Transition, workerId: string, { step }: Saved): boolean {
 
 function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transition {
   const { checkpoints, name, attempt, step, plan } = recordOf(t);
-  const { phase } = runOf(t);
+  const { phase, keeper } = runOf(t);
   const keep = plan.settings.keepCheckpoints;
   const isNewer = saved.step > (checkpoints[0]?.step ?? 0) && saved.step <= step;
   const newest = { step: saved.step, attempt, name: saved.name };
@@ -138,6 +138,8 @@ function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transiti
         log(
           changeRun(note(t, { checkpoints: [newest, ...checkpoints].slice(0, keep) }), {
             savedBy: workerId,
+            keeper:
+              keeper === undefined ? undefined : { workerId, step: saved.step, isSaved: true },
           }),
           "info",
           `checkpoint of step ${saved.step} is saved`,
@@ -183,7 +185,11 @@ export function takeSaveFailed(t: Transition, workerId: string, failed: SaveFail
     phase.saver === workerId &&
     phase.pausedUntilMs === undefined &&
     failed.step === step;
-  return wasAsked ? askOther(told, phase, message) : told;
+  if (wasAsked) return askOther(told, phase, message);
+  // The training goes on with the last good one.
+  return what === "checkpoint" && runOf(told).keeper?.workerId === workerId
+    ? changeRun(told, { keeper: undefined })
+    : told;
 }
 
 function askOther(t: Transition, phase: SavingPhase, problem: string): Transition {

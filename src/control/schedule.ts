@@ -1,5 +1,5 @@
 import type { Fleet, Member, Run, Transition } from "./fleetState.js";
-import { hasRoom, lacking, staying, usable } from "./need.js";
+import { hasRoom, lacking, remaining, usable } from "./need.js";
 import { foreign, isIdle, memberIds, prepare, release, tellSpare, unfit } from "./participation.js";
 import { isActive, type JobRecord } from "./record.js";
 import { newRun } from "./recovery.js";
@@ -45,7 +45,7 @@ export function schedule(t: Transition): Transition {
     const isEnough = now.length + later.length + given.length + coming >= least;
     if (isQueued && now.length >= least) so = start(so, name);
     if (!isQueued || now.length >= least) so = askAll(so, name, now);
-    if (isEnough) so = forEach(so, given, (next, worker) => giveUp(next, worker, name));
+    if (isEnough) so = forEach(so, given, (next, worker) => giveTo(next, worker, name));
     if (isEnough || !isQueued) {
       for (const { workerId } of now) idle.delete(workerId);
       for (const { workerId } of later) soon.delete(workerId);
@@ -142,7 +142,7 @@ function givable(
     .filter(({ job }) => job !== record.name && priorityOf(fleet, job) <= priority(record))
     .filter((run) => hasRoom(fleet, run))
     .toSorted(
-      (a, b) => priorityOf(fleet, a.job) - priorityOf(fleet, b.job) || staying(b) - staying(a),
+      (a, b) => priorityOf(fleet, a.job) - priorityOf(fleet, b.job) || remaining(b) - remaining(a),
     );
   return givers.flatMap((run) => {
     const members = memberIds(run);
@@ -162,7 +162,7 @@ function givable(
   });
 }
 
-function giveUp(
+function giveTo(
   t: Transition,
   { from, workerId }: Muster["given"][number],
   to: string,
@@ -243,7 +243,7 @@ function help(t: Transition, member: Member): Transition {
   const [run] = runsInOrder(fleet)
     .filter((one) => hasRoom(fleet, one) && unfit(fleet, one.job, member) === undefined)
     .toSorted(
-      (a, b) => priorityOf(fleet, b.job) - priorityOf(fleet, a.job) || staying(a) - staying(b),
+      (a, b) => priorityOf(fleet, b.job) - priorityOf(fleet, a.job) || remaining(a) - remaining(b),
     );
   if (run !== undefined) return askAll(t, run.job, [member]);
   const reason = whySpare(fleet, member);

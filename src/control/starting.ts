@@ -46,6 +46,7 @@ export function beginAttempt(t: Transition): Transition {
     changeRun(begun, {
       absent: new Set(),
       stated: noChecksums,
+      keeper: undefined,
       inherited: new Map(),
       setAside: new Map(),
       joins: new Map(),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { WorkerEvent } from "../../src/control/message.js";
-import { FleetDriver, upTo } from "./fleetDriver.js";
+import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
 
 describe("a checkpoint of a state that turns out wrong on some worker", () => {
   /** Each step is kept; w1 has been told to keep state 2. */
@@ -83,5 +83,120 @@ describe("a checkpoint of a state that turns out wrong on some worker", () => {
     say("w1", { kind: "applied", ...of, step: 2, parameterChecksum: 5 });
     expect(driver.said()[0]).toMatch(/^w1 takes a copy of the others' state/);
     expect(checkpoints(driver)).toEqual([2, 1]);
+  });
+});
+
+describe("a checkpoint beside the training whose writer is lost", () => {
+  /** w1 has been told to keep state 1. */
+  function asked(): FleetDriver {
+    const driver = FleetDriver.started(["w1", "w2", "w3"], { steps: 9, checkpointEvery: 4 });
+    for (let at = 0; at < 4; at += 1) driver.reportAll();
+    expect(driver.sent("w1")).toContainEqual(
+      expect.objectContaining({ kind: "commit", save: true }),
+    );
+    return driver;
+  }
+
+  test("before it was written is asked of another, until one has", () => {
+    const driver = asked();
+    driver.hello("w1", { incarnation: "w1.2" });
+    expect(driver.kinds("w2")).toContain("save");
+    driver.hello("w2", { incarnation: "w2.2" });
+    expect(driver.kinds("w3")).toContain("save");
+    driver.saved("w3", "checkpoint", 4);
+    expect(driver.record().checkpoints[0]?.step).toBe(4);
+    driver.reportAll();
+    expect(driver.record().step).toBe(5);
+    driver.pass(1000, ["w3"]);
+    expect(driver.kinds("w3")).not.toContain("save");
+  });
+
+  test("is asked of nobody else where it cannot be written", () => {
+    const driver = asked();
+    const failed = { kind: "save-failed", job: "job", attempt: 1, step: 4 } as const;
+    driver.say("w1", { ...failed, what: "checkpoint", message: "full" });
+    driver.hello("w1", { incarnation: "w1.2" });
+    expect(driver.kinds("w2")).not.toContain("save");
+  });
+
+  test("is told again to one that missed the commit", () => {
+    const driver = FleetDriver.started(["w1", "w2"], { steps: 9, checkpointEvery: 1 });
+    driver.report("w1", upTo(4));
+    driver.report("w2", upTo(8, 4));
+    driver.disconnect("w1");
+    driver.hello("w1", { held: held(0, { summed: true }) });
+    expect(driver.sent("w1")[1]).toMatchObject({ kind: "commit", step: 0, save: true });
+    driver.disconnect("w2");
+    driver.hello("w2", { held: held(0, { summed: true }) });
+    expect(driver.sent("w2")[1]).toMatchObject({ kind: "commit", step: 0, save: false });
+  });
+
+  test("is asked of another also a step later", () => {
+    const driver = asked();
+    driver.reportAll();
+    driver.hello("w1", { incarnation: "w1.2" });
+    expect(driver.kinds("w2")).toContain("save");
+  });
+
+  test("is of that step, and not of the next one that its writer misses", () => {
+    const driver = asked();
+    driver.reportAll();
+    driver.disconnect("w1");
+    driver.hello("w1", { held: held(4, { summed: true }) });
+    expect(driver.sent("w1")[1]).toMatchObject({ kind: "commit", step: 4, save: false });
+  });
+
+  test("is asked of who comes back with the state, where all were lost", () => {
+    const driver = asked();
+    for (const id of ["w1", "w2", "w3"]) driver.disconnect(id);
+    driver.pass(1000);
+    driver.hello("w2", { held: held(4) });
+    driver.pass(5000, ["w2"]);
+    expect(driver.said()).toContain("goes on from step 4 with 1 workers");
+    expect(driver.kinds("w2")).toContain("save");
+  });
+
+  test("is asked of nobody in the next attempt", () => {
+    const driver = FleetDriver.started(["w1", "w2"], { checkpointEvery: 1 });
+    driver.reportAll();
+    driver.hello("w2", { incarnation: "w2.2" });
+    driver.hello("w1", { incarnation: "w1.2", numerics: "other" });
+    driver.say("w2", { kind: "released", job: "job" }, "w2.2");
+    const of = { job: "job", attempt: 2 };
+    driver.say("w2", { kind: "prepared", ...of, probe: "probe" }, "w2.2");
+    driver.say("w2", { kind: "loaded", ...of, step: 0, parameterChecksum: 100 }, "w2.2");
+    expect(driver.kinds("w2")).toEqual(["round"]);
+  });
+
+  test("stays where nobody of its writer's arithmetic is left to compare it with", () => {
+    const driver = new FleetDriver();
+    driver.hello("w1", { numerics: "a" });
+    driver.hello("w2", { numerics: "b" });
+    const request = { mixedDevices: true, checkpointEvery: 1 };
+    driver.happens({ kind: "submit", record: record("job", request) });
+    for (const id of ["w1", "w2"]) driver.prepared(id, `probe of ${id}`);
+    for (const id of ["w1", "w2"]) driver.loaded(id);
+    driver.reportAll();
+    driver.applied("w1", 1);
+    driver.saved("w1", "checkpoint", 1);
+    driver.hello("w1", { incarnation: "w1.2", numerics: "a" });
+    driver.reportAll();
+    expect(driver.record()).toMatchObject({ step: 2, checkpoints: [{ step: 1 }] });
+  });
+
+  test.each([
+    ["nothing", undefined, false],
+    ["another state than the others", 5, false],
+    ["the same state as the others", 104, true],
+  ])("after it said %s: checksum %s, it stays: %s", (_, checksum, stays) => {
+    const driver = asked();
+    if (checksum !== undefined) driver.applied("w1", 4, checksum);
+    driver.saved("w1", "checkpoint", 4);
+    driver.hello("w1", { incarnation: "w1.2" });
+    for (const id of ["w2", "w3"]) driver.applied(id, 4);
+    driver.reportAll();
+    expect(driver.record().step).toBe(5);
+    expect(driver.record().checkpoints.map(({ step }) => step)).toEqual(stays ? [4] : []);
+    expect(driver.kinds("w2").includes("save")).toBe(!stays);
   });
 });

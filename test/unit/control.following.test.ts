@@ -305,69 +305,23 @@ describe("several joiners at once", () => {
   });
 });
 
-describe("where the job is below its minimum", () => {
-  /** w1 alone holds state 1 of a job that needs two, and a new w2 is ready. */
-  function waiting(): FleetDriver {
-    const driver = FleetDriver.started(["w1", "w2"], { minWorkers: 2, steps: 20 });
-    driver.disconnect("w2");
-    driver.pass(1000, ["w1"]);
-    driver.report("w1", upTo(8));
-    expect(driver.record()).toMatchObject({ step: 1, state: "waiting" });
-    driver.hello("w2");
-    driver.prepared("w2");
-    return driver;
-  }
+test("whoever followed takes the state anew, with everybody waiting, where the job is below its minimum", () => {
+  const driver = following(["w1", "w2"], ["w3"], { minWorkers: 2 });
+  driver.disconnect("w2");
+  driver.pass(1000, ["w1", "w3"]);
+  driver.report("w1", upTo(8));
+  expect(driver.kinds("w3")).toEqual(["commit", "load"]);
+  driver.applied("w1", 2);
+  driver.loaded("w3", 2);
+  expect(driver.round("w3")).toMatchObject({ step: 2, followers: [] });
+});
 
-  test("the others wait for a joiner, which gets shards when it has the state", () => {
-    const driver = waiting();
-    expect(driver.kinds("w1")).toEqual(["offer"]);
-    driver.applied("w1", 1);
-    driver.loaded("w2", 1);
-    expect(driver.said()).toEqual(["w2 joined at step 1"]);
-    expect(driver.round("w2")).toMatchObject({ step: 1, followers: [] });
-  });
-
-  test("a joiner that takes too long tries again instead of being set aside", () => {
-    const driver = waiting();
-    driver.applied("w1", 1);
-    driver.pass(120_000, ["w1", "w2"]);
-    expect(driver.said()).toEqual(["w2 could not join: loading took too long"]);
-    expect(driver.kinds("w2")).toEqual(["load"]);
-    driver.loaded("w2", 1);
-    expect(driver.round("w2")).toMatchObject({ step: 1 });
-  });
-
-  test("the donor is to blame only when a joiner fails with a fresh child as well", () => {
-    const driver = waiting();
-    driver.applied("w1", 1);
-    driver.pass(240_000, ["w1", "w2"]);
-    expect(driver.kinds("w2")).toContain("release");
-    driver.released("w2");
-    driver.prepared("w2");
-    expect(driver.kinds("w2")).toEqual(["load"]);
-    driver.pass(119_000, ["w1", "w2"]);
-    expect(driver.said()).toEqual([]);
-    driver.pass(1_000, ["w1", "w2"]);
-    expect(driver.kinds("w1")).toEqual(["save"]);
-    expect(driver.said()).toEqual([]);
-    driver.saved("w1", "checkpoint", 1);
-    expect(driver.kinds("w2")).toEqual(["load"]);
-    driver.pass(120_000, ["w1", "w2"]);
-    expect(driver.said()).toContain(
-      "w1 is lost: nobody could take its state, and too few hold it to go on without",
-    );
-    // It went to the store before, so nothing is lost with it.
-    expect(driver.said()).toContain("goes on from the checkpoint of step 1");
-  });
-
-  test("whoever followed takes the state anew, with everybody waiting", () => {
-    const driver = following(["w1", "w2"], ["w3"], { minWorkers: 2 });
-    driver.disconnect("w2");
-    driver.pass(1000, ["w1", "w3"]);
-    driver.report("w1", upTo(8));
-    expect(driver.kinds("w3")).toEqual(["commit", "load"]);
-    driver.applied("w1", 2);
-    driver.loaded("w3", 2);
-    expect(driver.round("w3")).toMatchObject({ step: 2, followers: [] });
-  });
+test("a state is taken from one that stays rather than from one that leaves", () => {
+  const driver = following(["w1", "w2"], []);
+  driver.say("w1", { kind: "leaving", reason: "it was asked to stop" });
+  driver.hello("w3");
+  driver.prepared("w3");
+  expect(driver.sent("w3")).toContainEqual(
+    expect.objectContaining({ kind: "load", source: { kind: "peer", address: "w2.1" } }),
+  );
 });

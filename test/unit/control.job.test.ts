@@ -325,7 +325,7 @@ test("a record in which only the step changed is kept at most once a second", ()
     driver.report("w1", upTo(8));
     kept.push(driver.records.get("job")?.step ?? -1);
   }
-  expect(kept).toEqual([0, 0, 0, 4, 4, 4, 4, 8, 8, 8]);
+  expect(kept).toEqual([1, 1, 1, 1, 5, 5, 5, 5, 9, 9]);
 });
 
 test("the status counts what is left from the pace of the last steps", () => {

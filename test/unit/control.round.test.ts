@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { WorkerEvent } from "../../src/control/message.js";
-import { FleetDriver, result, upTo } from "./fleetDriver.js";
+import { FleetDriver, held, result, upTo } from "./fleetDriver.js";
 
 /** Two workers in step 0: w1 has shards 0 to 3, w2 has 4 to 7. */
 function inRound(): FleetDriver {
@@ -251,4 +251,31 @@ test("a little difference in speed moves no shard", () => {
   driver.report("w1", upTo(4), { computeMs: 10 });
   driver.report("w2", upTo(8, 4), { computeMs: 11 });
   expect(driver.round("w1").members[0]?.ranges).toEqual([{ first: 0, end: 4 }]);
+});
+
+test("figures of workers that are gone do not count after the next commit", () => {
+  const driver = FleetDriver.started(["w1", "w2"], { steps: 9 });
+  driver.report("w1", upTo(4));
+  driver.report("w2", upTo(8, 4), { computeMs: 1000 });
+  expect(driver.run?.pace.shardMs).toBe(250);
+  driver.disconnect("w2");
+  driver.pass(1000, ["w1"]);
+  driver.reportAll();
+  expect([...(driver.run?.pace.speeds.keys() ?? [])]).toEqual(["w1"]);
+  expect([...(driver.run?.pace.shares.keys() ?? [])]).toEqual(["w1"]);
+  expect(driver.run?.pace.shardMs).toBeLessThan(10);
+});
+
+test("the first step is in the record at once, as the micro-batch stands from then on", () => {
+  const driver = FleetDriver.started(["w1"], { steps: 9 });
+  driver.reportAll();
+  expect(driver.records.get("job")).toMatchObject({ step: 1, trail: [{ step: 0 }] });
+  driver.reportAll();
+  expect(driver.records.get("job")?.step).toBe(1);
+  const kept = driver.records.get("job");
+  const next = new FleetDriver(kept === undefined ? [] : [kept], 2);
+  next.hello("w1", { held: held(1) });
+  const failed = { kind: "failed", job: "job", attempt: 1, cause: "memory" } as const;
+  next.say("w1", { ...failed, message: "OOM" });
+  expect(next.record().plan.settings.microBatch).toBe(2);
 });

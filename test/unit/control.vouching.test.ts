@@ -98,3 +98,20 @@ describe("the checkpoint before a cancel", () => {
     expect(driver.record()).toMatchObject({ state: "cancelled", checkpoints: [] });
   });
 });
+
+test("a cancelled job ends as cancelled, however often nobody could say whose state is right", () => {
+  const driver = FleetDriver.started(["w1", "w2"], { steps: 9 });
+  for (let attempt = 1; attempt <= 4; attempt += 1) {
+    driver.reportAll();
+    expect(driver.record()).toMatchObject({ attempt, step: 1 });
+    if (attempt === 4) driver.happens({ kind: "cancel", job: "job" });
+    driver.applied("w1", 1);
+    driver.applied("w2", 1, 5);
+    driver.pass(1000, ["w1", "w2"]);
+    for (const id of ["w1", "w2"]) driver.released(id);
+    if (attempt === 4) break;
+    for (const id of ["w1", "w2"]) driver.prepared(id);
+    for (const id of ["w1", "w2"]) driver.loaded(id);
+  }
+  expect(driver.record()).toMatchObject({ state: "cancelled" });
+});
