@@ -64,7 +64,7 @@ export function isOwed(phase: RoundPhase, shard: number, members: readonly strin
 /** What there is to judge: with mixed devices each arithmetic has results of its own. */
 export function comparable(t: Transition, opinions: readonly Opinion[]): readonly Opinion[] {
   const [first] = opinions;
-  if (first === undefined) return [];
+  if (first === undefined || !recordOf(t).plan.settings.mixedDevices) return opinions;
   const arithmetic = arithmeticOf(t, first.workerId);
   return opinions.filter(({ workerId }) => arithmeticOf(t, workerId) === arithmetic);
 }

@@ -52,6 +52,7 @@ export function alikeGroups(
   t: Transition,
   workers: readonly string[],
 ): readonly (readonly string[])[] {
+  if (!recordOf(t).plan.settings.mixedDevices) return [workers];
   const groups = new Map<string, readonly string[]>();
   for (const workerId of workers) {
     const key = arithmeticOf(t, workerId);

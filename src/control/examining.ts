@@ -1,5 +1,5 @@
 import { alikeGroups } from "./checksum.js";
-import { comparable, isOwed, isPending, withChecks, type Checks } from "./checking.js";
+import { comparable, isOwed, isPending, openChecks, withChecks, type Checks } from "./checking.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { difference, isSame, judgeNumbers, judgeShard, type Opinion } from "./judgement.js";
 import { recordOf, runOf } from "./transition.js";
@@ -100,7 +100,7 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
       why: disputed === undefined ? undefined : `${at} is in doubt and is computed again`,
     };
   }
-  const isAsking = [...asked.values()].flat().some(({ shard }) => isPending(phase, shard, members));
+  const isAsking = members.some((id) => openChecks(phase, id).length > 0);
   return isWaiting || isAsking ? { kind: "waiting" } : { kind: "sound" };
 }
 

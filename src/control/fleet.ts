@@ -120,7 +120,7 @@ function takeWorkerEvent(
     const { workerId, incarnation } = source;
     return emit(t, { kind: "close", workerId, incarnation, reason: "register again" });
   }
-  const so = heard(t, member.workerId, event);
+  const so = heard(t, member, event);
   switch (event.kind) {
     case "beat":
       return takeBeat(so, member.workerId, event.shardsDone);

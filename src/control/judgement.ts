@@ -34,6 +34,7 @@ interface Group {
 
 /** Judges what is known of a shard. Workers that are no members any more do not count, but may be wrong. */
 export function judgeShard(opinions: readonly Opinion[], members: readonly string[]): Verdict {
+  if (isPlain(opinions)) return { kind: "agreed" };
   const groups = grouped(opinions, members);
   const [first, second] = groups;
   if (first === undefined) return { kind: "open" };
@@ -52,6 +53,12 @@ export function judgeShard(opinions: readonly Opinion[], members: readonly strin
   if (!isFiniteOne && !(isLarger && isSure)) return { kind: "open" };
   if (!first.sample.result.finite) return { kind: "not-finite", workers: workersOf([first]) };
   return { kind: "wrong", workers: workersOf(groups.slice(1)), right: first.sample };
+}
+
+/** One number, or twice the same: by far the most, and nothing to weigh. */
+function isPlain([one, other = one, more]: readonly Opinion[]): boolean {
+  if (one === undefined || other === undefined || more !== undefined) return false;
+  return one.result.finite && isSame(one.result, other.result);
 }
 
 /** Equal values together: those of most members first, and finite ones before others. */

@@ -9,23 +9,23 @@ import { change } from "./transition.js";
  */
 export function keepRecords(t: Transition, event: FleetEvent): Transition {
   const nowMs = event.nowMs;
-  const kept = new Map(t.fleet.kept);
+  const { kept, options, records } = t.fleet;
   const due: JobRecord[] = [];
-  for (const record of t.fleet.records.values()) {
+  for (const record of records.values()) {
     const before = kept.get(record.name);
     if (before?.record === record) continue;
     const mayWait =
       before !== undefined &&
+      nowMs - before.atMs < options.recordMs &&
       differsInStepOnly(before.record, record) &&
-      !isFirstStep(before.record, record) &&
-      nowMs - before.atMs < t.fleet.options.recordMs;
-    if (mayWait) continue;
-    kept.set(record.name, { record, atMs: nowMs });
-    due.push(record);
+      !isFirstStep(before.record, record);
+    if (!mayWait) due.push(record);
   }
   if (due.length === 0) return t;
+  const now = new Map(kept);
+  for (const record of due) now.set(record.name, { record, atMs: nowMs });
   return {
-    ...change(t, { kept }),
+    ...change(t, { kept: now }),
     commands: [...due.map((record) => ({ kind: "record", record }) as const), ...t.commands],
   };
 }

@@ -2,7 +2,7 @@ import type { ChildEvent } from "./memberEvent.js";
 import { failChild, sayLoaded, sayPrepared, startChild } from "./memberJob.js";
 import { report, takeShard, takeSummed } from "./memberRound.js";
 import { quitIfDone } from "./memberLeaving.js";
-import { say, set, setChild } from "./memberState.js";
+import { say, set, setChild, withChild } from "./memberState.js";
 import type { MemberTransition, Working } from "./memberState.js";
 
 /** What the child says, and what its end means. */
@@ -17,7 +17,7 @@ export function takeChildEvent(t: MemberTransition, event: ChildEvent): MemberTr
   // What a child says after it was told to end is of no use.
   if (t.member.child.kind !== "working") return t;
   const child: Working = { ...t.member.child, heardMs: t.nowMs, isSilent: false };
-  return takeWord(set(t, { child }), child, event);
+  return takeWord(withChild(t, child), child, event);
 }
 
 function takeWord(t: MemberTransition, child: Working, event: ChildWord): MemberTransition {
@@ -55,7 +55,7 @@ function takeWord(t: MemberTransition, child: Working, event: ChildWord): Member
       return say(t, { ...event, job, attempt });
     case "exchanging": {
       const { waitingFor, natsAgeMs, residentBytes, unitMs } = event;
-      return setChild(t, child, { waitingFor, natsAgeMs, residentBytes, unitMs });
+      return withChild(t, { ...child, waitingFor, natsAgeMs, residentBytes, unitMs });
     }
     case "failed":
       return failChild(t, child, event.cause, event.message);

@@ -45,7 +45,7 @@ export function tick(t: MemberTransition): MemberTransition {
 
 function standStill(t: MemberTransition): MemberTransition {
   const { tickedMs, link, child } = t.member;
-  const now = set(t, { tickedMs: t.nowMs });
+  const now = { ...t, member: { ...t.member, tickedMs: t.nowMs } };
   if (tickedMs === undefined || t.nowMs - tickedMs < standstillMs) return now;
   const fresh: Link = link.kind === "up" ? { ...link, answeredMs: t.nowMs } : link;
   const heard: Child = child.kind === "working" ? { ...child, heardMs: t.nowMs } : child;

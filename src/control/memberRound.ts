@@ -1,6 +1,6 @@
 import type { Range } from "../plan/tree.js";
 import type { ChildEvent } from "./memberEvent.js";
-import { say, setChild, toChild } from "./memberState.js";
+import { say, setChild, toChild, withChild } from "./memberState.js";
 import type { MemberRound, MemberTransition, Working } from "./memberState.js";
 import type { Check, WorkerCommand } from "./message.js";
 
@@ -69,13 +69,13 @@ export function takeShard(
   const parameterChecksum = event.parameterChecksum ?? round.parameterChecksum;
   if (result.check > 0) {
     const checked = [...round.checked, result];
-    return report(setChild(t, child, { round: { ...round, checked, parameterChecksum } }));
+    return report(withChild(t, { ...child, round: { ...round, checked, parameterChecksum } }));
   }
   if (round.computed.has(result.shard)) return t;
   const computed = new Map(round.computed).set(result.shard, result);
   const computeMs = round.computeMs + event.computeMs;
   return report(
-    setChild(t, child, { round: { ...round, computed, computeMs, parameterChecksum } }),
+    withChild(t, { ...child, round: { ...round, computed, computeMs, parameterChecksum } }),
   );
 }
 

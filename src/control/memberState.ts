@@ -155,6 +155,10 @@ export function set(t: MemberTransition, part: Partial<Member>): MemberTransitio
   return { ...t, member: { ...t.member, ...part } };
 }
 
+export function withChild(t: MemberTransition, child: Working): MemberTransition {
+  return { ...t, member: { ...t.member, child } };
+}
+
 export function act(t: MemberTransition, ...actions: readonly MemberAction[]): MemberTransition {
   return { ...t, actions: [...t.actions, ...actions] };
 }
@@ -173,5 +177,5 @@ export function setChild(
   child: Working,
   part: Partial<Working>,
 ): MemberTransition {
-  return set(t, { child: { ...child, ...part } });
+  return withChild(t, { ...child, ...part });
 }

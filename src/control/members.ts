@@ -13,6 +13,7 @@ import {
   runWith,
   send,
   withEntry,
+  withMember,
   withoutKey,
 } from "./transition.js";
 
@@ -84,12 +85,11 @@ export function present(
 }
 
 /** Whatever a worker says extends its lease. */
-export function heard(t: Transition, workerId: string, event: WorkerEvent): Transition {
+export function heard(t: Transition, member: Member, event: WorkerEvent): Transition {
   const heardMs = t.fleet.clock.awakeMs;
-  if (event.kind !== "beat") return changeMember(t, workerId, { heardMs });
-  const before = t.fleet.members.get(workerId)?.natsSilentMs;
-  const natsSilentMs = isNatsSilent(event) ? (before ?? heardMs) : undefined;
-  return changeMember(t, workerId, { heardMs, beat: event, beatMs: heardMs, natsSilentMs });
+  if (event.kind !== "beat") return withMember(t, { ...member, heardMs });
+  const natsSilentMs = isNatsSilent(event) ? (member.natsSilentMs ?? heardMs) : undefined;
+  return withMember(t, { ...member, heardMs, beat: event, beatMs: heardMs, natsSilentMs });
 }
 
 export function disconnected(t: Transition, workerId: string): Transition {

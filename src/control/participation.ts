@@ -1,6 +1,7 @@
-import type { Fleet, Member, Phase, Run, Transition } from "./fleetState.js";
+import type { Fleet, Member, Phase, Run, Stage, Transition } from "./fleetState.js";
 import type { JobOrder } from "./message.js";
 import type { JobRecord } from "./record.js";
+import { remembered } from "./remembered.js";
 import {
   changeMember,
   changeRun,
@@ -253,11 +254,21 @@ export function participantsIn(
   run: Run,
   stage: "preparing" | "ready" | "loading" | "member",
 ): readonly string[] {
-  return [...run.participants.values()]
-    .filter((participant) => participant.stage.kind === stage)
-    .map(({ workerId }) => workerId)
-    .toSorted();
+  return idsByStage(run.participants).get(stage) ?? none;
 }
+
+const none: readonly string[] = [];
+
+const idsByStage = remembered((participants: Run["participants"]) => {
+  const ids = new Map<Stage["kind"], string[]>();
+  for (const { workerId, stage } of participants.values()) {
+    const alike = ids.get(stage.kind);
+    if (alike === undefined) ids.set(stage.kind, [workerId]);
+    else alike.push(workerId);
+  }
+  for (const alike of ids.values()) alike.sort();
+  return ids;
+});
 
 /** Asks an idle worker to get ready. */
 export function prepare(t: Transition, { workerId, incarnation }: Member): Transition {

@@ -139,8 +139,8 @@ function isExchanging({ fleet }: Transition, phase: RoundPhase, workerId: string
 function owes(phase: RoundPhase, workerId: string): boolean {
   if (phase.round === "training" && !phase.sums.has(workerId)) return true;
   if (openChecks(phase, workerId).length > 0) return true;
-  const shards = (phase.dealt.get(workerId) ?? []).flatMap(shardsOf);
-  return shards.some((shard) => !phase.results.has(shard));
+  const dealt = phase.dealt.get(workerId) ?? [];
+  return dealt.some((range) => shardsOf(range).some((shard) => !phase.results.has(shard)));
 }
 
 /** Of equals the first. */

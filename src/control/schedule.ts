@@ -3,6 +3,7 @@ import { hasRoom, lacking, remaining, usable } from "./need.js";
 import { foreign, isIdle, memberIds, prepare, release, tellSpare, unfit } from "./participation.js";
 import { isActive, type JobRecord } from "./record.js";
 import { newRun } from "./recovery.js";
+import { remembered } from "./remembered.js";
 import { beginAttempt } from "./starting.js";
 import {
   change,
@@ -252,10 +253,14 @@ function help(t: Transition, member: Member): Transition {
 
 /** Jobs that are under way or in the queue, the most important first. */
 function waitingJobs({ records }: Fleet): readonly JobRecord[] {
-  return [...records.values()]
-    .filter(({ state }) => isActive(state) || state === "queued")
-    .toSorted((a, b) => priority(b) - priority(a) || a.order - b.order);
+  return waitingIn(records);
 }
+
+const waitingIn = remembered((records: Fleet["records"]) =>
+  [...records.values()]
+    .filter(({ state }) => isActive(state) || state === "queued")
+    .toSorted((a, b) => priority(b) - priority(a) || a.order - b.order),
+);
 
 function runsInOrder(fleet: Fleet): readonly Run[] {
   return waitingJobs(fleet).flatMap(({ name }) => fleet.runs.get(name) ?? []);

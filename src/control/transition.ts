@@ -17,7 +17,12 @@ export function emit(t: Transition, ...commands: readonly FleetCommand[]): Trans
 export function changeMember(t: Transition, workerId: string, part: Partial<Member>): Transition {
   const member = t.fleet.members.get(workerId);
   assert(member !== undefined, `no member ${workerId}`);
-  return change(t, { members: withEntry(t.fleet.members, workerId, { ...member, ...part }) });
+  return withMember(t, { ...member, ...part });
+}
+
+export function withMember(t: Transition, member: Member): Transition {
+  const members = withEntry(t.fleet.members, member.workerId, member);
+  return { ...t, fleet: { ...t.fleet, members } };
 }
 
 /** Takes a step that is about that job. */
@@ -34,7 +39,11 @@ export function runOf(t: Transition): Run {
 }
 
 export function changeRun(t: Transition, part: Partial<Run>): Transition {
-  return change(t, { runs: withEntry(t.fleet.runs, t.job, { ...runOf(t), ...part }) });
+  return withRun(t, { ...runOf(t), ...part });
+}
+
+function withRun(t: Transition, run: Run): Transition {
+  return { ...t, fleet: { ...t.fleet, runs: withEntry(t.fleet.runs, t.job, run) } };
 }
 
 /** The job in focus is not under way any more. */
@@ -49,7 +58,7 @@ export function runWith(fleet: Fleet, workerId: string): Run | undefined {
 }
 
 export function enter(t: Transition, phase: Phase): Transition {
-  return changeRun(t, { phase });
+  return withRun(t, { ...runOf(t), phase });
 }
 
 export function changeParticipant(
@@ -78,7 +87,7 @@ export function recordNamed(fleet: Fleet, job: string): JobRecord {
 
 export function changeRecord(t: Transition, job: string, part: Partial<JobRecord>): Transition {
   const record = { ...recordNamed(t.fleet, job), ...part };
-  return change(t, { records: withEntry(t.fleet.records, job, record) });
+  return { ...t, fleet: { ...t.fleet, records: withEntry(t.fleet.records, job, record) } };
 }
 
 /** Changes the record of the job in focus. */

@@ -14,7 +14,13 @@ import { ContentServer } from "./contentServer.js";
 import type { Counters } from "./counters.js";
 import { Gathering } from "./gathering.js";
 import { LeafFold } from "./leafFold.js";
-import { answerFrame, askFrame, type Channel, type Correspondent } from "./channel.js";
+import {
+  answerFrame,
+  askFrame,
+  type Channel,
+  type Correspondent,
+  type Subject,
+} from "./channel.js";
 import { SegmentSum } from "./segmentSum.js";
 import { segment, unitCount, unitsOf, type Grid, type Units } from "./units.js";
 
@@ -154,15 +160,15 @@ export class AllReduce implements Correspondent {
 
   /** The next frame to send, or undefined until something arrives or time passes. */
   next(nowMs: number): Outbound | undefined {
-    const head = { ...this.#options, trial: this.#trial };
+    const { channel } = this.#options;
     const ask = this.#collector.next(nowMs);
-    if (ask !== undefined) return askFrame(head, this.#options.channel, ask);
+    if (ask !== undefined) return askFrame(this.#subject(), channel, ask);
     for (;;) {
       // Chunks are added between two sends, so that neither waits long for the other.
-      const added = this.#segmentSum?.next(this.#options.channel.limits.chunkUnits);
+      const added = this.#segmentSum?.next(channel.limits.chunkUnits);
       if (added !== undefined) this.#server.wake({ kind: "sum" });
       const answer = this.#server.next(nowMs);
-      if (answer !== undefined) return answerFrame(head, this.#options.channel, answer);
+      if (answer !== undefined) return answerFrame(this.#subject(), channel, answer);
       if (added === undefined) return undefined;
     }
   }
@@ -191,6 +197,10 @@ export class AllReduce implements Correspondent {
     this.#parts.clear();
     this.#sum = undefined;
     this.#segmentSum = undefined;
+  }
+
+  #subject(): Subject {
+    return { ...this.#options, trial: this.#trial };
   }
 
   #startOver(trial: number): void {

@@ -20,7 +20,8 @@ export interface Correspondent {
   next(nowMs: number): Outbound | undefined;
 }
 
-interface Subject {
+/** What a frame is about. */
+export interface Subject {
   readonly job: string;
   readonly attempt: number;
   readonly step: number;

@@ -60,6 +60,8 @@ export class Collector {
   readonly #heardAtMs = new Map<string, number>();
   readonly #again: Ask[] = [];
   #wanted: Wanted[] = [];
+  /** What is wanted, by flow. */
+  #flows: readonly (readonly Wanted[])[] = [];
   #turn = 0;
 
   constructor(limits: CollectorLimits, counters: Counters) {
@@ -80,6 +82,7 @@ export class Collector {
       cursor: want.units.first,
       open: [],
     }));
+    this.#flows = flows.map((flow) => this.#wanted.filter((want) => want.flow === flow));
     for (const want of old) for (const open of want.open) this.#carryOver(want, open);
   }
 
@@ -116,9 +119,7 @@ export class Collector {
   next(nowMs: number): Ask | undefined {
     const again = this.#again.shift();
     if (again !== undefined) return again;
-    for (const flow of flows) {
-      const wanted = this.#wanted.filter((want) => want.flow === flow);
-      if (wanted.length === 0) continue;
+    for (const wanted of this.#flows) {
       const ask = this.#nextOf(wanted, nowMs);
       if (ask !== undefined) return ask;
     }
@@ -156,6 +157,7 @@ export class Collector {
 
   #nextOf(wanted: readonly Wanted[], nowMs: number): Ask | undefined {
     const { windowUnits, chunkUnits } = this.#limits;
+    if (!wanted.some((want) => nextMissing(want, chunkUnits) !== undefined)) return undefined;
     const peers = new Set(wanted.map(({ peer }) => peer)).size;
     const share = Math.max(chunkUnits, Math.floor(windowUnits / peers));
     const outstanding = new Map<string, number>();

@@ -191,7 +191,9 @@ export class Exchange {
     const isStateTurn = this.#sinceState >= stateTurn - 1;
     const outbound =
       (isStateTurn ? firstOf(this.#offers.values(), nowMs) : undefined) ??
-      firstOf(this.#all(), nowMs);
+      firstOf(this.#rounds.values(), nowMs) ??
+      firstOf(this.#collections.values(), nowMs) ??
+      firstOf(this.#offers.values(), nowMs);
     if (outbound?.frame.kind !== "data") return outbound;
     this.#sinceState = outbound.frame.content.kind === "state" ? 0 : this.#sinceState + 1;
     return outbound;

@@ -14,6 +14,7 @@ const blockElements = 16_384;
  */
 export class SegmentSum {
   readonly #cover: readonly Node[];
+  readonly #keys: readonly string[];
   readonly #root: Node;
   readonly #segment: Units;
   readonly #parts: ReadonlyMap<string, Gathering>;
@@ -34,6 +35,7 @@ export class SegmentSum {
     sum: Gathering,
   ) {
     this.#cover = cover;
+    this.#keys = cover.map(nodeContentKey);
     this.#root = root(shardCount);
     this.#segment = segment;
     this.#parts = parts;
@@ -78,7 +80,7 @@ export class SegmentSum {
     return (
       this.#queued[unit - this.#segment.first] === 0 &&
       !this.#sum.isHeld(unit) &&
-      this.#cover.every((node) => this.#parts.get(nodeContentKey(node))?.isHeld(unit) === true)
+      this.#keys.every((key) => this.#parts.get(key)?.isHeld(unit) === true)
     );
   }
 

@@ -1,4 +1,4 @@
-import { nodeKey, parent, sibling, type Node } from "./tree.js";
+import { children, nodeKey, pathTo, type Node } from "./tree.js";
 
 /**
  * Adds up values of tree nodes as they come, in any order: whenever both children of a node are
@@ -17,10 +17,12 @@ export class TreeFold<Value> {
 
   /** Takes the value of a node. One that lies inside a node already held changes nothing. */
   put(node: Node, value: Value): void {
-    if (this.covers(node)) return;
-    const other = sibling(node, this.#shardCount);
+    const path = pathTo(node, this.#shardCount);
+    if (this.#holdsOneOf(path)) return;
+    const above = path.at(-2);
+    const pair = above === undefined ? undefined : children(above);
+    const other = pair?.find(({ first }) => first !== node.first);
     const held = other === undefined ? undefined : this.#held.get(nodeKey(other));
-    const above = parent(node, this.#shardCount);
     if (held === undefined || above === undefined) {
       this.#dropInside(node);
       this.#held.set(nodeKey(node), { node, value });
@@ -33,10 +35,7 @@ export class TreeFold<Value> {
 
   /** Whether a held node contains all of `node`. */
   covers(node: Node): boolean {
-    for (let at: Node | undefined = node; at !== undefined; at = parent(at, this.#shardCount)) {
-      if (this.#held.has(nodeKey(at))) return true;
-    }
-    return false;
+    return this.#holdsOneOf(pathTo(node, this.#shardCount));
   }
 
   /** The sum of all shards, once there are enough nodes for it. */
@@ -47,6 +46,10 @@ export class TreeFold<Value> {
   /** The nodes held now, left to right; no two overlap, none are siblings. */
   get held(): readonly { readonly node: Node; readonly value: Value }[] {
     return [...this.#held.values()].sort((a, b) => a.node.first - b.node.first);
+  }
+
+  #holdsOneOf(path: readonly Node[]): boolean {
+    return path.some((node) => this.#held.has(nodeKey(node)));
   }
 
   #dropInside({ first, end }: Node): void {

@@ -9,8 +9,13 @@ const golden = 0x9e3779b9;
 
 /** A uint32 in which every bit depends on every bit of the numbers (each taken modulo 2^32). */
 export function hash32(...numbers: readonly number[]): number {
+  return hashAll(numbers);
+}
+
+/** The same of numbers in one list. */
+export function hashAll(numbers: ArrayLike<number>): number {
   let hash = numbers.length;
-  for (const number of numbers) hash = mix32((hash + golden) ^ number);
+  for (let i = 0; i < numbers.length; i += 1) hash = mix32((hash + golden) ^ (numbers[i] ?? 0));
   return hash;
 }
 

@@ -34,8 +34,7 @@ export function children({ first, end }: Node): readonly [Node, Node] | undefine
 
 /** The node that this node is a child of; undefined for the root. */
 export function parent(node: Node, shardCount: number): Node | undefined {
-  const path = pathTo(node, shardCount);
-  return path.at(-2);
+  return pathTo(node, shardCount).at(-2);
 }
 
 /** The other child of this node's parent; undefined for the root. */
@@ -76,16 +75,15 @@ export function nodeKey({ first, end }: Node): string {
 }
 
 /** The nodes from the root down to `node`, both included. */
-function pathTo(node: Node, shardCount: number): readonly Node[] {
-  assert(isNode(node, shardCount), `shards ${nodeKey(node)} are no node of ${shardCount}`);
+export function pathTo(node: Node, shardCount: number): readonly Node[] {
   const path: Node[] = [];
   let next: Node | undefined = root(shardCount);
   while (next !== undefined) {
     path.push(next);
-    if (next.first === node.first && next.end === node.end) break;
+    if (next.first === node.first && next.end === node.end) return path;
     next = children(next)?.find((child) => child.first <= node.first && node.end <= child.end);
   }
-  return path;
+  assert(false, `shards ${nodeKey(node)} are no node of ${shardCount}`);
 }
 
 function largestPowerOfTwoBelow(size: number): number {

@@ -1,4 +1,4 @@
-import { hash32 } from "../../../src/plan/random.js";
+import { hash32, hashAll } from "../../../src/plan/random.js";
 import { TreeFold } from "../../../src/plan/fold.js";
 
 /**
@@ -70,7 +70,7 @@ export function apply(toy: Toy, state: ToyState, sum: Float32Array): ToyState {
 }
 
 export function checksumOf(values: Float32Array): number {
-  return hash32(...new Uint32Array(values.buffer, values.byteOffset, values.length));
+  return hashAll(new Uint32Array(values.buffer, values.byteOffset, values.length));
 }
 
 /** Times each shard went into a sum. */
@@ -81,9 +81,15 @@ export function usesOf(toy: Toy, sum: Float32Array): readonly number[] {
 export interface Reference {
   /** By steps applied. */
   readonly states: readonly ToyState[];
+  readonly checksums: readonly StateChecksums[];
   /** By step. */
   readonly sums: readonly number[];
   readonly losses: readonly number[];
+}
+
+interface StateChecksums {
+  readonly parameters: number;
+  readonly momentum: number;
 }
 
 /** The whole job on one worker, in plain code. */
@@ -106,5 +112,9 @@ export function reference(toy: Toy): Reference {
     losses.push((loss.total ?? 0) / (toy.shards * toy.shardSize));
     states.push(apply(toy, state, sum));
   }
-  return { states, sums, losses };
+  const checksums = states.map(({ parameters, momentum }) => ({
+    parameters: checksumOf(parameters),
+    momentum: checksumOf(momentum),
+  }));
+  return { states, checksums, sums, losses };
 }

@@ -29,6 +29,8 @@ export class World {
 
   /** Lets things happen, in order of their time, until `end` is called. */
   async run(): Promise<void> {
+    // The thread's other business has its turn once in each world.
+    await new Promise((resolve) => setImmediate(resolve));
     for (let next = this.#heap.pop(); next !== undefined; next = this.#heap.pop()) {
       this.#nowMs = next.atMs;
       next.run();
@@ -64,6 +66,9 @@ export class World {
 
   async #settled(): Promise<void> {
     this.#isUnsettled = false;
-    await new Promise((resolve) => setImmediate(resolve));
+    // A tick has its turn when no promise is left to be settled.
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve);
+    });
   }
 }
