@@ -109,7 +109,7 @@ export class Loop {
   }
 
   #advance(happening: FleetHappening): void {
-    const event = { ...happening, nowMs: performance.now(), wallMs: Date.now() };
+    const event = { nowMs: performance.now(), wallMs: Date.now(), ...happening };
     const before = this.#fleet;
     const { fleet, commands } = advance(before, event);
     this.#fleet = fleet;

@@ -112,7 +112,7 @@ export class Supervisor {
   }
 
   #handle(happening: MemberHappening): void {
-    const event = { ...happening, nowMs: performance.now() };
+    const event = { nowMs: performance.now(), ...happening };
     const { member, actions } = advanceMember(this.#member, event);
     this.#member = member;
     for (const action of actions) this.#perform(action);

@@ -39,7 +39,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const command = { kind: "commit", job: name, attempt, step, facts } as const;
   const all = [...members, ...followersOf(run).map(({ workerId }) => workerId)];
   const told = forEach(committed, all, (so, workerId) =>
-    send(so, workerId, { ...command, save: workerId === saver }),
+    send(so, workerId, { save: workerId === saver, ...command }),
   );
   const { pace, absent, participants, keeper } = runOf(told);
   const stepMs = t.fleet.clock.awakeMs - phase.startedMs;

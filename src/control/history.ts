@@ -154,7 +154,10 @@ function logLine(
 ): Transition {
   const { name, attempt, generation } = record;
   return emit(t, {
-    ...{ kind: "log", job: name, level, message },
+    kind: "log",
+    job: name,
+    level,
+    message,
     fields: { attempt, generation, ...fields },
   });
 }

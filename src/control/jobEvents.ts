@@ -183,9 +183,9 @@ function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello)
   const applied =
     held.step < step
       ? send(known, workerId, {
-          ...{ kind: "commit", job: name, attempt, step: step - 1 },
           save: keeper?.workerId === workerId && keeper.step === step,
           facts: factsOf(recordOf(known), step - 1),
+          ...{ kind: "commit", job: name, attempt, step: step - 1 },
         })
       : known;
   const { phase } = runOf(applied);

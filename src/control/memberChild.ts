@@ -41,18 +41,18 @@ function takeWord(t: MemberTransition, child: Working, event: ChildWord): Member
       if (step !== child.step) return t;
       return report(
         say(setChild(t, child, { held: { step, parameterChecksum } }), {
-          ...event,
           job,
           attempt,
+          ...event,
         }),
       );
     }
     case "saved": {
-      const saved = { ...event, job, attempt };
+      const saved = { job, attempt, ...event };
       return say(setChild(t, child, { saved }), saved);
     }
     case "save-failed":
-      return say(t, { ...event, job, attempt });
+      return say(t, { job, attempt, ...event });
     case "exchanging": {
       const { waitingFor, natsAgeMs, residentBytes, unitMs } = event;
       return withChild(t, { ...child, waitingFor, natsAgeMs, residentBytes, unitMs });
@@ -60,7 +60,7 @@ function takeWord(t: MemberTransition, child: Working, event: ChildWord): Member
     case "failed":
       return failChild(t, child, event.cause, event.message);
     case "log":
-      return say(t, { ...event, job });
+      return say(t, { job, ...event });
   }
 }
 

@@ -23,7 +23,7 @@ export function greet(t: MemberTransition): MemberTransition {
   const link = { kind: "greeting", sinceMs, helloMs: t.nowMs, held } as const;
   return act(set(t, { link }), {
     kind: "to-coordinator",
-    event: { kind: "hello", ...identity, term, held },
+    event: { kind: "hello", term, held, ...identity },
   });
 }
 
@@ -156,7 +156,7 @@ function heldState(child: Child, address: string): HeldState | undefined {
   const { job, attempt } = order;
   const summed = round?.step === held.step && round.sum !== undefined;
   const ranges = dealtRanges(child, address);
-  return { job, attempt, ...held, ranges, summed, trail, trial: round?.trial ?? 0 };
+  return { job, attempt, ranges, summed, trail, trial: round?.trial ?? 0, ...held };
 }
 
 /** Since when there is no coordinator; a stream that came and went without a welcome was none. */

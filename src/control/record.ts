@@ -102,7 +102,6 @@ export function queuedRecord(job: {
   readonly createdMs: number;
 }): JobRecord {
   return {
-    ...job,
     state: "queued",
     reason: "",
     attempt: 0,
@@ -118,6 +117,7 @@ export function queuedRecord(job: {
     weights: undefined,
     startedMs: 0,
     endedMs: 0,
+    ...job,
   };
 }
 

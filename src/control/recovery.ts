@@ -263,7 +263,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
     if (held.step < step) {
       const facts = factsOf(recordOf(next), held.step);
       const commit = { kind: "commit", job: name, attempt, step: held.step, facts } as const;
-      next = send(next, workerId, { ...commit, save: false });
+      next = send(next, workerId, { save: false, ...commit });
       continue;
     }
     next = takeChecksum(next, workerId, held.parameterChecksum);

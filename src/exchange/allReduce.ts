@@ -200,7 +200,7 @@ export class AllReduce implements Correspondent {
   }
 
   #subject(): Subject {
-    return { ...this.#options, trial: this.#trial };
+    return { trial: this.#trial, ...this.#options };
   }
 
   #startOver(trial: number): void {

@@ -77,10 +77,10 @@ export class Collector {
     const old = this.#wanted;
     this.#again.length = 0;
     this.#wanted = wants.map((want) => ({
-      ...want,
       key: contentKey(want.content),
       cursor: want.units.first,
       open: [],
+      ...want,
     }));
     this.#flows = flows.map((flow) => this.#wanted.filter((want) => want.flow === flow));
     for (const want of old) for (const open of want.open) this.#carryOver(want, open);

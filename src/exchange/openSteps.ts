@@ -77,7 +77,7 @@ export class OpenSteps {
     if (sum === undefined) return undefined;
     this.#owed.shift();
     this.#at += 1;
-    return { ...first, sum };
+    return { sum, ...first };
   }
 
   isFollowed(step: number): boolean {

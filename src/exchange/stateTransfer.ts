@@ -40,7 +40,7 @@ export class StateOffer implements Correspondent {
   next(nowMs: number): Outbound | undefined {
     const answer = this.#server.next(nowMs);
     const { channel } = this.#options;
-    return answer && answerFrame({ ...this.#options, trial: 0 }, channel, answer);
+    return answer && answerFrame({ trial: 0, ...this.#options }, channel, answer);
   }
 
   tick(): void {
@@ -105,7 +105,7 @@ export class StateCollection implements Correspondent {
   next(nowMs: number): Outbound | undefined {
     const ask = this.#collector.next(nowMs);
     const { channel } = this.#options;
-    return ask && askFrame({ ...this.#options, trial: 0 }, channel, ask);
+    return ask && askFrame({ trial: 0, ...this.#options }, channel, ask);
   }
 
   /** The snapshot, once all of it is here; belongs to this object until `close`. */

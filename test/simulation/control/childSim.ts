@@ -227,12 +227,11 @@ export class ChildSim {
       return this.#fail(`a shard of step ${step} at state ${this.#step}`);
     }
     const values = gradient(this.#toy, state, step, shard);
-    const result = {
-      ...(round === "training"
+    const got =
+      round === "training"
         ? this.#trained(state, step, item, values)
-        : this.#evaluated(state, shard)),
-      ...{ shard, inputChecksum: shard, check },
-    };
+        : this.#evaluated(state, shard);
+    const result = { shard, inputChecksum: shard, check, ...got };
     const isLast = !this.#device.some((work) => work.isShard);
     const parameterChecksum = isLast ? checksumOf(state.parameters) : undefined;
     this.#emit({ kind: "shard", attempt, step, round, computeMs, result, parameterChecksum });
@@ -265,7 +264,7 @@ export class ChildSim {
     this.#dealtMs = this.#place.clock.nowMs;
     const elements = elementsOf(this.#toy);
     if (this.#steps.deal(step, followers.length > 0, trial)) {
-      this.#exchange.begin({ ...moment, elements, shardCount });
+      this.#exchange.begin({ elements, shardCount, ...moment });
     }
     const ranks = members.map((member) => ({ ...member, workerId: member.address }));
     this.#exchange.round(moment)?.deal(ranks, followers, trial);

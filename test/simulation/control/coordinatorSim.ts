@@ -83,7 +83,7 @@ export class CoordinatorSim {
     const reign = this.#reign;
     if (reign === undefined || this.#isOver()) return;
     const { nowMs, wallMs } = this.process.clock;
-    const { fleet, commands } = advance(reign.fleet, { ...happening, nowMs, wallMs });
+    const { fleet, commands } = advance(reign.fleet, { nowMs, wallMs, ...happening });
     reign.fleet = fleet;
     for (const command of commands) this.#book(reign, command);
     for (const command of commands) {

@@ -122,7 +122,7 @@ export class JetStream {
       read: (key) =>
         this.#request<Entry | undefined>(client, () => {
           const message = this.#messages.get(prefix + key);
-          return message && { ...message, isOurs: message.writer === client };
+          return message && { isOurs: message.writer === client, ...message };
         }),
       write: (key, value, revision, signal) =>
         this.#write(prefix + key, { value, revision, writer: client }, signal),
@@ -138,7 +138,7 @@ export class JetStream {
     const writeId = String((this.#writes += 1));
     for (let ambiguous = false; ; ambiguous = true) {
       try {
-        const written = await this.#request(client, () => this.#put(key, { ...message, writeId }));
+        const written = await this.#request(client, () => this.#put(key, { writeId, ...message }));
         if (written !== undefined || !ambiguous) return written;
         const last = await this.#request(client, () => this.#messages.get(key));
         return last?.writeId === writeId ? last.revision : undefined;

@@ -143,7 +143,7 @@ export class WorkerSim {
 
   #handle(happening: MemberHappening): void {
     const { nowMs } = this.process.clock;
-    const { member, actions } = advanceMember(this.#member, { ...happening, nowMs });
+    const { member, actions } = advanceMember(this.#member, { nowMs, ...happening });
     this.#member = member;
     for (const action of actions) this.#perform(action, happening);
   }
