@@ -41,8 +41,8 @@ export class JetStream {
   readonly #heldBack = new Map<Process, { readonly untilMs: number; readonly ms: number }>();
   readonly #connections = new Map<Process, Connection>();
   readonly #onRecord: (record: JobRecord) => void;
-  /** What was encoded here: it need not be decoded for the checker's sake. */
-  readonly #encoded = new WeakMap<Uint8Array, JobRecord>();
+  /** What the values stand for. */
+  readonly #records = new WeakMap<Uint8Array, JobRecord>();
   #sequence = 0;
   #writes = 0;
   #downUntilMs = 0;
@@ -56,19 +56,20 @@ export class JetStream {
     this.#onRecord = onRecord;
   }
 
+  /** Most records are replaced before anyone reads them: those that are read are encoded then. */
   readonly codec: Codec<JobRecord> = {
     encode: (record) => {
-      const value = jobRecord.encode(record);
-      this.#encoded.set(value, record);
+      const value = new Uint8Array();
+      this.#records.set(value, record);
       return value;
     },
-    decode: (value) => jobRecord.decode(value),
+    decode: (value) => jobRecord.decode(jobRecord.encode(this.#recordOf(value))),
   };
 
   /** The newest durable record of the job. */
   record(name: string): JobRecord | undefined {
     const message = this.#messages.get(`jobs.${name}`);
-    return message === undefined ? undefined : this.#decoded(message.value);
+    return message === undefined ? undefined : this.#recordOf(message.value);
   }
 
   /** Says from now on whether that process has a connection, and what it has found. */
@@ -153,7 +154,7 @@ export class JetStream {
     if ((this.#messages.get(key)?.revision ?? 0) !== message.revision) return undefined;
     this.#sequence += 1;
     this.#messages.set(key, { ...message, revision: this.#sequence });
-    if (key.startsWith("jobs.")) this.#onRecord(this.#decoded(message.value));
+    if (key.startsWith("jobs.")) this.#onRecord(this.#recordOf(message.value));
     return this.#sequence;
   }
 
@@ -166,8 +167,10 @@ export class JetStream {
     });
   }
 
-  #decoded(value: Uint8Array): JobRecord {
-    return this.#encoded.get(value) ?? jobRecord.decode(value);
+  #recordOf(value: Uint8Array): JobRecord {
+    const record = this.#records.get(value);
+    if (record === undefined) throw new Error("a value of no record");
+    return record;
   }
 
   /** One question and its answer. */

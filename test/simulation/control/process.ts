@@ -28,6 +28,8 @@ export class HostClock {
   }
 }
 
+const aborted = new Error("aborted");
+
 /** Something that can be killed for good, and stopped for a while: what comes meanwhile waits. */
 export class Process {
   readonly clock: HostClock;
@@ -80,9 +82,15 @@ export class Process {
   every(ms: number, run: () => void): void {
     const again = (): void => {
       run();
-      this.after(ms, again);
+      later();
     };
-    this.after(ms, again);
+    const wake = (): void => {
+      this.do(again);
+    };
+    const later = (): void => {
+      this.#world.after(this.clock.worldMs(ms), wake);
+    };
+    later();
   }
 
   /** Rejects as soon as the signal aborts, as node's own does. */
@@ -93,7 +101,7 @@ export class Process {
         act();
       };
       const onAbort = settle(() => {
-        reject(new Error("aborted"));
+        reject(aborted);
       });
       if (signal.aborted) {
         onAbort();

@@ -111,7 +111,8 @@ export class Scene {
     const children = this.alive().flatMap(({ child }) => (child?.process.isAlive ? child.job : []));
     const problem = this.#holdings.check(
       this.jobs.map(({ name, minWorkers }) => ({
-        ...{ job: name, minWorkers },
+        job: name,
+        minWorkers,
         workers: children.filter((job) => job === name).length,
       })),
       this.world.nowMs,
