@@ -12,7 +12,7 @@ import { countTests } from "./decisions.mjs";
 import { readText } from "./toolchain.mjs";
 
 /** How many fleets the tests of the control plane simulate; a run of vitest alone is content with a few. */
-const simulatedSeeds = "1200";
+const simulatedSeeds = "2000";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const args = process.argv.slice(2);
