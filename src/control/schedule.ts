@@ -27,6 +27,8 @@ import { workersMin } from "./work.js";
  */
 export function schedule(t: Transition): Transition {
   const idle = workersThat(t.fleet, (member) => isIdle(t.fleet, member));
+  const waiting = waitingJobs(t.fleet);
+  if (idle.size === 0 && waiting.every(({ name }) => lacking(t.fleet, name) === 0)) return t;
   // They end a child of the job that let go of them, or is about to, and are free then.
   const soon = workersThat(
     t.fleet,
@@ -37,7 +39,7 @@ export function schedule(t: Transition): Transition {
   );
   let so = t;
   let isHeldUp = false;
-  for (const { name } of waitingJobs(t.fleet)) {
+  for (const { name } of waiting) {
     const isQueued = !so.fleet.runs.has(name);
     isHeldUp ||= so.fleet.runs.get(name)?.phase.kind === "recovering";
     const least = lacking(so.fleet, name);
