@@ -114,6 +114,22 @@ describe("the exchange of a process", () => {
     for (const one of all) expect(sums(one.events())).toEqual([[...leaf(3)]]);
   });
 
+  test("keeps what a follower asks before the deal that names it comes here", () => {
+    const names = ["a", "b", "joiner"];
+    const all = names.map(exchange);
+    const members = [member("a", { first: 0, end: 1 }), member("b", { first: 1, end: 2 })];
+    for (const one of all) one.begin({ ...first, elements, shardCount: 2 }).deal(members);
+    settle(all, names);
+    for (const followers of [[], ["at-joiner"]]) {
+      for (const one of all.slice(0, 2)) one.round(first)?.deal(members, followers);
+    }
+    all[0]?.round(first)?.add(0, leaf(1));
+    all[1]?.round(first)?.add(1, leaf(2));
+    // No time has passed, so nothing was asked twice.
+    settle(all, names);
+    expect(sums(all[2]?.events() ?? [])).toEqual([[...leaf(3)]]);
+  });
+
   test("needs nothing computed again when one survivor has the whole sum", () => {
     const names = ["a", "b"];
     const [a, b] = [exchange("a"), exchange("b")];
