@@ -3,7 +3,7 @@
  * write, and once more in the store. A record that NATS has lost is taken from the store.
  */
 import type { LoggedLines } from "../src/control/fleetState.js";
-import { hasEnded, isActive, type JobRecord } from "../src/control/record.js";
+import { hasEnded, isActive, isAheadOf, type JobRecord } from "../src/control/record.js";
 import type { Emptied, RecordStore } from "../src/link/jetstream.js";
 import type { Logger } from "../src/process/logger.js";
 import { highestManifestTerm } from "../src/store/checkpoint.js";
@@ -75,14 +75,15 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
     used: new Map(copies.found.map(({ record, lines }) => [record.name, lines])),
     onLine: (job, line) => mirror.noteLine(job, line),
   });
-  const known = new Set(found.map(({ name }) => name));
-  const lost = copies.found.filter(({ record }) => !known.has(record.name)).map(revived);
+  const known = new Map(found.map((record) => [record.name, record]));
+  const lost = copies.found.filter(({ record }) => isLost(record, known)).map(revived);
   for (const { record, lines } of lost) {
     await records.store(record);
     logs.lose(record.name, lines);
     logger.warn({ job: record.name, step: record.step }, "NATS has lost a job; it is in the store");
   }
-  const all = [...found, ...lost.map(({ record }) => record)];
+  for (const { record } of lost) known.set(record.name, record);
+  const all = [...known.values()];
   for (const record of all) mirror.keep(record);
   const logged = await logs.takeOver(
     withOpenLogs(all).map(({ name, state }) => ({ name, isActive: isActive(state) })),
@@ -108,6 +109,15 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
       await mirror.flush(deadlineMs);
     },
   };
+}
+
+/**
+ * A copy is never newer than its record, so one that is tells that NATS has lost its storage since; what is there is then the
+ * late word of a coordinator from before.
+ */
+function isLost(copy: JobRecord, known: ReadonlyMap<string, JobRecord>): boolean {
+  const there = known.get(copy.name);
+  return there === undefined || isAheadOf(copy, there);
 }
 
 function revived({ record, term, lines }: Mirrored): Mirrored {

@@ -140,3 +140,8 @@ export function hasEnded(state: JobState): boolean {
 export function isActive(state: JobState): boolean {
   return !hasEnded(state) && state !== "queued";
 }
+
+/** Whether the job has come further in the one than in the other: by attempts, then by generations. */
+export function isAheadOf(a: JobRecord, b: JobRecord): boolean {
+  return a.attempt > b.attempt || (a.attempt === b.attempt && a.generation > b.generation);
+}

@@ -190,6 +190,20 @@ test("a coordinator that starts on a server that has its records does not look a
   expect(await story(next.memory, "a")).toEqual(["1 one", "2 two"]);
 });
 
+test("a copy that is ahead of what NATS has is taken instead: that is the late word of an earlier coordinator", async () => {
+  const store = await openStore();
+  const former = await coordinator(store, 5);
+  const active: JobRecord = { ...jobRecordOf("a", 3), state: "training", generation: 2 };
+  await former.memory.store(active);
+  await former.memory.flush(5000);
+  await stores.server.wipe();
+  const late = await coordinator(await openStore(), 4);
+  await late.memory.store({ ...active, step: 0, generation: 1 });
+  const next = await coordinator(store, 6);
+  expect(next.memory.found).toEqual([{ ...active, generation: 1002 }]);
+  expect(next.conflicts).toEqual([]);
+});
+
 test("reading and following logs leaves no consumer behind", async () => {
   const { memory } = await coordinator(await openStore());
   await memory.store(jobRecordOf("a", 3));

@@ -9,7 +9,7 @@ import {
 } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
 import type { WorkerEvent } from "../../../src/control/message.js";
-import { isActive, type JobRecord } from "../../../src/control/record.js";
+import { isActive, isAheadOf, type JobRecord } from "../../../src/control/record.js";
 import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
 import { HostClock, Process } from "./process.js";
@@ -176,7 +176,7 @@ export class CoordinatorSim {
       });
       const lost = this.#lostBy(found);
       for (const record of lost) await records.store(record);
-      const all = [...found, ...lost];
+      const all = [...new Map([...found, ...lost].map((one) => [one.name, one])).values()];
       for (const record of all) this.#copy(record, lock.term);
       const outbox = new Outbox({
         store: async (record) => {
@@ -222,9 +222,10 @@ export class CoordinatorSim {
 
   /** As coordinator/memory.ts does: records that NATS has lost, from their copies in the store. */
   #lostBy(found: readonly JobRecord[]): readonly JobRecord[] {
-    const known = new Set(found.map(({ name }) => name));
+    const known = new Map(found.map((record) => [record.name, record]));
     return [...this.#place.shelf.copies.values()].flatMap(({ record }) => {
-      if (known.has(record.name)) return [];
+      const there = known.get(record.name);
+      if (there !== undefined && !isAheadOf(record, there)) return [];
       this.#place.world.tell(`${this.name} takes ${record.name} from the store`);
       const ahead = isActive(record.state) ? 1_000 : 0;
       return { ...record, generation: record.generation + ahead };
