@@ -1,10 +1,9 @@
 import { afterAll, describe, expect, test } from "vitest";
-import { faultNames } from "./control/faults.js";
 import { simulate, simulationDefaults, type Outcome } from "./control/simulation.js";
-import { added, emptyTally } from "./control/tally.js";
 
 const one = process.env["SEED"];
-const count = Number(process.env["SEEDS"] ?? 40);
+/** Many more, without what a test runner costs: manySeeds.test.ts. */
+const count = 40;
 const seeds = one === undefined ? Array.from({ length: count }, (_, i) => i) : [Number(one)];
 /** Seeds of one test: a test of its own for each would take longer to report than to run. */
 const portion = 20;
@@ -17,7 +16,6 @@ const early = { ...simulationDefaults, everyMs: 800, faultsEndMs: 4_000 };
 const quiet = { ...simulationDefaults, faults: [] };
 
 describe("the control plane under seeds", () => {
-  let tally = emptyTally;
   let held = 0;
   let joined = 0;
   let failedToJoin = 0;
@@ -31,7 +29,6 @@ describe("the control plane under seeds", () => {
         expect(outcome.rounds, `rounds of seed ${seed}`).toBeGreaterThanOrEqual(50);
         const faults = [...outcome.fired.values()].reduce((sum, times) => sum + times, 0);
         expect(faults, `faults of seed ${seed}`).toBeGreaterThanOrEqual(5);
-        tally = added(tally, outcome);
       }
     },
     60_000,
@@ -153,10 +150,6 @@ describe("the control plane under seeds", () => {
     expect(joined, "workers that joined").toBeGreaterThan(10);
     expect(failedToJoin, "joins that came to nothing").toBeGreaterThan(5);
     expect(held, "seeds in which somebody was left").toBeGreaterThan(1);
-    // The rarest happens in one seed of some dozens.
-    if (count < 200) return;
-    const missing = faultNames.filter((fault) => (tally.fired.get(fault) ?? 0) === 0);
-    expect(missing, "faults that never fired").toEqual([]);
   });
 });
 
