@@ -9,7 +9,7 @@ import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import { awaitFollowers, beginFollowing, begunNow, followersOf, forgetSums } from "./following.js";
 import type { RoundKind, ShardResult, WorkerCommand, WorkerEvent } from "./message.js";
 import { evaluated, reported } from "./pace.js";
-import { formGeneration, memberIds } from "./participation.js";
+import { formGeneration, memberIds, participantsIn } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
 import { trialOf, voidTrial } from "./record.js";
 import { exclude, repair, rewindUndecided, without } from "./remedy.js";
@@ -200,6 +200,7 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
  */
 function letFollow(t: Transition, phase: RoundPhase): Transition | undefined {
   if (phase.round !== "training" || phase.sums.size > 0) return undefined;
+  if (participantsIn(runOf(t), "ready").length === 0) return undefined;
   // One generation of a round is one list of followers, too.
   const following = beginFollowing(formGeneration(t), phase.followed);
   const followed = [
