@@ -26,6 +26,8 @@ export type Finding =
 
 export interface Blamed {
   readonly workerId: string;
+  /** Of the process that did it, where that need not be the present one. */
+  readonly incarnation?: string;
   readonly why: string;
   readonly shard?: number;
 }
@@ -82,7 +84,7 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
         return {
           kind: "wrong",
           workers: verdict.workers.map((workerId) => ({
-            workerId,
+            ...by(opinions, workerId),
             shard,
             why: `${at} came out wrong on it: ${wrongness(opinions, workerId, verdict.right)}`,
           })),
@@ -136,6 +138,14 @@ function notFinite(t: Transition, at: string, workers: readonly string[]): strin
   const kept =
     checkpoint === undefined ? "" : `; the last good checkpoint is of step ${checkpoint.step}`;
   return `${at} is not finite on ${first}, ${again}: the rate may be too high${kept}`;
+}
+
+function by(
+  opinions: readonly Opinion[],
+  workerId: string,
+): Pick<Blamed, "workerId" | "incarnation"> {
+  const said = opinions.find((opinion) => opinion.workerId === workerId);
+  return said === undefined ? { workerId } : { workerId, incarnation: said.incarnation };
 }
 
 function wrongness(

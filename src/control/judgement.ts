@@ -8,6 +8,8 @@ import type { ShardResult } from "./message.js";
 /** What a worker got for a shard, in the computation for the sum or in a check. */
 export interface Opinion {
   readonly workerId: string;
+  /** Of the process that computed it: another may have its worker's name by the time it is judged. */
+  readonly incarnation: string;
   readonly result: ShardResult;
 }
 

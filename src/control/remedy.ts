@@ -1,6 +1,6 @@
 import type { Blamed } from "./examining.js";
 import { fail } from "./ending.js";
-import type { RoundPhase, Transition } from "./fleetState.js";
+import type { Transition } from "./fleetState.js";
 import { close, distrust, memberIds, strike } from "./participation.js";
 import { beginAttempt } from "./starting.js";
 import {
@@ -23,13 +23,19 @@ const tiesMax = 3;
  * A worker that computed wrongly takes no part in the job again until the coordinator starts anew
  * or the job is resumed; the last one has a few more tries.
  */
-export function exclude(t: Transition, { workerId, why, shard }: Blamed): Transition {
-  const reason = `${workerId} is set aside: ${why}`;
-  const told = log(t, "warn", reason, {
+export function exclude(t: Transition, { workerId, incarnation, why, shard }: Blamed): Transition {
+  const isGone =
+    incarnation !== undefined && incarnation !== t.fleet.members.get(workerId)?.incarnation;
+  const who = isGone
+    ? `the process that ${workerId} had before was wrong`
+    : `${workerId} is set aside`;
+  const told = log(t, "warn", `${who}: ${why}`, {
     worker: workerId,
     step: recordOf(t).step,
     ...(shard !== undefined && { shard }),
   });
+  // The one in its place has computed nothing wrongly, and is asked as any other.
+  if (isGone) return told;
   return isLast(told, workerId) ? renew(told, workerId, why) : distrust(told, workerId, why);
 }
 
@@ -97,21 +103,6 @@ export function withoutCheckpoint(
     `the checkpoint of step ${step} is given up: its parameters may be wrong`,
     { step },
   );
-}
-
-/** The round without what these workers have said. */
-export function without(phase: RoundPhase, blamed: readonly Blamed[]): RoundPhase {
-  const isGone = (id: string): boolean => blamed.some(({ workerId }) => workerId === id);
-  const results = [...phase.results].filter(([, { workerId }]) => !isGone(workerId));
-  const opinions = [...phase.opinions].map(
-    ([shard, all]) => [shard, all.filter(({ workerId }) => !isGone(workerId))] as const,
-  );
-  return {
-    ...phase,
-    results: new Map(results),
-    opinions: new Map(opinions.filter(([, all]) => all.length > 0)),
-    checks: new Map([...phase.checks].filter(([id]) => !isGone(id))),
-  };
 }
 
 function isLast(t: Transition, workerId: string): boolean {

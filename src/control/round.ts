@@ -3,16 +3,17 @@ import { takeChecksum } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
 import { examine, type Finding } from "./examining.js";
-import { countOf, dealAll, dealRest, shardsOf, sharesOf, uncovered, type Deal } from "./dealing.js";
+import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import { isHandedOver, staying } from "./leaving.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
 import { awaitFollowers, beginFollowing, begunNow, followersOf, forgetSums } from "./following.js";
-import type { RoundKind, ShardResult, WorkerCommand, WorkerEvent } from "./message.js";
+import type { RoundKind, WorkerCommand, WorkerEvent } from "./message.js";
+import { owesResults, without, withResults } from "./opinions.js";
 import { evaluated, reported } from "./pace.js";
 import { formGeneration, memberIds, participantsIn } from "./participation.js";
 import { loseStuck, touched } from "./progress.js";
 import { trialOf, voidTrial } from "./record.js";
-import { exclude, repair, rewindUndecided, without } from "./remedy.js";
+import { exclude, repair, rewindUndecided } from "./remedy.js";
 import {
   changeRun,
   describe,
@@ -131,7 +132,8 @@ export function takeReport(t: Transition, workerId: string, report: Report): Tra
     );
   }
   const so = takeChecksum(t, workerId, report.parameterChecksum);
-  const taken = withResults(phase, workerId, report.shards);
+  const incarnation = t.fleet.members.get(workerId)?.incarnation ?? "";
+  const taken = withResults(phase, { workerId, incarnation }, report.shards);
   const own = report.shards.filter(({ check }) => check === 0).length;
   if (phase.round === "evaluation") {
     const { computeMs } = report;
@@ -149,23 +151,6 @@ export function takeReport(t: Transition, workerId: string, report: Report): Tra
     phase: { ...taken, sums },
     pace: phase.sums.has(workerId) ? pace : reported(pace, workerId, figures),
   });
-}
-
-function withResults(
-  phase: RoundPhase,
-  workerId: string,
-  shards: readonly ShardResult[],
-): RoundPhase {
-  const results = new Map(phase.results);
-  const opinions = new Map(phase.opinions);
-  for (const result of shards) {
-    const { shard, check } = result;
-    if (check === 0 && !results.has(shard)) results.set(shard, { result, workerId });
-    const known = opinions.get(shard) ?? [];
-    const isKnown = known.some((one) => one.workerId === workerId && one.result.check === check);
-    if (!isKnown) opinions.set(shard, [...known, { workerId, result }]);
-  }
-  return { ...phase, results, opinions };
 }
 
 /** Decides the round, or goes on with those who are left. */
@@ -343,12 +328,6 @@ function tellAnew(t: Transition): Transition {
   return phase.kind === "round"
     ? tellAll(enter(formed, touched(phase, t.fleet.clock.awakeMs)))
     : formed;
-}
-
-function owesResults({ dealt, opinions }: RoundPhase, workerId: string): boolean {
-  return (dealt.get(workerId) ?? [])
-    .flatMap(shardsOf)
-    .some((shard) => !(opinions.get(shard) ?? []).some((one) => one.workerId === workerId));
 }
 
 function tellAll(t: Transition): Transition {

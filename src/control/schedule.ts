@@ -105,9 +105,7 @@ function musterFor(
   const isFit = (member: Member): boolean => unfit(fleet, job, member) === undefined;
   const fit = [...pool.idle.values()].filter(isFit);
   const soon = [...pool.soon.values()].filter(isFit);
-  const others = givable(fleet, record).filter(
-    ({ member }) => foreign(record, member) === undefined,
-  );
+  const others = givable(fleet, record).filter(({ member }) => isFit(member));
   const isOpen = record.pin === undefined && !record.plan.settings.mixedDevices;
   const classes = isOpen
     ? [...new Set([...fit, ...soon, ...others.map(({ member }) => member)].map(numericsOf))]
@@ -186,14 +184,13 @@ function giveTo(
 function suspendFor(t: Transition, job: string, missing: number): Transition {
   const waiting = waitingJobs(t.fleet);
   const place = waiting.findIndex(({ name }) => name === job);
-  const record = recordNamed(t.fleet, job);
   const victims: string[] = [];
   let freed = 0;
   for (const { name } of waiting.slice(place + 1).toReversed()) {
     const run = t.fleet.runs.get(name);
     if (run === undefined || lacking(t.fleet, name) === 0 || freed >= missing) continue;
     const members = [...run.participants.keys()].flatMap((id) => t.fleet.members.get(id) ?? []);
-    const fit = members.filter((member) => foreign(record, member) === undefined).length;
+    const fit = members.filter((member) => unfit(t.fleet, job, member) === undefined).length;
     if (fit === 0) continue;
     victims.push(name);
     freed += fit;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jobStatus } from "../../src/control/view.js";
-import { FleetDriver, record, upTo } from "./fleetDriver.js";
+import { FleetDriver, record, result, upTo } from "./fleetDriver.js";
 
 /** A beat of each worker: shards done, whom it waits for, age of the last word from NATS. */
 type Beats = Readonly<Record<string, readonly [number, string, number]>>;
@@ -302,4 +302,20 @@ describe("while NATS is away nobody is evicted", () => {
     beating(driver, 1_000, { w1: [8, "w3", 1], w2: [8, "w3", 1], w3: [8, "", 19_000] });
     expect(left(driver)).toEqual(["w1", "w2"]);
   });
+});
+
+test("a worker that is judged wrong when a new process has taken its place is not set aside", () => {
+  const driver = FleetDriver.started(["w1", "w2", "w3"]);
+  driver.report("w1", upTo(3));
+  driver.report("w2", upTo(6, 3));
+  driver.report("w3", [], { shards: [result(6, { finite: false, loss: NaN }), result(7)] });
+  driver.hello("w3", { incarnation: "w3.2" });
+  expect(driver.kinds("w3")).toContain("prepare");
+  driver.report("w1", [], { shards: [result(6, { check: 1 })] });
+  expect(driver.said()[0]).toBe(
+    "the process that w3 had before was wrong: shard 6 of step 0 came out wrong on it: it is not finite",
+  );
+  expect(driver.kinds("w3")).not.toContain("release");
+  expect(left(driver)).toEqual(["w1", "w2", "w3"]);
+  expect(driver.run?.distrusted.size).toBe(0);
 });

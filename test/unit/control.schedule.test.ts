@@ -319,3 +319,32 @@ test("one that is to be given up, and turns out to hold a wrong state, is given 
   driver.released("w2");
   expect(driver.kinds("w2")).toContain("prepare");
 });
+
+/** "second" needs two and has two, or one too few if they cannot start together. */
+test.each([
+  { minWorkers: 1, probe: "probe", lacks: 0 },
+  { minWorkers: 2, probe: "odd", lacks: 1 },
+])(
+  "a job of at least $minWorkers gives up nobody for one that would not ask them",
+  ({ minWorkers, probe, lacks }) => {
+    const driver = FleetDriver.started(["w1", "w2", "w3"], { minWorkers: 3, steps: 9 });
+    driver.hello("w4");
+    driver.prepared("w4", "odd");
+    driver.released("w4");
+    driver.report("w1", upTo(3));
+    driver.report("w2", upTo(6, 3));
+    const bad = [result(6, { finite: false, loss: NaN }), result(7)];
+    driver.report("w3", [], { shards: bad });
+    driver.report("w1", [], { shards: [result(6, { check: 1 })] });
+    driver.released("w3");
+    expect(lacking(driver.fleet, "job")).toBe(1);
+    driver.happens({ kind: "submit", record: record("second", { minWorkers }) });
+    driver.say("w3", { kind: "prepared", job: "second", attempt: 1, probe: "probe" });
+    driver.say("w4", { kind: "prepared", job: "second", attempt: 1, probe });
+    expect(lacking(driver.fleet, "second")).toBe(lacks);
+    const second = () => driver.fleet.runs.get("second");
+    expect(second()).toMatchObject({ suspended: false, yields: new Map() });
+    driver.pass(30_000, ["w1", "w2", "w3", "w4"]);
+    expect([...(second()?.participants.keys() ?? [])]).toEqual(["w3", "w4"]);
+  },
+);
