@@ -24,7 +24,8 @@ export function failureOf(error: unknown): {
   if (shortage !== undefined) {
     return { cause: "memory", message: `out of memory: ${shortage.trim()}` };
   }
-  return { cause: "error", message: `${error.name}: ${firstLine(error.message)}` };
+  const kind = error.name === "Error" ? "" : `${error.name}: `;
+  return { cause: "error", message: kind + firstLine(error.message) };
 }
 
 function firstLine(message: string): string {

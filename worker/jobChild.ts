@@ -101,7 +101,7 @@ export class JobChild {
       case "apply":
         this.#prepared().work.clear();
         this.#work = [];
-        this.#steps.owe(command.step, command.save);
+        this.#steps.owe(command.step, command.save, command.sumChecksum);
         return this.#update();
       case "save":
         return this.#settle(this.#save(command.what));
@@ -265,9 +265,9 @@ export class JobChild {
       return this.#collecting?.resolve(event.state);
     }
     const { attempt, step, trial, sum } = event;
-    this.#steps.summed(step, sum);
     const exchangeMs = performance.now() - this.#dealtAtMs;
     const sumChecksum = crc32(bytesOf(sum));
+    this.#steps.summed(step, sum, sumChecksum);
     this.#send({ kind: "summed", attempt, step, trial, sumChecksum, exchangeMs });
     this.#update();
   }
@@ -283,7 +283,8 @@ export class JobChild {
     this.#work = this.#work.filter(({ step }) => !this.#steps.isAt(step));
   }
 
-  async #apply({ step, save, sum }: Update): Promise<void> {
+  async #apply({ step, save, sum, wrong }: Update): Promise<void> {
+    if (wrong !== undefined) throw new Error(wrong);
     const { order, parameterCount } = this.#prepared();
     const isServed = this.#steps.isFollowed(step);
     if (this.#offered !== undefined && this.#offered < step && !isServed) this.#endOffer();

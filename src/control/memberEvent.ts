@@ -132,8 +132,16 @@ export type ChildCommand =
       readonly members: readonly RoundMember[];
       readonly followers: readonly string[];
     }
-  /** Drops what is left of the work list and applies the finished sum of `step`, for a follower as soon as state and sum are there. */
-  | { readonly kind: "apply"; readonly step: number; readonly save: boolean }
+  /**
+   * Drops what is left of the work list and applies the finished sum of `step`, for a follower as soon as state and sum are
+   * there, and only if it has this checksum. Undefined: nobody knows any more what was decided.
+   */
+  | {
+      readonly kind: "apply";
+      readonly step: number;
+      readonly save: boolean;
+      readonly sumChecksum: number | undefined;
+    }
   | { readonly kind: "save"; readonly what: "checkpoint" | "weights" }
   | { readonly kind: "close" };
 

@@ -154,6 +154,7 @@ function takeCommit(
     kind: "apply",
     step,
     save,
+    sumChecksum: facts?.sumChecksum,
   });
 }
 

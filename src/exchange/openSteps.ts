@@ -4,12 +4,25 @@ export interface Update {
   readonly save: boolean;
   /** Belongs to the exchange until `applied` says that the step is over. */
   readonly sum: Float32Array;
+  /** What is wrong with it; undefined if it is the one that was decided. */
+  readonly wrong: string | undefined;
 }
 
 interface Open {
   readonly isFollowed: boolean;
   readonly trial: number;
-  sum: Float32Array | undefined;
+  sum: Sum | undefined;
+}
+
+interface Sum {
+  readonly values: Float32Array;
+  readonly checksum: number;
+}
+
+interface Owed {
+  readonly step: number;
+  readonly save: boolean;
+  readonly sumChecksum: number | undefined;
 }
 
 /**
@@ -19,7 +32,7 @@ interface Open {
  */
 export class OpenSteps {
   readonly #open = new Map<number, Open>();
-  #owed: { readonly step: number; readonly save: boolean }[] = [];
+  #owed: Owed[] = [];
   #at = 0;
   #isLoading = true;
 
@@ -59,14 +72,14 @@ export class OpenSteps {
   }
 
   /** The step's sum is here. */
-  summed(step: number, sum: Float32Array): void {
+  summed(step: number, values: Float32Array, checksum: number): void {
     const open = this.#open.get(step);
-    if (open !== undefined) open.sum = sum;
+    if (open !== undefined) open.sum = { values, checksum };
   }
 
-  /** The step is to be applied. */
-  owe(step: number, save: boolean): void {
-    this.#owed.push({ step, save });
+  /** The step is to be applied. `sumChecksum`: of the sum that was decided, if anybody knows. */
+  owe(step: number, save: boolean, sumChecksum: number | undefined): void {
+    this.#owed.push({ step, save, sumChecksum });
   }
 
   /** The next update, if state and sum are there; from then on the state counts as moved on. */
@@ -77,7 +90,12 @@ export class OpenSteps {
     if (sum === undefined) return undefined;
     this.#owed.shift();
     this.#at += 1;
-    return { sum, ...first };
+    const { step, save, sumChecksum = sum.checksum } = first;
+    const wrong =
+      sum.checksum === sumChecksum
+        ? undefined
+        : `its sum of step ${step} has checksum ${sum.checksum}, and the one that was decided ${sumChecksum}`;
+    return { step, save, sum: sum.values, wrong };
   }
 
   isFollowed(step: number): boolean {

@@ -35,7 +35,7 @@ test("the job's process spoils shards and parameters where the failpoints say so
     for (let step = 0; step < 4; step += 1) {
       beginStep(worker, members, order, step);
       sums.at(-1)?.push((await worker.next("summed")).sumChecksum);
-      worker.send({ kind: "apply", step, save: false });
+      worker.send({ kind: "apply", step, save: false, sumChecksum: undefined });
       states.at(-1)?.push((await worker.next("applied")).parameterChecksum);
     }
     await worker.close();
@@ -75,7 +75,7 @@ test("a flipped parameter alone changes the state after its step, not the sum be
     if (worker === undefined) throw new Error("no worker");
     beginStep(worker, dealt(workers, setting.order.settings.shards), setting.order, 0);
     const { sumChecksum } = await worker.next("summed");
-    worker.send({ kind: "apply", step: 0, save: false });
+    worker.send({ kind: "apply", step: 0, save: false, sumChecksum: undefined });
     const { parameterChecksum } = await worker.next("applied");
     outcomes.push(`${sumChecksum} ${parameterChecksum}`);
     await worker.close();

@@ -28,8 +28,9 @@ async function train(
     for (const worker of workers) sums.add((await worker.next("summed")).sumChecksum);
     expect(sums.size, `sums of step ${step}`).toBe(1);
     const save = step + 1 === 3;
+    const [sumChecksum] = sums;
     for (const [i, worker] of workers.entries()) {
-      worker.send({ kind: "apply", step, save: save && i === 0 });
+      worker.send({ kind: "apply", step, save: save && i === 0, sumChecksum });
     }
     const states = new Set<number>();
     for (const worker of workers) states.add((await worker.next("applied")).parameterChecksum);
@@ -73,3 +74,20 @@ test("the job's process exports the same bytes for 1, 2 and 3 workers, and from 
   expect(first?.length).toBeGreaterThan(1_000_000);
   for (const other of others) expect(first?.equals(other)).toBe(true);
 }, 120_000);
+
+test("the job's process applies no other sum than the one that was decided", async () => {
+  const place = await childPlace(cleanUps);
+  const { order } = place;
+  const source = { kind: "initial", step: 0 } as const;
+  const { workers } = await startChildren(["odd"], place, source, cleanUps);
+  const [worker] = workers;
+  if (worker === undefined) throw new Error("no worker was started");
+  beginStep(worker, dealt(workers, order.settings.shards), order, 0);
+  const { sumChecksum } = await worker.next("summed");
+  const decided = sumChecksum ^ 1;
+  worker.send({ kind: "apply", step: 0, save: false, sumChecksum: decided });
+  const { message } = await worker.next("failed");
+  expect(message).toBe(
+    `its sum of step 0 has checksum ${sumChecksum}, and the one that was decided ${decided}`,
+  );
+}, 60_000);

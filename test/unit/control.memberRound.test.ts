@@ -97,7 +97,7 @@ describe("a member's round", () => {
     driver.shard(0);
     driver.summed();
     driver.commit(0, true);
-    expect(driver.toChild()).toEqual([{ kind: "apply", step: 0, save: true }]);
+    expect(driver.toChild()).toEqual([{ kind: "apply", step: 0, save: true, sumChecksum: 7 }]);
     driver.round([], 1, 1, "evaluation");
     expect(driver.said()).toEqual([]);
     driver.child({ kind: "applied", step: 1, parameterChecksum: 101 });
@@ -175,7 +175,7 @@ describe("a follower", () => {
   test("is told commits before it has state or sum, and says when it is level", () => {
     const driver = follower();
     driver.commit(0);
-    expect(driver.toChild()).toEqual([{ kind: "apply", step: 0, save: false }]);
+    expect(driver.toChild()).toEqual([{ kind: "apply", step: 0, save: false, sumChecksum: 7 }]);
     driver.follow(1);
     driver.child({ kind: "loaded", step: 0, parameterChecksum: 100 });
     expect(driver.said()).toEqual([]);

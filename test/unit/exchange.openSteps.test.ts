@@ -14,12 +14,26 @@ describe("a member's steps", () => {
   test("an update is due when it was told and its sum is here", () => {
     const steps = at(4);
     steps.deal(4, false);
-    steps.summed(4, sum(1));
+    steps.summed(4, sum(1), 1);
     expect(steps.next()).toBeUndefined();
-    steps.owe(4, true);
-    expect(steps.next()).toEqual({ step: 4, save: true, sum: sum(1) });
+    steps.owe(4, true, undefined);
+    expect(steps.next()).toEqual({ step: 4, save: true, sum: sum(1), wrong: undefined });
     expect(steps.next()).toBeUndefined();
     expect(steps.at).toBe(5);
+  });
+
+  test("a sum that is not the one that was decided is told of", () => {
+    const steps = at(4);
+    steps.deal(4, false);
+    steps.summed(4, sum(1), 70);
+    steps.owe(4, false, 71);
+    expect(steps.next()?.wrong).toBe(
+      "its sum of step 4 has checksum 70, and the one that was decided 71",
+    );
+    steps.deal(5, false);
+    steps.summed(5, sum(1), 72);
+    steps.owe(5, false, 72);
+    expect(steps.next()?.wrong).toBeUndefined();
   });
 
   test("a step that nobody follows is over with its update", () => {
@@ -45,16 +59,16 @@ describe("a follower's steps", () => {
     steps.load(4);
     for (const step of [4, 5]) {
       steps.deal(step, true);
-      steps.owe(step, false);
+      steps.owe(step, false, undefined);
     }
-    steps.summed(5, sum(5));
-    steps.summed(4, sum(4));
+    steps.summed(5, sum(5), 5);
+    steps.summed(4, sum(4), 4);
     expect(steps.next()).toBeUndefined();
     expect(steps.isAt(4)).toBe(false);
     steps.loaded();
     expect(steps.isAt(4)).toBe(true);
-    expect(steps.next()).toEqual({ step: 4, save: false, sum: sum(4) });
-    expect(steps.next()).toEqual({ step: 5, save: false, sum: sum(5) });
+    expect(steps.next()).toEqual({ step: 4, save: false, sum: sum(4), wrong: undefined });
+    expect(steps.next()).toEqual({ step: 5, save: false, sum: sum(5), wrong: undefined });
     expect(steps.isAt(6)).toBe(true);
   });
 
@@ -62,11 +76,11 @@ describe("a follower's steps", () => {
     const steps = at(4);
     for (const step of [4, 5]) {
       steps.deal(step, true);
-      steps.owe(step, false);
+      steps.owe(step, false, undefined);
     }
-    steps.summed(5, sum(5));
+    steps.summed(5, sum(5), 5);
     expect(steps.next()).toBeUndefined();
-    steps.summed(4, sum(4));
+    steps.summed(4, sum(4), 4);
     expect(steps.next()?.step).toBe(4);
     expect(steps.next()?.step).toBe(5);
   });
@@ -74,12 +88,12 @@ describe("a follower's steps", () => {
   test("another load drops all that was open and told", () => {
     const steps = at(4);
     steps.deal(4, true);
-    steps.summed(4, sum(4));
-    steps.owe(4, false);
+    steps.summed(4, sum(4), 4);
+    steps.owe(4, false, undefined);
     expect(steps.load(4)).toEqual([4]);
     steps.loaded();
     steps.deal(4, true);
-    steps.summed(4, sum(4));
+    steps.summed(4, sum(4), 4);
     expect(steps.next()).toBeUndefined();
     expect(steps.at).toBe(4);
   });

@@ -114,7 +114,7 @@ export class ChildSim {
       case "apply":
         this.#clear();
         this.#work = [];
-        this.#steps.owe(command.step, command.save);
+        this.#steps.owe(command.step, command.save, command.sumChecksum);
         return this.#update();
       case "save":
         return this.#enqueue(5, () => this.#save(command.what));
@@ -193,10 +193,7 @@ export class ChildSim {
     this.#endOffer();
     this.#offered = step;
     const { parameters, momentum } = this.#state;
-    const both = new Float32Array(2 * parameters.length);
-    both.set(parameters);
-    both.set(momentum, parameters.length);
-    this.#exchange.offerState({ attempt, step }, both);
+    this.#exchange.offerState({ attempt, step }, Float32Array.of(...parameters, ...momentum));
     this.#pump();
   }
 
@@ -281,7 +278,8 @@ export class ChildSim {
     this.#work = this.#work.filter(({ step }) => !this.#steps.isAt(step));
   }
 
-  #apply({ step, save, sum }: Update): void {
+  #apply({ step, save, sum, wrong }: Update): void {
+    if (wrong !== undefined) return this.#giveUp(wrong);
     const isServed = this.#steps.isFollowed(step);
     if (this.#offered !== undefined && this.#offered < step && !isServed) this.#endOffer();
     const load = this.#load;
@@ -321,10 +319,14 @@ export class ChildSim {
   /** As in a worker's compute thread: what broke in memory is neither built on nor given on. */
   #hasChanged({ parameters }: ToyState): boolean {
     if (checksumOf(parameters) === this.#written) return false;
-    this.#emit({ kind: "failed", cause: "error", message: "its parameters changed in memory" });
+    this.#giveUp("its parameters changed in memory");
+    return true;
+  }
+
+  #giveUp(message: string): void {
+    this.#emit({ kind: "failed", cause: "error", message });
     this.#device = [];
     this.#hasFailed = true;
-    return true;
   }
 
   #endRounds(steps: readonly number[]): void {
@@ -384,9 +386,9 @@ export class ChildSim {
       }
       const { attempt, step, trial } = event;
       const sum = this.spoils.copyOf(event.sum, `the sum of step ${step}`);
-      this.#steps.summed(step, sum);
       const exchangeMs = nowMs - this.#dealtMs;
       const sumChecksum = checksumOf(sum);
+      this.#steps.summed(step, sum, sumChecksum);
       this.#emit({ kind: "summed", attempt, step, trial, sumChecksum, exchangeMs });
       this.#update();
     }

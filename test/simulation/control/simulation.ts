@@ -141,8 +141,8 @@ function heal(scene: Scene): void {
   for (const kind of scene.kinds.slice(0, 3)) {
     if (scene.workers.get(kind.workerId)?.process.isAlive !== true) scene.startWorker(kind);
   }
-  startPinned(scene);
   const resume = (): void => {
+    startPinned(scene);
     const [coordinator] = scene.reigning();
     for (const { name } of scene.jobs) {
       // As a client sees it: what a coordinator wrote that was replaced was never told to anyone.
@@ -162,7 +162,7 @@ function noTaskIsOpen(scene: Scene): boolean {
   );
 }
 
-/** A job that is pinned to other arithmetic than most workers have needs one of its own. */
+/** A job that is pinned to other arithmetic than most workers have needs one of its own, as long as it does. */
 function startPinned(scene: Scene): void {
   for (const { name } of scene.jobs) {
     const { numerics = "toy", probe = "sound" } = scene.jetStream.record(name)?.pin ?? {};
