@@ -3,14 +3,14 @@
  * write, and once more in the store. A record that NATS has lost is taken from the store.
  */
 import type { LoggedLines } from "../src/control/fleetState.js";
-import { hasEnded, isActive, isAheadOf, type JobRecord } from "../src/control/record.js";
+import { hasEnded, isActive, revived, type JobRecord } from "../src/control/record.js";
 import type { Emptied, RecordStore } from "../src/link/jetstream.js";
 import type { Logger } from "../src/process/logger.js";
 import { highestManifestTerm } from "../src/store/checkpoint.js";
 import type { Store } from "../src/store/store.js";
 import { jobRecord } from "../src/wire/jobRecord.js";
 import { JobLogs } from "./logs.js";
-import { Mirror, readMirror, type Mirrored } from "./mirror.js";
+import { Mirror, readMirror } from "./mirror.js";
 import { Records } from "./records.js";
 
 export interface MemoryOptions {
@@ -39,12 +39,6 @@ export interface Memory {
   writeAgain(what: Emptied, records: Iterable<JobRecord>): void;
   flush(deadlineMs: number): Promise<void>;
 }
-
-/**
- * Workers refuse what is of a generation before one that they have seen. The copy may be older than they are, by a few
- * generations at most.
- */
-const generationsAhead = 1000;
 
 /** The highest term that the store tells of. */
 export async function termInStore(store: Store): Promise<number> {
@@ -76,7 +70,10 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
     onLine: (job, line) => mirror.noteLine(job, line),
   });
   const known = new Map(found.map((record) => [record.name, record]));
-  const lost = copies.found.filter(({ record }) => isLost(record, known)).map(revived);
+  const lost = copies.found.flatMap((copy) => {
+    const record = revived(copy.record, known.get(copy.record.name));
+    return record === undefined ? [] : { ...copy, record };
+  });
   for (const { record, lines } of lost) {
     await records.store(record);
     logs.lose(record.name, lines);
@@ -109,20 +106,6 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
       await mirror.flush(deadlineMs);
     },
   };
-}
-
-/**
- * A copy is never newer than its record, so one that is tells that NATS has lost its storage since; what is there is then the
- * late word of a coordinator from before.
- */
-function isLost(copy: JobRecord, known: ReadonlyMap<string, JobRecord>): boolean {
-  const there = known.get(copy.name);
-  return there === undefined || isAheadOf(copy, there);
-}
-
-function revived({ record, term, lines }: Mirrored): Mirrored {
-  const ahead = isActive(record.state) ? generationsAhead : 0;
-  return { record: { ...record, generation: record.generation + ahead }, term, lines };
 }
 
 /** Of more jobs than this that ended before, the lines have been written long ago. */

@@ -141,7 +141,20 @@ export function isActive(state: JobState): boolean {
   return !hasEnded(state) && state !== "queued";
 }
 
+/** Workers refuse what is of a generation before one that they have seen, and a copy may be older than they are by a few. */
+const generationsAhead = 1000;
+
+/**
+ * The record to go on from where NATS has lost it and a copy is left. A copy is never newer than its record, so one that is
+ * tells of the loss, too: what is there is then the late word of a coordinator from before. Undefined where nothing is lost.
+ */
+export function revived(copy: JobRecord, found: JobRecord | undefined): JobRecord | undefined {
+  if (found !== undefined && !isAheadOf(copy, found)) return undefined;
+  const ahead = isActive(copy.state) ? generationsAhead : 0;
+  return { ...copy, generation: copy.generation + ahead };
+}
+
 /** Whether the job has come further in the one than in the other: by attempts, then by generations. */
-export function isAheadOf(a: JobRecord, b: JobRecord): boolean {
+function isAheadOf(a: JobRecord, b: JobRecord): boolean {
   return a.attempt > b.attempt || (a.attempt === b.attempt && a.generation > b.generation);
 }

@@ -9,7 +9,7 @@ import {
 } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
 import type { WorkerEvent } from "../../../src/control/message.js";
-import { isActive, isAheadOf, type JobRecord } from "../../../src/control/record.js";
+import { revived, type JobRecord } from "../../../src/control/record.js";
 import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
 import { HostClock, Process } from "./process.js";
@@ -224,11 +224,10 @@ export class CoordinatorSim {
   #lostBy(found: readonly JobRecord[]): readonly JobRecord[] {
     const known = new Map(found.map((record) => [record.name, record]));
     return [...this.#place.shelf.copies.values()].flatMap(({ record }) => {
-      const there = known.get(record.name);
-      if (there !== undefined && !isAheadOf(record, there)) return [];
+      const lost = revived(record, known.get(record.name));
+      if (lost === undefined) return [];
       this.#place.world.tell(`${this.name} takes ${record.name} from the store`);
-      const ahead = isActive(record.state) ? 1_000 : 0;
-      return { ...record, generation: record.generation + ahead };
+      return lost;
     });
   }
 
