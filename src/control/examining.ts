@@ -1,6 +1,7 @@
 import { alikeGroups } from "./checksum.js";
 import { comparable, isOwed, isPending, openChecks, withChecks, type Checks } from "./checking.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
+import { followersOf } from "./following.js";
 import { difference, isSame, judgeNumbers, judgeShard, type Opinion } from "./judgement.js";
 import { recordOf, runOf } from "./transition.js";
 
@@ -110,16 +111,34 @@ function examineSums(t: Transition, phase: RoundPhase, members: readonly string[
   if (phase.round === "evaluation" || !members.every((id) => phase.sums.has(id))) {
     return { kind: "sound" };
   }
+  const { step } = recordOf(t);
+  if (isUncompared(t, phase, members)) {
+    return { kind: "again", why: `nobody is left to compare the sum of step ${step} with` };
+  }
   const sums = new Map([...phase.sums].map(([id, sum]) => [id, [sum]]));
   const judged = judgeNumbers(sums, members);
   if (judged.kind === "agreed" || judged.kind === "waiting") return { kind: "sound" };
-  const { step } = recordOf(t);
   const values = members.map((id) => `${phase.sums.get(id) ?? 0} on ${id}`).join(", ");
   const what = `the sum of step ${step} has checksum ${values}`;
   if (phase.sumsTried === 0) return { kind: "again", why: what };
   if (judged.kind === "tie") return { kind: "fail", why: `${what}, again and again` };
   const why = `its sum of step ${step} came out different from that of the others, twice`;
   return { kind: "wrong", workers: judged.workers.map((workerId) => ({ workerId, why })) };
+}
+
+/** Whether the sum of the only member left was made by several, none of whom has said the same. */
+function isUncompared(
+  t: Transition,
+  { dealt, sums }: RoundPhase,
+  members: readonly string[],
+): boolean {
+  const [only = "", another] = members;
+  if (another !== undefined || dealt.size === 1) return false;
+  const others = [
+    ...[...sums].flatMap(([id, sum]) => (id === only ? [] : sum)),
+    ...followersOf(runOf(t)).map(({ stage }) => stage.sum),
+  ];
+  return !others.includes(sums.get(only));
 }
 
 function countOf(checks: Checks, shard: number): number {

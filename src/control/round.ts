@@ -43,7 +43,7 @@ export function beginRound(before: Transition, round: RoundKind): Transition {
   const count = shardCount(recordOf(t), round);
   const dealt =
     round === "training" ? dealTraining(run, members, count) : dealAll(run.pace, members, count);
-  const trial = round === "training" ? firstTrial(t, members, count) : 0;
+  const trial = round === "training" ? firstTrial(t) : 0;
   const phase: RoundPhase = {
     kind: "round",
     round,
@@ -103,14 +103,11 @@ function dealTraining({ pace, inherited }: Run, members: readonly string[], coun
 }
 
 /**
- * Where a round goes on, after a start of the coordinator or after a pause, somebody who took part
- * in it may be gone for good without having reported what the others have of it.
+ * Where a round goes on, after a start of the coordinator or after a pause, nobody knows any more what was reported of it:
+ * sums may hold what somebody made who is gone, and made wrongly. They are added anew, from what members have made themselves.
  */
-function firstTrial(t: Transition, members: readonly string[], count: number): number {
-  const { inherited } = runOf(t);
-  const kept = new Map([...inherited].filter(([id]) => members.includes(id)));
-  const isOneGone = inherited.size > 0 && uncovered(count, kept, () => true).length > 0;
-  return isOneGone ? recordOf(t).generation : trialOf(recordOf(t));
+function firstTrial(t: Transition): number {
+  return runOf(t).inherited.size > 0 ? recordOf(t).generation : trialOf(recordOf(t));
 }
 
 /** Sends (or repeats) the round to one of its members. */

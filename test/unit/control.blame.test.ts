@@ -319,3 +319,27 @@ test("a worker that is judged wrong when a new process has taken its place is no
   expect(left(driver)).toEqual(["w1", "w2", "w3"]);
   expect(driver.run?.distrusted.size).toBe(0);
 });
+
+test.each([false, true])(
+  "the sum of the only one left of several is added up again, unless another has the same: %s",
+  (isSame) => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.report("w1", upTo(4), { sumChecksum: 8 });
+    driver.report("w2", upTo(8, 4), { sumChecksum: 7 });
+    driver.hello("w3");
+    driver.prepared("w3");
+    driver.loaded("w3");
+    if (isSame) driver.report("w3", [], { sumChecksum: 9 });
+    driver.report("w1", [], { sumChecksum: 9 });
+    driver.hello("w2", { incarnation: "w2.2" });
+    expect(driver.record().step).toBe(isSame ? 1 : 0);
+    if (isSame) return;
+    expect(driver.said()[1]).toBe(
+      "nobody is left to compare the sum of step 0 with: it is added up again",
+    );
+    expect(driver.round("w1").members).toHaveLength(1);
+    driver.report("w1", upTo(8), { sumChecksum: 7 });
+    driver.pass(1000, ["w1", "w3"]); // The commit waits for w3, which follows.
+    expect(driver.record().step).toBe(1);
+  },
+);

@@ -157,7 +157,7 @@ describe("the last holder of the state, when it leaves,", () => {
     }
     expect(driver.record()).toMatchObject({ step: 1, attempt: 1, generation: 2 });
     expect(driver.round("w2")).toMatchObject({
-      ...{ step: 1, generation: 2, trial: 0 },
+      ...{ step: 1, generation: 2, trial: 2 },
       members: [{ ranges: [{ first: 0, end: 4 }] }, { ranges: [{ first: 4, end: 8 }] }],
     });
   });

@@ -31,6 +31,18 @@ describe("what a worker made that is lost before it has reported it", () => {
     expect(again.round("w1").trial).toBe(again.record().generation);
   });
 
+  test("and what was reported to an earlier coordinator is not in it, also where others have taken it over", () => {
+    const driver = three();
+    driver.report("w3", [6, 7]);
+    driver.hello("w3", { incarnation: "w3.2" });
+    expect(driver.round("w1").trial).toBe(0);
+    const again = new FleetDriver([...driver.records.values()], 2);
+    const range = (first: number, end: number) => ({ first, end });
+    again.hello("w1", { held: held(0, { ranges: [range(0, 3), range(6, 7)] }) });
+    again.hello("w2", { held: held(0, { ranges: [range(3, 6), range(7, 8)] }) });
+    expect(again.round("w1")).toMatchObject({ step: 0, trial: again.record().generation });
+  });
+
   test("takes nothing from the state of those who come back with the trial before", () => {
     const driver = three();
     driver.hello("w3", { incarnation: "w3.2" });

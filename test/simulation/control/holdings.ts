@@ -1,5 +1,5 @@
-/** For so long two jobs may each hold workers and wait for more. */
-const waitMaxMs = 15_000;
+/** For so long two jobs may each hold workers and wait for more: somebody may be set aside for half a minute by one of them. */
+const waitMaxMs = 45_000;
 
 export interface Holding {
   readonly job: string;

@@ -1,6 +1,6 @@
 import type { ChildSim } from "./childSim.js";
 import type { Scene } from "./scene.js";
-import { onWorker } from "./workerFaults.js";
+import { mayFail, onWorker } from "./workerFaults.js";
 
 /** What makes a worker's numbers wrong. */
 export const numberFaults = {
@@ -26,7 +26,8 @@ export const numberFaults = {
 function spoil(scene: Scene, what: string, act: (child: ChildSim) => boolean): boolean {
   if (scene.spoilt !== undefined) return false;
   return onWorker(scene, what, (worker) => {
-    if (worker.child === undefined || !act(worker.child)) return false;
+    if (worker.child === undefined || !mayFail(scene, worker)) return false;
+    if (!act(worker.child)) return false;
     scene.spoilt = worker;
     return true;
   });

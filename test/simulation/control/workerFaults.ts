@@ -102,7 +102,7 @@ export function onWorker(scene: Scene, what: string, act: (worker: WorkerSim) =>
 }
 
 /** With bad luck all are set aside at once, and the job fails. */
-function mayFail({ failures }: Scene, { kind: { workerId } }: WorkerSim): boolean {
+export function mayFail({ failures }: Scene, { kind: { workerId } }: WorkerSim): boolean {
   const count = (failures.get(workerId) ?? 0) + 1;
   if (count > 3) return false;
   failures.set(workerId, count);
