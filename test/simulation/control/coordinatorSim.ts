@@ -297,8 +297,20 @@ export class CoordinatorSim {
         this.tasks.set(command.taskId, command.kind === "task-done" ? "done" : "failed");
         return;
       case "discard":
-        return this.#place.shelf.discard(command.job, command.step, command.keep);
+        void this.#discard(outbox, command);
+        return;
     }
+  }
+
+  /** As coordinator/loop.ts does. */
+  async #discard(
+    outbox: Outbox,
+    { job, step, keep }: Extract<FleetCommand, { readonly kind: "discard" }>,
+  ): Promise<void> {
+    await outbox.whenKept(job);
+    this.process.do(() => {
+      this.#place.shelf.discard(job, step, keep);
+    });
   }
 
   /** Lines become durable one after the other, some time; those on their way die with us. */
