@@ -107,38 +107,54 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
   return isWaiting || isAsking ? { kind: "waiting" } : { kind: "sound" };
 }
 
+/** Whether the sum is of several members of whom one is left, and none of the others has said what it came to. */
+export function isUncompared(
+  t: Transition,
+  phase: RoundPhase,
+  [only = "", another]: readonly string[],
+): boolean {
+  const isOfOne = another !== undefined || phase.dealt.size === 1;
+  if (phase.round === "evaluation" || isOfOne) return false;
+  return saidBeside(t, phase, only).length === 0;
+}
+
+/** Whether the only member is alone with its sum, and one that is gone came to another. */
+function isContradicted(
+  t: Transition,
+  phase: RoundPhase,
+  [only = "", another]: readonly string[],
+): boolean {
+  const own = phase.sums.get(only);
+  if (another !== undefined || own === undefined || phase.sumsTried > 0) return false;
+  return phase.sums.size > 1 && !saidBeside(t, phase, only).includes(own);
+}
+
+/** What those came to who have gone, or follow. */
+function saidBeside(t: Transition, { sums }: RoundPhase, member: string): readonly number[] {
+  return [
+    ...[...sums].flatMap(([id, sum]) => (id === member ? [] : sum)),
+    ...followersOf(runOf(t)).flatMap(({ stage }) => stage.sum ?? []),
+  ];
+}
+
 function examineSums(t: Transition, phase: RoundPhase, members: readonly string[]): Finding {
   if (phase.round === "evaluation" || !members.every((id) => phase.sums.has(id))) {
     return { kind: "sound" };
   }
   const { step } = recordOf(t);
-  if (isUncompared(t, phase, members)) {
-    return { kind: "again", why: `nobody is left to compare the sum of step ${step} with` };
-  }
   const sums = new Map([...phase.sums].map(([id, sum]) => [id, [sum]]));
   const judged = judgeNumbers(sums, members);
-  if (judged.kind === "agreed" || judged.kind === "waiting") return { kind: "sound" };
+  if (judged.kind === "agreed" || judged.kind === "waiting") {
+    return isContradicted(t, phase, members)
+      ? { kind: "again", why: `the sum of step ${step} came out differently on one that is gone` }
+      : { kind: "sound" };
+  }
   const values = members.map((id) => `${phase.sums.get(id) ?? 0} on ${id}`).join(", ");
   const what = `the sum of step ${step} has checksum ${values}`;
   if (phase.sumsTried === 0) return { kind: "again", why: what };
   if (judged.kind === "tie") return { kind: "fail", why: `${what}, again and again` };
   const why = `its sum of step ${step} came out different from that of the others, twice`;
   return { kind: "wrong", workers: judged.workers.map((workerId) => ({ workerId, why })) };
-}
-
-/** Whether the sum of the only member left was made by several, none of whom has said the same. */
-function isUncompared(
-  t: Transition,
-  { dealt, sums }: RoundPhase,
-  members: readonly string[],
-): boolean {
-  const [only = "", another] = members;
-  if (another !== undefined || dealt.size === 1) return false;
-  const others = [
-    ...[...sums].flatMap(([id, sum]) => (id === only ? [] : sum)),
-    ...followersOf(runOf(t)).map(({ stage }) => stage.sum),
-  ];
-  return !others.includes(sums.get(only));
 }
 
 function countOf(checks: Checks, shard: number): number {

@@ -2,7 +2,7 @@ import { withChecks } from "./checking.js";
 import { takeChecksum } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
 import { fail } from "./ending.js";
-import { examine, type Finding } from "./examining.js";
+import { examine, isUncompared, type Finding } from "./examining.js";
 import { countOf, dealAll, dealRest, sharesOf, uncovered, type Deal } from "./dealing.js";
 import { isHandedOver, staying } from "./leaving.js";
 import type { RoundPhase, Run, Transition } from "./fleetState.js";
@@ -159,7 +159,7 @@ export function decideRound(t: Transition, phase: RoundPhase): Transition {
   if (left.length === 0)
     return isTakenOver(t) ? tryAgain(t, phase) : enter(t, { kind: "boundary" });
   const finding = examine(t, phase, left);
-  if (finding.kind === "sound" && isComplete(phase, left)) {
+  if (finding.kind === "sound" && isComplete(phase, left) && !isUncompared(t, phase, left)) {
     if (phase.round === "evaluation") return closeEvaluation(t, phase);
     const waiting = awaitFollowers(t, phase);
     if (waiting === undefined) return commit(t, phase);
@@ -212,12 +212,15 @@ function isComplete(phase: RoundPhase, left: readonly string[]): boolean {
  * someone has the finished sum the others get it from there, and only results can be missing.
  *
  * What a worker made that is gone and has not reported it is judged by nobody, so it must not be in
- * the sum: in a new trial all is collected and added anew.
+ * the sum: in a new trial all is collected and added anew. So it is where one is left, with whose sum
+ * none can be compared.
  */
 function regroup(t: Transition, before: RoundPhase, left: readonly string[]): Transition {
   const { pace } = runOf(t);
   const lost = [...before.dealt.keys()].filter((id) => !left.includes(id));
-  const isVoid = before.round === "training" && lost.some((id) => owesResults(before, id));
+  const isVoid =
+    before.round === "training" &&
+    (lost.some((id) => owesResults(before, id)) || isUncompared(t, before, left));
   const phase = isVoid
     ? { ...before, trial: recordOf(t).generation + 1, sums: new Map<string, number>() }
     : before;

@@ -24,7 +24,7 @@ export class Scene {
   readonly coordinators: CoordinatorSim[] = [];
   /** Whose numbers were made wrong. */
   spoilt: WorkerSim | undefined;
-  /** By worker id: how often its child was made to fail. More than three, and it is set aside. */
+  /** By worker id: how often its child was made to fail. With more than three failures it is set aside. */
   readonly failures = new Map<string, number>();
   readonly #holdings = new Holdings();
   #workerLives = 0;

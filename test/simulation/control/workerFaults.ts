@@ -101,10 +101,10 @@ export function onWorker(scene: Scene, what: string, act: (worker: WorkerSim) =>
   return isDone;
 }
 
-/** With bad luck all are set aside at once, and the job fails. */
+/** With bad luck all are set aside at once, and the job fails; what the network does to a worker may count as one failure more. */
 export function mayFail({ failures }: Scene, { kind: { workerId } }: WorkerSim): boolean {
   const count = (failures.get(workerId) ?? 0) + 1;
-  if (count > 3) return false;
+  if (count > 2) return false;
   failures.set(workerId, count);
   return true;
 }
