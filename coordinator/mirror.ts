@@ -11,6 +11,7 @@ import { readWhole } from "../src/store/readWhole.js";
 import type { Store } from "../src/store/store.js";
 import type { Codec } from "../src/wire/codec.js";
 import { Waiters } from "./waiters.js";
+import { reasonOf } from "../src/job/problem.js";
 
 export interface MirrorOptions {
   readonly store: Store;
@@ -121,7 +122,7 @@ export class Mirror {
       if (typeof there !== "string" && there.term > term) return true;
       await store.put(fileOf(job), [encode({ record, term, lines: aside }, codec)]);
     } catch (error) {
-      this.#tell(error instanceof Error ? error.message : String(error));
+      this.#tell(reasonOf(error));
       return false;
     }
     this.#tell("");

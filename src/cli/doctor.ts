@@ -8,6 +8,7 @@ import { packageRoot, readToolchain, type Toolchain } from "../process/toolchain
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
 import { findGpus } from "./gpus.js";
+import { reasonOf } from "../job/problem.js";
 
 export interface Check {
   readonly name: string;
@@ -108,7 +109,7 @@ async function checkCoordinator(flags: ConnectionFlags, context: Context): Promi
       return ok("coordinator", `answers, with ${workers.length} workers`);
     });
   } catch (error) {
-    const about = error instanceof Error ? error.message : String(error);
+    const about = reasonOf(error);
     return { name: "coordinator", state: "absent", about };
   }
 }

@@ -1,7 +1,7 @@
 /** `bitfleet token add | revoke | list`: edits the file of hashed tokens, which a running coordinator reads again. */
 import { rm, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { ConfigError, FailureError } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import { roles, type Caller, type Role } from "../job/roles.js";
 import type { Variables } from "../process/environment.js";
 import { isTokenName, tokenDigest } from "../process/tokensFile.js";
@@ -83,7 +83,7 @@ async function revoke(file: string, name: string): Promise<void> {
 async function writeToken(out: string, token: string): Promise<void> {
   await writeFile(out, `${token}\n`, { flag: "wx", mode: 0o600, flush: true }).catch(
     (error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new FailureError(`cannot write the token to ${out}: ${reason}`);
     },
   );

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FailureError } from "../job/problem.js";
+import { FailureError, reasonOf } from "../job/problem.js";
 import type { Chunk } from "../wire/training.js";
 
 /** Returns the bytes written. FailureError: the file cannot be written, or the stream ended early. */
@@ -64,6 +64,6 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 function unwritable(file: string, error: unknown): FailureError {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = reasonOf(error);
   return new FailureError(`cannot write ${file}: ${reason}`, { cause: error });
 }

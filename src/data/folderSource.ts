@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError, FailureError } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import { hashOf } from "./blobs.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import { listFolder, type Listing } from "./folder.js";
@@ -41,7 +41,7 @@ export class FolderSource implements PictureSource {
     try {
       bytes = await readFile(path);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       throw new FailureError(`the picture ${path} can no longer be read: ${reason}`, {
         cause: error,
       });
@@ -62,7 +62,7 @@ export async function readPictureFile(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new ConfigError(`the picture ${path} cannot be read: ${reason}`, { cause: error });
   }
 }

@@ -1,5 +1,5 @@
 import sharp from "sharp";
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, reasonOf } from "../job/problem.js";
 import { fileBytesMax } from "./pictureBounds.js";
 import type { Picture } from "./resize.js";
 
@@ -52,7 +52,7 @@ export async function decodePicture(bytes: Uint8Array, name: string): Promise<Pi
     return { width: info.width, height: info.height, pixels: data };
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw unreadable(name, reasonOf(error), error);
+    throw unreadable(name, inOurWords(error), error);
   }
 }
 
@@ -61,8 +61,8 @@ function unreadable(name: string, reason: string, cause?: unknown): ConfigError 
 }
 
 /** What sharp and libvips say, in our words where theirs mislead. Theirs may quote bytes of the file. */
-function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+function inOurWords(error: unknown): string {
+  const text = reasonOf(error);
   if (text.includes("exceeds pixel limit")) return `it has more than ${limitInputPixels} pixels`;
   if (text.includes("unsupported image format")) return "it is not a JPEG, PNG, WebP or GIF";
 

@@ -3,7 +3,7 @@ import util from "node:util";
 import type * as tfjs from "@tensorflow/tfjs-node-gpu";
 import type { NodeJSKernelBackend } from "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js";
 
-import { FailureError } from "../job/problem.js";
+import { FailureError, reasonOf } from "../job/problem.js";
 
 /**
  * The only file that knows where TensorFlow comes from. Whoever needs it gets the module as an
@@ -61,5 +61,5 @@ function isNative(backend: unknown): backend is NodeJSKernelBackend {
 }
 
 function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
+  return reasonOf(error).split("\n", 1)[0] ?? "";
 }

@@ -5,6 +5,7 @@ import { ChannelCredentials, credentials } from "@grpc/grpc-js";
 
 import type { TlsFiles } from "../process/certificates.js";
 import { alertBytes, secured } from "./tlsHandshake.js";
+import { reasonOf } from "../job/problem.js";
 
 type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 
@@ -75,7 +76,7 @@ export class KeptSockets extends ChannelCredentials {
       });
     } catch (error) {
       socket.destroy();
-      this.#trouble = error instanceof Error ? error.message : String(error);
+      this.#trouble = reasonOf(error);
       throw error;
     }
   }

@@ -14,7 +14,7 @@ import {
 } from "nats";
 
 import type { NatsUser } from "../control/message.js";
-import { FailureError } from "../job/problem.js";
+import { FailureError, reasonOf } from "../job/problem.js";
 import { tlsOptions, tlsProblem, type NatsTls } from "./natsTls.js";
 
 export interface NatsTarget {
@@ -125,7 +125,7 @@ export function natsTrouble(
 
 /** Why a call came to nothing. */
 export function natsReason(error: unknown, target: NatsTarget): string {
-  if (!(error instanceof NatsError)) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof NatsError)) return reasonOf(error);
   if (error.permissionContext !== undefined) return denial(error.permissionContext, target);
   return reasons[error.code] ?? error.message;
 }

@@ -6,6 +6,7 @@ import type { TlsOptions } from "nats";
 
 import type { TlsFiles } from "../process/certificates.js";
 import { secured } from "./tlsHandshake.js";
+import { reasonOf } from "../job/problem.js";
 
 export interface NatsTls {
   readonly files: TlsFiles;
@@ -57,7 +58,7 @@ export async function tlsProblem(
     await Promise.race([closed, sleep(objectionMs, undefined, { ref: false })]);
     return objection;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return reasonOf(error);
   } finally {
     socket.destroy();
   }

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 
 import { load } from "js-yaml";
 
-import { ConfigError, FailureError } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import type { Variables } from "./environment.js";
 
 export interface KubernetesAccess {
@@ -198,7 +198,7 @@ function contentOf(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     throw new ConfigError(`cannot read ${path}: ${why}`);
   }
 }

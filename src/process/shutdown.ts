@@ -3,7 +3,7 @@
  * `main` has returned, the clean-ups run, the last added first. A second signal, unless `main` wants to hear of it, or a deadline
  * missed, ends the process at once.
  */
-import { ConfigError, FailureError } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 
 /** A clean-up that takes longer is left behind: the next start copes with what it leaves. */
 const cleanupDeadlineMs = 10_000;
@@ -69,7 +69,7 @@ export class Shutdown {
       try {
         await withDeadline(Promise.resolve().then(run), leftMs, name);
       } catch (error) {
-        problems.push(`${name}: ${message(error)}`);
+        problems.push(`${name}: ${reasonOf(error)}`);
       }
     }
     return problems;
@@ -138,9 +138,9 @@ export function verdict(
   return {
     code: 1,
     lines: debug
-      ? [stack ?? message(error)]
+      ? [stack ?? reasonOf(error)]
       : [
-          `unexpected ${error instanceof Error ? error.name : "error"}: ${message(error)}`,
+          `unexpected ${error instanceof Error ? error.name : "error"}: ${reasonOf(error)}`,
           "This is a fault in Bitfleet; LOG_LEVEL=debug shows where.",
         ],
   };
@@ -177,10 +177,6 @@ async function withDeadline(work: Promise<void>, deadlineMs: number, name: strin
   } finally {
     clearTimeout(timer);
   }
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function print(line: string): void {

@@ -5,7 +5,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, reasonOf } from "../job/problem.js";
 import type { Caller, Callers } from "../job/roles.js";
 import { readTokenFile } from "./environment.js";
 import { fileVersions } from "./fileVersions.js";
@@ -97,7 +97,7 @@ function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new ConfigError(`BITFLEET_TOKENS_FILE: cannot read ${file}: ${reason}`);
   }
 }

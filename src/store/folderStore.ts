@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
-import { FailureError } from "../job/problem.js";
+import { FailureError, reasonOf } from "../job/problem.js";
 import {
   blobsPrefix,
   checkName,
@@ -251,6 +251,6 @@ const reasons: ReadonlyMap<string, string> = new Map([
 
 function failure(what: string, cause: unknown): StoreError {
   const code = codeOf(cause) ?? "";
-  const reason = reasons.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
+  const reason = reasons.get(code) ?? reasonOf(cause);
   return new StoreError(what, reason, cause);
 }

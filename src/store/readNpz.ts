@@ -1,6 +1,6 @@
 import type { Entry, ZipFile } from "yauzl";
 import { isHead, type TensorSpec } from "../bit/architecture.js";
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, reasonOf } from "../job/problem.js";
 import { ByteReader } from "./byteReader.js";
 import { firstNonFinite } from "./finite.js";
 import { float32Bytes } from "./float32Bytes.js";
@@ -50,7 +50,7 @@ export async function readNpz(
     }
     return { parameters, headClasses, headLoaded };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     throw new ConfigError(`the weights ${path} cannot be used: ${reason}`, { cause: error });
   } finally {
     zip.close();

@@ -1,4 +1,5 @@
 import type { S3Address } from "./s3Address.js";
+import { reasonOf } from "../job/problem.js";
 
 /** Why a request to S3 failed, in a few words for people. Servers name the same trouble differently. */
 export function s3Reason(error: unknown, { bucket, endpoint, region }: S3Address): string {
@@ -18,7 +19,7 @@ export function s3Reason(error: unknown, { bucket, endpoint, region }: S3Address
   if (status === undefined && networkCodes.has(codeOf(error)))
     return `${server} cannot be reached (${codeOf(error)})`;
   if (name === "TimeoutError" || name === "AbortError") return `${server} does not answer in time`;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reasonOf(error);
   return `${server} says ${name}: ${message.slice(0, 300)}`;
 }
 

@@ -5,7 +5,7 @@
 import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ConfigError, FailureError } from "../../src/job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../../src/job/problem.js";
 import { run, type Shutdown } from "../../src/process/shutdown.js";
 import { runCampaign, type CampaignOutcome } from "./campaign.js";
 import { ChaosFleet, destroyFleet } from "./fleet.js";
@@ -81,6 +81,6 @@ function optionsOf(args: readonly string[]): ChaosOptions {
   try {
     return readOptions(args);
   } catch (error) {
-    throw new ConfigError(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    throw new ConfigError(`${reasonOf(error)}\n${usage}`);
   }
 }

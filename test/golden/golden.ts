@@ -5,6 +5,7 @@ import { createEngine } from "../../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../../src/engine/tensorflow.js";
 import { bars, deviations, goldenSpec, type Deviations } from "./compare.js";
 import { readGolden } from "./reference.js";
+import { reasonOf } from "../../src/job/problem.js";
 
 /**
  * `npm run golden -- FILE…`: holds both engines to files of reference values and prints the
@@ -44,7 +45,7 @@ function reference(file: string): ReturnType<typeof readGolden> {
   try {
     return readGolden(file);
   } catch (error) {
-    console.error(`golden: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`golden: ${reasonOf(error)}`);
     process.exit(2);
   }
 }

@@ -18,6 +18,7 @@ import { environmentOf } from "./environment.js";
 import { toldAddress } from "./hosts.js";
 import type { Image, Mount } from "./images.js";
 import type { Volumes } from "./volumes.js";
+import { reasonOf } from "../../../src/job/problem.js";
 
 export interface PodContext {
   readonly api: Api;
@@ -81,7 +82,7 @@ export class PodRunner {
         break;
       } catch (error) {
         // A claim that is not bound yet, a map that comes later: as a kubelet, it tries again.
-        this.#waitingFor = error instanceof Error ? error.message : String(error);
+        this.#waitingFor = reasonOf(error);
         this.#report();
         await sleep(500);
       }
