@@ -16,6 +16,16 @@ export interface LockTimes {
 
 export const lockTimes: LockTimes = { leaseMs: 2000, renewMs: 500 };
 
+/** The terms that coordinators have had, kept where NATS cannot lose them. */
+export interface TermBook {
+  /** The highest that is known of. */
+  highest(): Promise<number>;
+  /** Takes a term for oneself; false where another has it. */
+  claim(term: number): Promise<boolean>;
+  /** One that was claimed in vain. */
+  giveBack(term: number): Promise<void>;
+}
+
 export interface LockOptions {
   /** Names this process to people: host and process id. */
   readonly holder: string;
@@ -23,8 +33,8 @@ export interface LockOptions {
   readonly identity: string;
   /** Whether the process of that identity is known to have ended: then its lease need not run out. */
   readonly isGone: (identity: string) => boolean;
-  /** The highest term that is known from elsewhere; asked before the lock is taken, and where it is missing. */
-  readonly termElsewhere: () => Promise<number>;
+  /** Asked before the lock is taken, and where it is missing. */
+  readonly terms: TermBook;
   readonly times?: LockTimes;
   readonly clock?: Clock;
   readonly signal: AbortSignal;
@@ -86,8 +96,11 @@ export class CoordinatorLock {
 
   /** A term above one that was seen elsewhere; resolves once the lock holds it. */
   async raise(seen: number): Promise<number> {
-    const term = Math.max(this.#held.term, seen + 1);
-    this.#held = { ...this.#held, term };
+    if (this.#held.term <= seen) {
+      const claimed = await claimFrom(seen + 1, this.#options.terms);
+      this.#held = { ...this.#held, term: Math.max(this.#held.term, claimed) };
+    }
+    const { term } = this.#held;
     while (this.#written < term)
       await this.#clock.sleep(this.#times.renewMs / 4, this.#options.signal);
     return term;
@@ -169,7 +182,7 @@ export class CoordinatorLock {
       const there = await this.#readPatiently();
       if (there !== undefined && !there.isOurs) return false;
       // NATS has lost what it had stored: what is missing is still ours unless another had taken it before.
-      if (there === undefined && (await this.#termElsewhere()) > term) return false;
+      if (there === undefined && (await this.#highestTerm()) > term) return false;
       this.#held = { ...this.#held, revision: there?.revision ?? 0 };
     }
   }
@@ -182,10 +195,10 @@ export class CoordinatorLock {
     }
   }
 
-  async #termElsewhere(): Promise<number> {
+  async #highestTerm(): Promise<number> {
     for (;;) {
       try {
-        return await this.#options.termElsewhere();
+        return await this.#options.terms.highest();
       } catch {
         await this.#clock.sleep(retryMs, this.#options.signal);
       }
@@ -236,14 +249,23 @@ function isFree(lock: Lock | undefined, wasHeld: boolean, options: LockOptions):
 
 async function replace(
   bucket: Bucket,
-  { holder, identity, termElsewhere, signal }: LockOptions,
+  { holder, identity, terms, signal }: LockOptions,
   { termSeen, revision }: { readonly termSeen: number; readonly revision: number },
 ): Promise<Held | undefined> {
   // Not only where there is no lock: an earlier holder may have written one anew after NATS had lost a later one.
-  const term = Math.max(termSeen, await termElsewhere()) + 1;
+  const term = await claimFrom(Math.max(termSeen, await terms.highest()) + 1, terms);
   const value = encode({ holder, term, identity });
   const written = await bucket.write(key, value, revision, signal);
-  return written === undefined ? undefined : { term, revision: written };
+  if (written !== undefined) return { term, revision: written };
+  await terms.giveBack(term);
+  return undefined;
+}
+
+/** The first term from there on that nobody has. */
+async function claimFrom(least: number, terms: TermBook): Promise<number> {
+  let term = least;
+  while (!(await terms.claim(term))) term += 1;
+  return term;
 }
 
 async function readQuietly(bucket: Bucket): Promise<Entry | undefined | "unknown"> {

@@ -29,8 +29,9 @@ import type { Surroundings } from "./gauges.js";
 import { serveHttp, type Metrics } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
+import { StoreTerms } from "./terms.js";
 import { Loop, type LoopOptions } from "./loop.js";
-import { openMemory, termInStore } from "./memory.js";
+import { openMemory } from "./memory.js";
 import { CoordinatorMetrics } from "./metrics.js";
 import { namedNats, type ReachedNats } from "./natsAccess.js";
 import { NatsNews } from "./natsNews.js";
@@ -278,7 +279,7 @@ async function acquire(
     holder: `${hostname()}, process ${process.pid}`,
     identity: ownIdentity(),
     isGone: hasEnded,
-    termElsewhere: () => termInStore(store),
+    terms: new StoreTerms(store, logger),
     signal: life.signal,
     onWait: (holder, term) => {
       shown.unready = `it is a standby: ${holder} is the coordinator`;

@@ -6,7 +6,6 @@ import type { LoggedLines } from "../src/control/fleetState.js";
 import { hasEnded, isActive, revived, type JobRecord } from "../src/control/record.js";
 import type { Emptied, RecordStore } from "../src/link/jetstream.js";
 import type { Logger } from "../src/process/logger.js";
-import { highestManifestTerm } from "../src/store/checkpoint.js";
 import type { Store } from "../src/store/store.js";
 import { jobRecord } from "../src/wire/jobRecord.js";
 import { JobLogs } from "./logs.js";
@@ -38,13 +37,6 @@ export interface Memory {
   /** NATS has lost what it held. */
   writeAgain(what: Emptied, records: Iterable<JobRecord>): void;
   flush(deadlineMs: number): Promise<void>;
-}
-
-/** The highest term that the store tells of. */
-export async function termInStore(store: Store): Promise<number> {
-  const { found } = await readMirror(store, jobRecord);
-  const terms = found.map(({ term }) => term);
-  return Math.max(0, await highestManifestTerm(store), ...terms);
 }
 
 export async function openMemory(options: MemoryOptions): Promise<Memory> {

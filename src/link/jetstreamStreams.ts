@@ -14,6 +14,7 @@ import {
 
 const dayMs = 24 * 3600 * 1000;
 export const streamNotFound = 10_059;
+const streamNameInUse = 10_058;
 
 type StreamSettings = Partial<StreamConfig> & { readonly name: string; allow_direct: boolean };
 
@@ -58,7 +59,19 @@ export class Streams {
       return created;
     } catch (error) {
       if (apiCode(error) !== streamNotFound) throw error;
-      return (await streams.add(settings)).created;
+      return this.#make(settings);
+    }
+  }
+
+  async #make(settings: StreamSettings): Promise<string> {
+    const { streams } = this.#manager;
+    try {
+      // No version of what a lost stream held is ever one of the new one's: whoever names it is refused.
+      return (await streams.add({ ...settings, first_seq: Date.now() })).created;
+    } catch (error) {
+      // Another was faster.
+      if (apiCode(error) !== streamNameInUse) throw error;
+      return (await streams.info(settings.name)).created;
     }
   }
 }

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 
 import { CoordinatorLock } from "../../coordinator/lock.js";
 import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
+import { MemoryTerms } from "../support/termBook.js";
 
 const times = { leaseMs: 800, renewMs: 200 };
 let stores: RecordStores;
@@ -27,7 +28,7 @@ async function contend(holder: string): Promise<Contender> {
     holder,
     identity: "",
     isGone: () => false,
-    termElsewhere: () => Promise.resolve(0),
+    terms: new MemoryTerms(),
     times,
     signal: AbortSignal.any([stores.stop.signal, crash.signal]),
     onWait: (other, term) => waits.push(`${other} in term ${term}`),

@@ -2,7 +2,8 @@ import { connect } from "nats";
 import { expect, test } from "vitest";
 
 import { CoordinatorLock } from "../../coordinator/lock.js";
-import { openMemory, termInStore, type Memory } from "../../coordinator/memory.js";
+import { openMemory, type Memory } from "../../coordinator/memory.js";
+import { StoreTerms } from "../../coordinator/terms.js";
 import type { JobRecord } from "../../src/control/record.js";
 import type { RecordStore } from "../../src/link/jetstream.js";
 import { createLogger } from "../../src/process/logger.js";
@@ -12,8 +13,11 @@ import { until } from "../support/fleetProcesses.js";
 import { temporaryFolder } from "../unit/temporaryFolder.js";
 import { jobRecordOf } from "./jobRecordOf.js";
 import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
+import { MemoryTerms } from "../support/termBook.js";
 
 /** A nats-server that comes back with nothing of what it had stored. */
+
+const logger = createLogger({ process: "test" }, "silent");
 
 let stores: RecordStores;
 eachWithRecordStores((own) => {
@@ -41,7 +45,7 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
   });
   const memory = await openMemory({
     ...{ durable, store, term: () => term, signal: stores.stop.signal },
-    logger: createLogger({ process: "test" }, "silent"),
+    logger,
     isHolder: () => Promise.resolve(lock.holds),
     onConflict: (reason) => conflicts.push(reason),
   });
@@ -106,7 +110,7 @@ test("the lock stays with its holder, under its term", async () => {
   const durable = await stores.open();
   const lock = await CoordinatorLock.acquire(durable.lock, {
     ...{ holder: "me", identity: "", isGone: () => false },
-    termElsewhere: () => Promise.resolve(6),
+    terms: new MemoryTerms(6),
     times: { leaseMs: 800, renewMs: 100 },
     signal: stores.stop.signal,
     onWait: () => undefined,
@@ -119,6 +123,18 @@ test("the lock stays with its holder, under its term", async () => {
     return entry !== undefined && new TextDecoder().decode(entry.value).includes('"term":7');
   });
   expect([lock.term, losses]).toEqual([7, []]);
+});
+
+test("a version of before is none of a lock that another has made since", async () => {
+  const { signal } = stores.stop;
+  const write = (store: RecordStore, revision: number): Promise<number | undefined> =>
+    store.lock.write("coordinator", new Uint8Array(1), revision, signal);
+  const before = await stores.open();
+  const first = await write(before, 0);
+  await stores.server.wipe();
+  const after = await stores.open();
+  expect(await write(after, 0)).toBeGreaterThan(first ?? Infinity);
+  expect(await write(before, first ?? 0)).toBeUndefined();
 });
 
 test("log lines go on with their numbers, a follower sees none twice, and one line says what is lost", async () => {
@@ -162,7 +178,7 @@ test("a coordinator that starts on an empty server goes on from the copies in th
   say(former.memory, "a", "one", "two");
   await former.memory.flush(5000);
   await stores.server.wipe();
-  expect(await termInStore(store)).toBe(5);
+  expect(await new StoreTerms(store, logger).highest()).toBe(5);
   const next = await coordinator(store, 6);
   expect(names(next.memory.found)).toEqual(["a 3", "b 0"]);
   // Above every generation that workers may have seen.

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { CoordinatorLock, type LockOptions } from "../../coordinator/lock.js";
 import type { Bucket, Entry } from "../../src/link/jetstream.js";
+import { MemoryTerms } from "../support/termBook.js";
 
 const times = { leaseMs: 200, renewMs: 40 };
 let stop: AbortController;
@@ -49,7 +50,7 @@ function acquire(
     holder: "me",
     identity: "my process",
     isGone: () => false,
-    termElsewhere: () => Promise.resolve(0),
+    terms: new MemoryTerms(),
     times,
     signal: stop.signal,
     onWait: () => undefined,
@@ -127,8 +128,7 @@ test("a holder whose process has ended is replaced at once, one that only stands
 });
 
 test("a first lock is one above what is known from elsewhere", async () => {
-  const termElsewhere = (): Promise<number> => Promise.resolve(41);
-  expect((await acquire(new FakeBucket(), [], { termElsewhere })).term).toBe(42);
+  expect((await acquire(new FakeBucket(), [], { terms: new MemoryTerms(41) })).term).toBe(42);
 });
 
 test("a lock that is missing is written again by its holder, under its term, and costs nobody the office", async () => {
@@ -146,11 +146,10 @@ test("a lock that is missing is written again by its holder, under its term, and
 test("a lock that is missing is not written again by a holder that another had replaced before", async () => {
   const bucket = new FakeBucket();
   const losses: string[] = [];
-  let highest = 0;
-  const termElsewhere = (): Promise<number> => Promise.resolve(highest);
-  const lock = await acquire(bucket, losses, { termElsewhere });
+  const terms = new MemoryTerms();
+  const lock = await acquire(bucket, losses, { terms });
   bucket.entry = undefined;
-  highest = 2;
+  terms.known = 2;
   expect(await lock.confirm()).toBe(false);
   expect(bucket.entry).toBeUndefined();
   expect(losses).toEqual(["another coordinator has taken over after term 1"]);
@@ -159,7 +158,7 @@ test("a lock that is missing is not written again by a holder that another had r
 test("whoever takes a lock of a term before one that is known from elsewhere is above both", async () => {
   const bucket = new FakeBucket();
   bucket.entry = { value: encode({ holder: "", term: 1 }), revision: 7, isOurs: false };
-  const lock = await acquire(bucket, [], { termElsewhere: () => Promise.resolve(2) });
+  const lock = await acquire(bucket, [], { terms: new MemoryTerms(2) });
   expect(lock.term).toBe(3);
 });
 
@@ -235,4 +234,28 @@ test("one that cannot give the lock back stops trying after a lease by its own c
   expect(await Promise.race([released, sleep(2 * times.leaseMs, "waiting")])).toBe("waiting");
   sleeping.get(times.leaseMs)?.();
   expect(await released).toBe("given up");
+});
+
+test("no two have one term, also where NATS has lost the lock and nothing else is known yet", async () => {
+  const terms = new MemoryTerms();
+  const first = await acquire(new FakeBucket(), [], { terms });
+  const second = await acquire(new FakeBucket(), [], { terms });
+  expect([first.term, second.term]).toEqual([1, 2]);
+  expect(await first.raise(1)).toBe(3);
+});
+
+test("a term that was claimed in vain is given back", async () => {
+  const terms = new MemoryTerms();
+  const bucket = new FakeBucket();
+  const other = { value: encode({ holder: "other", term: 4 }), revision: 7, isOurs: false };
+  terms.claim = async (term) => {
+    terms.claimed.add(term);
+    // Another is faster.
+    if (bucket.entry === undefined) bucket.entry = other;
+    return true;
+  };
+  const lock = acquire(bucket, [], { terms });
+  await sleep(times.leaseMs / 2);
+  expect([...terms.claimed]).toEqual([]);
+  expect((await lock).term).toBe(5);
 });

@@ -160,10 +160,7 @@ export class CoordinatorSim {
       const lock = await CoordinatorLock.acquire(jetStream.bucket("lock", process), {
         ...{ holder: this.name, identity: this.name, clock, signal },
         isGone: () => false,
-        termElsewhere: () => {
-          const terms = [...this.#place.shelf.copies.values()].map(({ term }) => term);
-          return Promise.resolve(Math.max(0, ...terms));
-        },
+        terms: this.#place.shelf.terms,
         onWait: (holder) => {
           world.tell(`${this.name} waits as a standby for ${holder}`);
         },

@@ -81,7 +81,8 @@ export class JetStream {
   /** Loses all that it has stored. */
   wipe(): void {
     this.#messages.clear();
-    this.#sequence = 0;
+    // New streams number on, see src/link/jetstreamStreams.ts.
+    this.#sequence += 1000;
     this.#wipes += 1;
   }
 

@@ -2,6 +2,7 @@ import type { LogFields } from "../../../src/control/fleetEvent.js";
 import type { LoggedLines } from "../../../src/control/fleetState.js";
 import { loggedIn } from "../../../src/control/history.js";
 import type { JobRecord } from "../../../src/control/record.js";
+import { MemoryTerms } from "../../support/termBook.js";
 import type { ToyState } from "./toy.js";
 
 export interface Line {
@@ -13,6 +14,8 @@ export interface Line {
 export class Shelf {
   /** By job: the record, and the term of the coordinator that wrote it. */
   readonly copies = new Map<string, { readonly record: JobRecord; readonly term: number }>();
+  /** The terms that coordinators have claimed. */
+  readonly terms = new MemoryTerms();
   readonly #checkpoints = new Map<string, Map<number, ToyState>>();
 
   readonly #lines = new Map<string, Line[]>();

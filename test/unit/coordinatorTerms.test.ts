@@ -1,0 +1,36 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+import { StoreTerms } from "../../coordinator/terms.js";
+import { StoreError, type Store } from "../../src/store/store.js";
+import { FolderStore } from "../../src/store/folderStore.js";
+import { createLogger } from "../../src/process/logger.js";
+import { temporaryFolder } from "./temporaryFolder.js";
+
+const logger = createLogger({ process: "test" }, "silent");
+
+test("a term is claimed once, whoever asks, and the last claim is known to all", async () => {
+  const folder = await temporaryFolder();
+  const one = new StoreTerms(await FolderStore.open(folder), logger);
+  const other = new StoreTerms(await FolderStore.open(folder), logger);
+  expect(await one.highest()).toBe(0);
+  const claims = await Promise.all([one.claim(1), other.claim(1)]);
+  expect(claims.toSorted()).toEqual([false, true]);
+  expect(await other.claim(2)).toBe(true);
+  expect(await one.highest()).toBe(2);
+  expect(await readdir(join(folder, "terms"))).toEqual(["2"]);
+  await other.giveBack(2);
+  expect(await one.highest()).toBe(0);
+});
+
+test("a store that takes nothing keeps nobody from the office", async () => {
+  const store = await FolderStore.open(await temporaryFolder());
+  const full: Store = Object.assign(Object.create(store) as Store, {
+    putNew: () => Promise.reject(new StoreError("cannot write", "the disk is full", undefined)),
+    delete: () => Promise.reject(new StoreError("cannot delete", "the disk is gone", undefined)),
+  });
+  const terms = new StoreTerms(full, logger);
+  expect(await terms.claim(4)).toBe(true);
+  await terms.giveBack(4);
+});
