@@ -29,12 +29,12 @@ import type { Surroundings } from "./gauges.js";
 import { serveHttp, type Metrics } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
-import { StoreTerms } from "./terms.js";
 import { Loop, type LoopOptions } from "./loop.js";
 import { openMemory } from "./memory.js";
 import { CoordinatorMetrics } from "./metrics.js";
 import { namedNats, type ReachedNats } from "./natsAccess.js";
 import { NatsNews } from "./natsNews.js";
+import { StoreTerms } from "./terms.js";
 import { Training } from "./training.js";
 
 interface Setting {

@@ -20,8 +20,8 @@ import {
 const tiesMax = 3;
 
 /**
- * A worker that computed wrongly takes no part in the job again until the coordinator starts anew
- * or the job is resumed; the last one has a few more tries.
+ * A worker that computed wrongly takes no part in the job again until it or the coordinator starts
+ * anew, or the job is resumed; the last one has a few more tries.
  */
 export function exclude(t: Transition, { workerId, incarnation, why, shard }: Blamed): Transition {
   const isGone =
