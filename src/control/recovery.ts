@@ -162,9 +162,10 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
     return isNew ? enter(t, { kind: "gathering", enoughSinceMs: undefined }) : rewind(t);
   }
   const step = Math.max(...useful.map(({ reached }) => reached));
+  // What those knew who are of no use any more holds all the same.
   const trail = withFacts(
     record,
-    useful.flatMap(({ held }) => held.trail),
+    able.flatMap(({ held }) => held.trail),
   );
   const stepped = note(t, { step, trail });
   const loss = factsOf(recordOf(stepped), step - 1)?.loss ?? record.loss;

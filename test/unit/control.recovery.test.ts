@@ -330,6 +330,21 @@ describe("when all members are lost at once", () => {
     expect(driver.record()).toMatchObject({ state: "training", attempt: 1, step: 1 });
   });
 
+  test("what one has told of the last step holds, also where it is of no use any more", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    driver.reportAll();
+    const again = new FleetDriver([...driver.records.values()], 2);
+    const facts = { step: 1, loss: 3, sumChecksum: 9 };
+    again.hello("w1", { held: held(2, { trail: [facts] }) });
+    const failed = { kind: "failed", job: "job", attempt: 1, cause: "memory" } as const;
+    again.say("w1", { ...failed, message: "out of memory" });
+    again.hello("w2", { held: held(1, { ranges: [{ first: 4, end: 8 }], summed: true }) });
+    expect(again.sent("w2")).toContainEqual(
+      expect.objectContaining({ kind: "commit", step: 1, facts }),
+    );
+    expect(again.record()).toMatchObject({ step: 2, loss: 3 });
+  });
+
   test("one that was lost before it had the sum of the last step is not", () => {
     const driver = FleetDriver.started(["w1", "w2"]);
     driver.disconnect("w1");
