@@ -7,11 +7,11 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { JobRecord } from "../src/control/record.js";
+import { reasonOf } from "../src/job/problem.js";
 import { readWhole } from "../src/store/readWhole.js";
 import type { Store } from "../src/store/store.js";
 import type { Codec } from "../src/wire/codec.js";
 import { Waiters } from "./waiters.js";
-import { reasonOf } from "../src/job/problem.js";
 
 export interface MirrorOptions {
   readonly store: Store;

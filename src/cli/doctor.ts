@@ -4,11 +4,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
+import { reasonOf } from "../job/problem.js";
 import { packageRoot, readToolchain, type Toolchain } from "../process/toolchain.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
 import { findGpus } from "./gpus.js";
-import { reasonOf } from "../job/problem.js";
 
 export interface Check {
   readonly name: string;

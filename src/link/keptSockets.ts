@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { ChannelCredentials, credentials } from "@grpc/grpc-js";
 
+import { reasonOf } from "../job/problem.js";
 import type { TlsFiles } from "../process/certificates.js";
 import { alertBytes, secured } from "./tlsHandshake.js";
-import { reasonOf } from "../job/problem.js";
 
 type Connector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
 

@@ -4,9 +4,9 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TlsOptions } from "nats";
 
+import { reasonOf } from "../job/problem.js";
 import type { TlsFiles } from "../process/certificates.js";
 import { secured } from "./tlsHandshake.js";
-import { reasonOf } from "../job/problem.js";
 
 export interface NatsTls {
   readonly files: TlsFiles;

@@ -1,5 +1,5 @@
-import type { S3Address } from "./s3Address.js";
 import { reasonOf } from "../job/problem.js";
+import type { S3Address } from "./s3Address.js";
 
 /** Why a request to S3 failed, in a few words for people. Servers name the same trouble differently. */
 export function s3Reason(error: unknown, { bucket, endpoint, region }: S3Address): string {

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { CoordinatorLock } from "../../coordinator/lock.js";
-import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 import { MemoryTerms } from "../support/termBook.js";
+import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
 
 const times = { leaseMs: 800, renewMs: 200 };
 let stores: RecordStores;

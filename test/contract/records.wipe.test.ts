@@ -10,10 +10,10 @@ import { createLogger } from "../../src/process/logger.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import type { LogLine } from "../../src/wire/training.js";
 import { until } from "../support/fleetProcesses.js";
+import { MemoryTerms } from "../support/termBook.js";
 import { temporaryFolder } from "../unit/temporaryFolder.js";
 import { jobRecordOf } from "./jobRecordOf.js";
 import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
-import { MemoryTerms } from "../support/termBook.js";
 
 /** A nats-server that comes back with nothing of what it had stored. */
 

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { EagerEngine } from "../../src/engine/eagerEngine.js";
 import { createEngine } from "../../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../../src/engine/tensorflow.js";
+import { reasonOf } from "../../src/job/problem.js";
 import { bars, deviations, goldenSpec, type Deviations } from "./compare.js";
 import { readGolden } from "./reference.js";
-import { reasonOf } from "../../src/job/problem.js";
 
 /**
  * `npm run golden -- FILE…`: holds both engines to files of reference values and prints the

@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { reasonOf } from "../../../src/job/problem.js";
 import { ApiError, type Api } from "../api.js";
 import type { Container, Pod } from "../objects.js";
 import { ContainerRunner } from "./container.js";
@@ -18,7 +19,6 @@ import { environmentOf } from "./environment.js";
 import { toldAddress } from "./hosts.js";
 import type { Image, Mount } from "./images.js";
 import type { Volumes } from "./volumes.js";
-import { reasonOf } from "../../../src/job/problem.js";
 
 export interface PodContext {
   readonly api: Api;
