@@ -28,7 +28,7 @@ export type Finding =
 export interface Blamed {
   readonly workerId: string;
   /** Of the process that did it, where that need not be the present one. */
-  readonly incarnation?: string;
+  readonly incarnation?: string | undefined;
   readonly why: string;
   readonly shard?: number;
 }
@@ -85,7 +85,8 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
         return {
           kind: "wrong",
           workers: verdict.workers.map((workerId) => ({
-            ...by(opinions, workerId),
+            workerId,
+            incarnation: opinions.find((one) => one.workerId === workerId)?.incarnation,
             shard,
             why: `${at} came out wrong on it: ${wrongness(opinions, workerId, verdict.right)}`,
           })),
@@ -173,14 +174,6 @@ function notFinite(t: Transition, at: string, workers: readonly string[]): strin
   const kept =
     checkpoint === undefined ? "" : `; the last good checkpoint is of step ${checkpoint.step}`;
   return `${at} is not finite on ${first}, ${again}: the rate may be too high${kept}`;
-}
-
-function by(
-  opinions: readonly Opinion[],
-  workerId: string,
-): Pick<Blamed, "workerId" | "incarnation"> {
-  const said = opinions.find((opinion) => opinion.workerId === workerId);
-  return said === undefined ? { workerId } : { workerId, incarnation: said.incarnation };
 }
 
 function wrongness(
