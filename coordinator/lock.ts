@@ -5,6 +5,7 @@
  * While NATS is away nobody can take over, and the holder goes on. What makes two holders harmless is not the lease but the term:
  * one more than any before, in every command, and workers refuse a lower one.
  */
+import { aheadMax, countMax, termSaidMax } from "../src/job/limits.js";
 import { FailureError } from "../src/job/problem.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
 import { machineClock, type Clock } from "./clock.js";
@@ -59,6 +60,12 @@ interface Held {
 
 const key = "coordinator";
 const retryMs = 250;
+/** So often may a term be raised above one of which neither lock nor store know: each time all workers have to come back. */
+const unknownMax = 3;
+const unknownWithinMs = 600_000;
+
+/** The term that the lock holds now, or why nobody can have had the one that was seen. */
+export type Raised = { readonly term: number } | { readonly refusal: string };
 
 export class CoordinatorLock {
   readonly #bucket: Bucket;
@@ -73,6 +80,8 @@ export class CoordinatorLock {
   /** Who waits to hear whether a renewal that is still to begin succeeds. */
   readonly #asked: ((isOurs: boolean) => void)[] = [];
   #hurry = new AbortController();
+  /** When terms were raised above unknown ones. */
+  #unknownMs: readonly number[] = [];
 
   /** Waits as a standby for as long as another holds the lock; rejects when the signal aborts. */
   static async acquire(bucket: Bucket, options: LockOptions): Promise<CoordinatorLock> {
@@ -94,16 +103,38 @@ export class CoordinatorLock {
     return this.#written;
   }
 
-  /** A term above one that was seen elsewhere; resolves once the lock holds it. */
-  async raise(seen: number): Promise<number> {
+  /**
+   * Takes a term above one that a worker has obeyed; resolves once the lock holds it. Where lock and store know of no such term
+   * both have lost it, or the worker has never heard it: it is believed only a little way, and not again and again.
+   */
+  async raise(seen: number): Promise<Raised> {
     if (this.#held.term <= seen) {
-      const claimed = await claimFrom(seen + 1, this.#options.terms);
+      const stored = await this.#options.terms.highest().catch(() => 0);
+      const known = Math.max(this.#held.term, stored);
+      const refusal = known < seen ? this.#disbelief(seen, known) : undefined;
+      if (refusal !== undefined) return { refusal };
+      const claimed = await claimFrom(Math.max(seen, known) + 1, this.#options.terms);
       this.#held = { ...this.#held, term: Math.max(this.#held.term, claimed) };
     }
     const { term } = this.#held;
     while (this.#written < term)
       await this.#clock.sleep(this.#times.renewMs / 4, this.#options.signal);
-    return term;
+    return { term };
+  }
+
+  #disbelief(seen: number, known: number): string | undefined {
+    const most = Math.min(known + aheadMax, termSaidMax);
+    if (seen > most)
+      return `it said that it has obeyed term ${seen}; the highest known is ${known}, and at most ${most} is believed`;
+    const nowMs = this.#clock.nowMs();
+    this.#unknownMs = this.#unknownMs.filter((atMs) => nowMs - atMs < unknownWithinMs);
+    if (this.#unknownMs.length >= unknownMax)
+      return (
+        `it said that it has obeyed term ${seen}; the highest known is ${known}, ` +
+        `and ${unknownMax} terms of which only workers knew were believed in ${unknownWithinMs / 60_000} minutes`
+      );
+    this.#unknownMs = [...this.#unknownMs, nowMs];
+    return undefined;
   }
 
   /**
@@ -281,7 +312,9 @@ function encode(lock: Lock): Uint8Array {
 }
 
 function decode(bytes: Uint8Array): Lock {
-  const refusal = new FailureError("the coordinator's lock in NATS holds no lock of Bitfleet's");
+  const refusal = new FailureError(
+    `the coordinator's lock in NATS (bucket bitfleet_lock, key ${key}) holds no lock of Bitfleet's; where no coordinator runs the key may be deleted`,
+  );
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder().decode(bytes));
@@ -292,6 +325,8 @@ function decode(bytes: Uint8Array): Lock {
   if (!("holder" in value) || typeof value.holder !== "string") throw refusal;
   if (!("term" in value) || typeof value.term !== "number" || !Number.isInteger(value.term))
     throw refusal;
+  // What follows from it goes out in every command.
+  if (value.term < 0 || value.term >= countMax) throw refusal;
   const identity = "identity" in value && typeof value.identity === "string" ? value.identity : "";
   return { holder: value.holder, term: value.term, identity };
 }

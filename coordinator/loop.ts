@@ -4,10 +4,11 @@
  */
 import type { FleetCommand, FleetHappening, FleetOptions } from "../src/control/fleetEvent.js";
 import { advance, emptyFleet } from "../src/control/fleet.js";
-import type { Fleet } from "../src/control/fleetState.js";
+import type { Fleet, Hello } from "../src/control/fleetState.js";
 import type { Task, WorkerEvent } from "../src/control/message.js";
 import type { WorkerSession } from "../src/link/service.js";
 import type { Logger } from "../src/process/logger.js";
+import type { Raised } from "./lock.js";
 import type { Memory } from "./memory.js";
 import { Outbox, type Delivery } from "./outbox.js";
 import { Sessions } from "./sessions.js";
@@ -24,8 +25,8 @@ export interface LoopOptions {
   readonly discard: (job: string, keep: number, upTo: number) => void;
   /** An error of our own: the process ends. */
   readonly onFatal: (error: unknown) => void;
-  /** Claims a term above the one that a worker has obeyed. */
-  readonly onHigherTerm: (term: number) => Promise<number>;
+  /** Claims a term above the one that a worker says it has obeyed, if it can have. */
+  readonly onHigherTerm: (term: number) => Promise<Raised>;
 }
 
 export class Loop {
@@ -164,7 +165,7 @@ export class Loop {
 
   #hear(workerId: string, incarnation: string, event: WorkerEvent): void {
     if (event.kind === "hello" && event.term > this.#fleet.options.term) {
-      void this.#raise(event.term);
+      void this.#raise(event);
       return;
     }
     // Past the outbox: what waits for a record must not make a worker believe that it is alone.
@@ -178,18 +179,28 @@ export class Loop {
    * A worker has obeyed a higher term than the lock ever saw: the records were lost, or we were replaced and do not know it yet.
    * With a term above it we begin anew, as after a restart, and the workers come back by themselves.
    */
-  async #raise(seen: number): Promise<void> {
+  async #raise({ workerId, incarnation, term: seen }: Hello): Promise<void> {
     if (this.#raising) return;
     this.#raising = true;
+    const { logger, onHigherTerm, onFatal } = this.#options;
     try {
-      const term = await this.#options.onHigherTerm(seen);
+      const raised = await onHigherTerm(seen);
+      if ("refusal" in raised) {
+        const { refusal } = raised;
+        const message = `${workerId} is not believed, and its stream is closed: ${refusal}`;
+        logger.error({ worker: workerId }, message);
+        this.#sessions.close(incarnation, refusal);
+        return;
+      }
+      const { term } = raised;
+      logger.warn({ worker: workerId, seen, term }, "a worker has obeyed a higher term");
       const records = [...this.#fleet.records.values()];
       const { options, logged } = this.#fleet;
       this.#fleet = emptyFleet({ ...options, term }, records, logged, performance.now());
       this.#tasks.failAll("the coordinator had to begin anew; ask again");
       this.#sessions.closeAll(`the coordinator begins term ${term}`);
     } catch (error) {
-      this.#options.onFatal(error);
+      onFatal(error);
     } finally {
       this.#raising = false;
     }

@@ -1,3 +1,4 @@
+import { believedMax } from "../src/job/limits.js";
 import { reasonOf } from "../src/job/problem.js";
 import type { Logger } from "../src/process/logger.js";
 import { highestManifestTerm } from "../src/store/checkpoint.js";
@@ -25,7 +26,7 @@ export class StoreTerms implements TermBook {
     const { found } = await readMirror(this.#store, jobRecord);
     const terms = found.map(({ term }) => term);
     const manifests = await highestManifestTerm(this.#store);
-    return Math.max(0, manifests, ...terms, ...(await this.#claimed()));
+    return Math.max(0, ...[manifests, ...terms, ...(await this.#claimed())].filter(isBelieved));
   }
 
   /** A store that takes nothing, as when its disk is full, keeps nobody from the office. */
@@ -49,6 +50,11 @@ export class StoreTerms implements TermBook {
     const names = await this.#store.list(folder);
     return names.map((name) => Number(name.slice(folder.length))).filter(Number.isSafeInteger);
   }
+}
+
+/** Others may write into the store: one term too high would be the last that any worker obeys. */
+function isBelieved(term: number): boolean {
+  return term <= believedMax;
 }
 
 function fileOf(term: number): string {

@@ -1,6 +1,7 @@
 import { assert } from "../job/problem.js";
 import { decideBoundary, decideJoining, decideParting } from "./boundary.js";
 import { awaken } from "./clock.js";
+import { disbelief } from "./credible.js";
 import { decideReleasing } from "./ending.js";
 import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
 import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
@@ -10,7 +11,16 @@ import { askKeeper } from "./keeper.js";
 import { keepRecords } from "./keeping.js";
 import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leaving.js";
 import { decideLoading } from "./loading.js";
-import { disconnected, expire, heard, lose, present, register } from "./members.js";
+import {
+  disconnected,
+  expire,
+  expose,
+  heard,
+  lose,
+  present,
+  register,
+  turnAway,
+} from "./members.js";
 import type { WorkerEvent } from "./message.js";
 import { natsChanged } from "./nats.js";
 import { beaten } from "./progress.js";
@@ -103,6 +113,8 @@ function takeHello(t: Transition, hello: Hello): Transition {
     const reason = `this coordinator's term ${t.fleet.options.term} is over: ${workerId} has obeyed term ${term}`;
     return emit(t, { kind: "close", workerId, incarnation, reason });
   }
+  const lie = disbelief(t.fleet, hello);
+  if (lie !== undefined) return turnAway(t, hello, lie);
   const registered = register(t, hello);
   const member = present(registered, hello);
   if (member === undefined) return registered;
@@ -120,6 +132,8 @@ function takeWorkerEvent(
     const { workerId, incarnation } = source;
     return emit(t, { kind: "close", workerId, incarnation, reason: "register again" });
   }
+  const lie = disbelief(t.fleet, event);
+  if (lie !== undefined) return expose(t, member, lie);
   const so = heard(t, member, event);
   switch (event.kind) {
     case "beat":

@@ -128,6 +128,29 @@ export function giveUp(t: Transition, workerId: string, reason: string): Transit
   return lose(strike(changeRun(t, { givenUp }), member, reason), workerId, reason, false);
 }
 
+/** Loses a worker that said what cannot be: nothing of it counts. */
+export function expose(t: Transition, { workerId }: Member, lie: string): Transition {
+  const told = tellLie(t, workerId, lie);
+  const run = runWith(told.fleet, workerId);
+  return run === undefined
+    ? lose(told, workerId, lie, false)
+    : focus(told, run.job, (so) => giveUp(so, workerId, lie));
+}
+
+/** As `expose` for a stream's first event, which makes nobody a member then. */
+export function turnAway(
+  t: Transition,
+  { workerId, incarnation }: Member["hello"],
+  lie: string,
+): Transition {
+  return emit(tellLie(t, workerId, lie), { kind: "close", workerId, incarnation, reason: lie });
+}
+
+function tellLie(t: Transition, worker: string, lie: string): Transition {
+  const message = `${worker} is not believed, and its stream is closed: ${lie}`;
+  return emit(t, { kind: "log", job: "", level: "error", message, fields: { worker } });
+}
+
 /** Loses those whose time is over, and forgets those lost long ago. */
 export function expire(t: Transition): Transition {
   return forEach(t, t.fleet.members.values(), (so, member) => {

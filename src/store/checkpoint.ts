@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { TensorSpec } from "../bit/architecture.js";
+import { believedMax } from "../job/limits.js";
 import { assert, FailureError } from "../job/problem.js";
 import { parameterDigest } from "./digest.js";
 import { checkFinite } from "./finite.js";
@@ -81,7 +82,9 @@ export async function highestManifestTerm(store: Store): Promise<number> {
   for (const name of await store.list("jobs/")) {
     const [, job = "", step = ""] = /^jobs\/([^/]+)\/checkpoint-(\d+)\.json$/.exec(name) ?? [];
     const manifest = job === "" ? "no manifest" : await findManifest(store, job, Number(step));
-    if (typeof manifest !== "string") highest = Math.max(highest, manifest.term);
+    // A forged one must not hide the others.
+    if (typeof manifest !== "string" && manifest.term <= believedMax)
+      highest = Math.max(highest, manifest.term);
   }
   return highest;
 }

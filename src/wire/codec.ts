@@ -4,6 +4,7 @@
  * travels on.
  */
 import type { Reader, Writer } from "protobufjs/minimal.js";
+import { countMax } from "../job/limits.js";
 import { AssertionError, WireError } from "../job/problem.js";
 
 export interface Codec<T> {
@@ -20,8 +21,6 @@ export interface MessageType<Properties, Message> {
 
 /** No message may be longer; gRPC holds the same limit. */
 export const messageBytesMax = 4 * 1024 * 1024;
-/** Steps, counts and the like stay below, so that a wrapped negative number is never taken for one. */
-export const countMax = 0x7fffffff;
 
 export function codec<T, Properties, Message>(
   what: string,

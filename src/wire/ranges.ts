@@ -1,8 +1,7 @@
 import type { bitfleet } from "#proto";
+import { shardsMax } from "../job/limits.js";
 import type { Range } from "../plan/tree.js";
 import { count, list } from "./codec.js";
-
-export const shardsMax = 65_536;
 
 /** Ranges of a round's shards, in the order given; neither they nor their number exceeds the bound. */
 export function ranges(

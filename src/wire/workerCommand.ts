@@ -8,6 +8,7 @@ import type {
   Task,
   WorkerCommand,
 } from "../control/message.js";
+import { checksMax, shardsMax } from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -24,7 +25,7 @@ import {
   word,
 } from "./codec.js";
 import { fromPassedRequest, fromSettings, toSettings } from "./settings.js";
-import { ranges, shardsMax } from "./ranges.js";
+import { ranges } from "./ranges.js";
 import { stepFacts } from "./stepFacts.js";
 
 const { v1 } = bitfleet;
@@ -37,7 +38,6 @@ export interface TermCommand {
 }
 
 const membersMax = 4096;
-const checksMax = 65_536;
 export const classesMax = 65_536;
 const picturesMax = 1024;
 export const boundariesMax = 64;

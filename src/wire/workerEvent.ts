@@ -7,6 +7,7 @@ import type {
   ShardResult,
   WorkerEvent,
 } from "../control/message.js";
+import { checksMax, shardsMax, termSaidMax } from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -23,7 +24,7 @@ import {
   token,
   word,
 } from "./codec.js";
-import { ranges, shardsMax } from "./ranges.js";
+import { ranges } from "./ranges.js";
 import { decodeFields, encodeFields } from "./fields.js";
 import { stepFacts } from "./stepFacts.js";
 
@@ -157,7 +158,7 @@ function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {
     device: text(message.device, "device", 255),
     gpu: message.gpu ?? false,
     numerics: text(message.numerics, "numerics", 1024),
-    term: count(message.term, "term"),
+    term: count(message.term, "term", termSaidMax),
     held: held ? heldState(held) : undefined,
   };
 }
@@ -206,14 +207,14 @@ function shardResult(message: bitfleet.v1.ShardResult.$Properties): ShardResult 
   const examples = count(message.count, "examples");
   const loss = message.loss ?? 0;
   return {
-    shard: count(message.shard, "shard"),
+    shard: count(message.shard, "shard", shardsMax - 1),
     loss,
     count: examples,
     correct: count(message.correct, "correct", examples),
     finite: (message.finite ?? false) && Number.isFinite(loss),
     inputChecksum: checksum(message.inputChecksum),
     gradientChecksum: checksum(message.gradientChecksum),
-    check: count(message.check, "check"),
+    check: count(message.check, "check", checksMax),
   };
 }
 

@@ -209,7 +209,6 @@ test("the sum that is kept of a step is that of a member, not of one who is lost
 
 describe("a job fails, and says why, when", () => {
   const wrong: readonly (readonly [string, Parameters<FleetDriver["report"]>[2], RegExp])[] = [
-    ["a shard is none of the round's", { shards: [result(8)] }, /shard 8 of step 0, which has 8/],
     [
       "examples are missing",
       { shards: upTo(8, 4).map((shard) => result(shard, { count: 1 })) },

@@ -78,12 +78,12 @@ test("a holder renews under one term, raises it when asked, and gives it back at
   const lock = await acquire(bucket);
   await sleep(3 * times.renewMs);
   expect(bucket.written.length).toBeGreaterThan(1);
-  expect(await lock.raise(9)).toBe(10);
+  expect(await lock.raise(9)).toEqual({ term: 10 });
   expect([lock.term, bucket.written.at(-1)]).toEqual([
     10,
     { holder: "me", term: 10, identity: "my process" },
   ]);
-  expect(await lock.raise(3)).toBe(10);
+  expect(await lock.raise(3)).toEqual({ term: 10 });
   await lock.release();
   expect(bucket.written.at(-1)).toEqual({ holder: "", term: 10, identity: "" });
   const count = bucket.written.length;
@@ -105,7 +105,8 @@ test("a holder that was replaced is told once and writes no more, not even when 
 
 test("a lock that is not ours to read stops the start", async () => {
   const bucket = new FakeBucket();
-  for (const value of ["{", "null", '{"holder":1,"term":1}', '{"holder":"a","term":1.5}']) {
+  const terms = ["1.5", "-1", String(2 ** 31 - 1)].map((term) => `{"holder":"a","term":${term}}`);
+  for (const value of ["{", "null", '{"holder":1,"term":1}', ...terms]) {
     bucket.entry = { value: new TextEncoder().encode(value), revision: 1, isOurs: false };
     await expect(acquire(bucket)).rejects.toThrow("holds no lock of Bitfleet's");
   }
@@ -236,12 +237,30 @@ test("one that cannot give the lock back stops trying after a lease by its own c
   expect(await released).toBe("given up");
 });
 
+test("a term of which neither lock nor store know is believed a little way, and not again and again", async () => {
+  const terms = new MemoryTerms(40);
+  const lock = await acquire(new FakeBucket(), [], { terms });
+  expect(lock.term).toBe(41);
+  for (const seen of [1_042, 2 ** 30, 2 ** 31 - 1])
+    expect(await lock.raise(seen)).toEqual({
+      refusal: `it said that it has obeyed term ${seen}; the highest known is 41, and at most 1041 is believed`,
+    });
+  expect(await lock.raise(1_041)).toEqual({ term: 1_042 });
+  expect(await lock.raise(1_043)).toEqual({ term: 1_044 });
+  expect(await lock.raise(1_045)).toEqual({ term: 1_046 });
+  expect(await lock.raise(1_047)).toMatchObject({ refusal: /3 terms of which only workers knew/ });
+  // One that the store tells of was real.
+  terms.known = 3_000;
+  expect(await lock.raise(3_000)).toEqual({ term: 3_001 });
+  expect([lock.term, [...terms.claimed].at(-1)]).toEqual([3_001, 3_001]);
+});
+
 test("no two have one term, also where NATS has lost the lock and nothing else is known yet", async () => {
   const terms = new MemoryTerms();
   const first = await acquire(new FakeBucket(), [], { terms });
   const second = await acquire(new FakeBucket(), [], { terms });
   expect([first.term, second.term]).toEqual([1, 2]);
-  expect(await first.raise(1)).toBe(3);
+  expect(await first.raise(1)).toEqual({ term: 3 });
 });
 
 test("a term that was claimed in vain is given back", async () => {

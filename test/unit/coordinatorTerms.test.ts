@@ -24,6 +24,18 @@ test("a term is claimed once, whoever asks, and the last claim is known to all",
   expect(await one.highest()).toBe(0);
 });
 
+test("a term in the store that nobody could follow is not believed, and hides no other", async () => {
+  const folder = await temporaryFolder();
+  const store = await FolderStore.open(folder);
+  const terms = new StoreTerms(store, logger);
+  await terms.claim(7);
+  for (const forged of ["9007199254740990", "2147483647", "536870913"])
+    await store.put(`terms/${forged}`, []);
+  expect(await terms.highest()).toBe(7);
+  await store.put("terms/536870912", []);
+  expect(await terms.highest()).toBe(2 ** 29);
+});
+
 test("a store that takes nothing keeps nobody from the office", async () => {
   const store = await FolderStore.open(await temporaryFolder());
   const full: Store = Object.assign(Object.create(store) as Store, {

@@ -51,7 +51,7 @@ function training(isHolder: () => Promise<boolean>): Training {
     onFatal: (error) => {
       throw error;
     },
-    onHigherTerm: async (term) => term + 1,
+    onHigherTerm: async (term) => ({ term: term + 1 }),
   });
   loops.push(loop);
   const store = new MemoryStore();

@@ -110,7 +110,7 @@ export class CoordinatorSim {
     if (term === undefined || this.#isOver()) return;
     if (event.kind === "beat") stream.command(term, { kind: "heard" });
     if (event.kind === "hello" && event.term > term) {
-      void this.#raise(event.term);
+      void this.#raise(stream, event.term);
       return;
     }
     this.handle({ kind: "worker", workerId, incarnation, event });
@@ -250,11 +250,17 @@ export class CoordinatorSim {
   }
 
   /** As the loop does: a worker has obeyed a higher term than the lock ever saw, or another reigns. */
-  async #raise(seen: number): Promise<void> {
+  async #raise(stream: Stream, seen: number): Promise<void> {
     const reign = this.#reign;
     if (this.#isRaising || reign === undefined) return;
     this.#isRaising = true;
-    const term = await reign.lock.raise(seen);
+    const raised = await reign.lock.raise(seen);
+    if ("refusal" in raised) {
+      this.#isRaising = false;
+      stream.cut("coordinator", 0, 20);
+      return;
+    }
+    const { term } = raised;
     const records = [...reign.fleet.records.values()];
     const options = { ...reign.fleet.options, term };
     const { logged } = reign.fleet;
