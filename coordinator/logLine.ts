@@ -1,4 +1,5 @@
 import type { LogLevel } from "../src/control/message.js";
+import { cut } from "../src/job/cutText.js";
 import type { LogLine } from "../src/wire/training.js";
 
 /** A line before it has its number. */
@@ -20,7 +21,7 @@ export function encodeLine(sequence: number, term: number, event: LogEvent): Uin
   const { timeMs, level, message } = event;
   const tooLong = JSON.stringify(event.fields).length > fieldsMax;
   const fields: Fields = tooLong ? { fields: "too long" } : event.fields;
-  const line = { sequence, term, timeMs, level, message: message.slice(0, messageMax), fields };
+  const line = { sequence, term, timeMs, level, message: cut(message, messageMax), fields };
   return new TextEncoder().encode(JSON.stringify(line));
 }
 

@@ -1,4 +1,5 @@
 /** Where the command writes. Tests give their own. */
+import { cut } from "../job/cutText.js";
 import { plain } from "./text.js";
 
 export interface Terminal {
@@ -51,7 +52,7 @@ export function processTerminal(
     },
     live: (line) => {
       if (!interactive) return;
-      stderr.write(`${eraseLine}${plain(line).slice(0, Math.max(20, stderr.columns - 1))}`);
+      stderr.write(`${eraseLine}${cut(plain(line), Math.max(20, stderr.columns - 1))}`);
       live = true;
     },
     clearLive,

@@ -1,3 +1,4 @@
+import { isWellFormed, quote } from "../job/cutText.js";
 import { WireError } from "../job/problem.js";
 import { isSha256 } from "./blobs.js";
 import { fileBytesMax, isPictureName } from "./pictureBounds.js";
@@ -88,6 +89,7 @@ export function refusalOfFile(file: string): string | undefined {
 
   if (/[\u0000-\u001f\u007f-\u009f\\]/.test(file))
     return "its name has a backslash or a control character";
+  if (!isWellFormed(file)) return "its name has half a character in it";
   if (!isPictureName(file)) return "its extension is no picture's";
   return undefined;
 }
@@ -121,7 +123,7 @@ function parsed(encoded: Uint8Array): unknown {
 }
 
 function quoted(file: string): string {
-  return JSON.stringify(file.slice(0, 100));
+  return quote(file, 100);
 }
 
 function check(condition: boolean, reason: string): asserts condition {

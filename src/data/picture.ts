@@ -1,4 +1,5 @@
 import sharp from "sharp";
+import { cut } from "../job/cutText.js";
 import { ConfigError, reasonOf } from "../job/problem.js";
 import { fileBytesMax } from "./pictureBounds.js";
 import type { Picture } from "./resize.js";
@@ -66,5 +67,5 @@ function inOurWords(error: unknown): string {
   if (text.includes("exceeds pixel limit")) return `it has more than ${limitInputPixels} pixels`;
   if (text.includes("unsupported image format")) return "it is not a JPEG, PNG, WebP or GIF";
 
-  return (text.split("\n")[0] ?? "").replace(/[\u0000-\u001f\u007f-\u009f]/g, " ").slice(0, 200);
+  return cut((text.split("\n")[0] ?? "").replace(/[\u0000-\u001f\u007f-\u009f]/g, " "), 200);
 }

@@ -1,3 +1,4 @@
+import { quote } from "./cutText.js";
 import { ConfigError } from "./problem.js";
 
 /** What the settings `data` and `validation` may hold beside a folder: `store:NAME`, a data set that was pushed. */
@@ -22,6 +23,6 @@ export function isDataName(name: string): boolean {
 export function checkDataName(name: string): string {
   if (isDataName(name)) return name;
   throw new ConfigError(
-    `name is ${JSON.stringify(name.slice(0, 100))}, not a DNS label: up to 63 of a-z, 0-9 and -, without - at the ends`,
+    `name is ${quote(name, 100)}, not a DNS label: up to 63 of a-z, 0-9 and -, without - at the ends`,
   );
 }

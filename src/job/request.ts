@@ -1,4 +1,5 @@
 import { architecture } from "../bit/architecture.js";
+import { isWellFormed, quote } from "./cutText.js";
 import { dataSetAt, isDataName } from "./dataPlace.js";
 import { ConfigError } from "./problem.js";
 import {
@@ -141,7 +142,12 @@ function read(name: SettingName, setting: Setting, value: unknown): unknown {
 }
 
 function isPlainText(value: unknown): value is string {
-  return typeof value === "string" && value.length <= textLengthMax && !/[\0-\x1f\x7f]/.test(value);
+  return (
+    typeof value === "string" &&
+    value.length <= textLengthMax &&
+    !/[\0-\x1f\x7f]/.test(value) &&
+    isWellFormed(value)
+  );
 }
 
 function readSwitch(value: unknown): boolean | undefined {
@@ -175,5 +181,5 @@ function quoted(value: unknown): string {
   if (Array.isArray(value)) return quoted(value.join(","));
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (typeof value !== "string") return `a value of type ${typeof value}`;
-  return JSON.stringify(value.length <= 100 ? value : `${value.slice(0, 99)}…`);
+  return quote(value, 100);
 }

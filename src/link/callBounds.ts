@@ -1,6 +1,6 @@
 /**
  * How many calls may be open at once and how long they may take to say what they want. Applied to every call as soon as its
- * headers are there, before a byte of its message is read.
+ * headers are there, before a byte of its message is read. Every status goes out here, too: none is longer than a header may be.
  */
 import {
   ServerInterceptingCall,
@@ -9,7 +9,7 @@ import {
   type Metadata,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
-import { busyPrefix, type CallStatus } from "./status.js";
+import { busyPrefix, sentenceOf, type CallStatus } from "./status.js";
 
 export interface CallBounds {
   /** Open at once, over all peers; workers' streams are among them. */
@@ -70,7 +70,7 @@ export function boundedCalls(
     };
     const refuse = (code: status, details: string): void => {
       end();
-      call.sendStatus({ code, details });
+      call.sendStatus({ code, details: sentenceOf(details) });
     };
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
@@ -105,7 +105,7 @@ export function boundedCalls(
       start: (next) => next(listener),
       sendStatus: (outcome, next) => {
         end();
-        next(outcome);
+        next({ ...outcome, details: sentenceOf(outcome.details) });
       },
     });
   };

@@ -1,14 +1,20 @@
 /** Problems <-> gRPC statuses. A sentence made for people crosses the wire; any other error stays here. */
 import { status, type ServiceError, type StatusObject } from "@grpc/grpc-js";
+import { cutEncoded } from "../job/cutText.js";
 import { ConfigError, FailureError, WireError } from "../job/problem.js";
 import { NotFoundError } from "./service.js";
 
-/** Percent-encoded into a header, whose size http2 bounds. */
-const detailsMax = 2048;
+/** Bytes of a sentence as they stand percent-encoded in a header: the C core of gRPC takes 8 KiB of headers together. */
+const detailsBytesMax = 4096;
 
 export interface CallStatus {
   readonly code: status;
   readonly details: string;
+}
+
+/** The sentence as a header holds it. grpc-js itself ends the process over half a surrogate pair, and bounds nothing. */
+export function sentenceOf(details: string): string {
+  return cutEncoded(details, detailsBytesMax);
 }
 
 /** What a client is told of an error. */
@@ -25,7 +31,7 @@ export function isInternal(error: unknown): boolean {
 }
 
 function sentence(code: status, error: Error): CallStatus {
-  return { code, details: error.message.slice(0, detailsMax) };
+  return { code, details: error.message };
 }
 
 /** The connection, not the request, is at fault: the same call may succeed later. */
@@ -103,5 +109,5 @@ export const busyPrefix = "busy: ";
 
 /** The server itself goes away. */
 export function leaving(reason: string): CallStatus {
-  return { code: status.UNAVAILABLE, details: `${leavingPrefix}${reason.slice(0, detailsMax)}` };
+  return { code: status.UNAVAILABLE, details: `${leavingPrefix}${reason}` };
 }

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 
 import { load } from "js-yaml";
 
+import { cut } from "../job/cutText.js";
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import type { Variables } from "./environment.js";
 
@@ -87,7 +88,7 @@ function refusal(
   if (status === 404) return new FailureError(`there is no ${what}`);
   if (status === 401)
     return new FailureError(`${access.server} does not know the token of ${access.who}`);
-  const message = text.slice(0, 300);
+  const message = cut(text, 300);
   return new FailureError(`${access.server} refused to scale ${what} (${status}): ${message}`);
 }
 

@@ -1,3 +1,4 @@
+import { quote } from "../job/cutText.js";
 import { ConfigError } from "../job/problem.js";
 
 /** Where a store in S3 is. Its credentials are never part of an address. */
@@ -23,7 +24,7 @@ export function isS3(address: string): boolean {
  */
 export function parseS3Address(text: string, setting: string): S3Address {
   const refuse = (why: string): never => {
-    throw new ConfigError(`${setting} is ${JSON.stringify(text.slice(0, 200))}, but ${why}`);
+    throw new ConfigError(`${setting} is ${quote(text, 200)}, but ${why}`);
   };
   const [, bucket = "", rawPrefix = "", query = ""] =
     /^s3:\/\/([^/?]*)\/?([^?]*)\??(.*)$/.exec(text) ?? refuse("must be s3://BUCKET/PREFIX");

@@ -1,3 +1,4 @@
+import { cut } from "../job/cutText.js";
 import { reasonOf } from "../job/problem.js";
 import type { S3Address } from "./s3Address.js";
 
@@ -20,7 +21,7 @@ export function s3Reason(error: unknown, { bucket, endpoint, region }: S3Address
     return `${server} cannot be reached (${codeOf(error)})`;
   if (name === "TimeoutError" || name === "AbortError") return `${server} does not answer in time`;
   const message = reasonOf(error);
-  return `${server} says ${name}: ${message.slice(0, 300)}`;
+  return `${server} says ${name}: ${cut(message, 300)}`;
 }
 
 export function isMissing(error: unknown): boolean {

@@ -1,3 +1,4 @@
+import { quote } from "../job/cutText.js";
 import { ConfigError, FailureError } from "../job/problem.js";
 
 /** What a finished `put` has stored. */
@@ -53,7 +54,7 @@ export function checkName(name: string): void {
   const parts = name.split("/");
   if (parts.length <= partsMax && parts.every((part) => namePart.test(part))) return;
   throw new ConfigError(
-    `${JSON.stringify(name.slice(0, 200))} is no name for the store: up to ${partsMax} parts of ` +
+    `${quote(name, 200)} is no name for the store: up to ${partsMax} parts of ` +
       "letters, digits, dots, _ and -, separated by /, none with a dot in front",
   );
 }

@@ -5,7 +5,10 @@
  */
 import type { Reader, Writer } from "protobufjs/minimal.js";
 import { countMax } from "../job/limits.js";
+import { cut as cutTo, isWellFormed, quote } from "../job/cutText.js";
 import { AssertionError, WireError } from "../job/problem.js";
+
+export { quote };
 
 export interface Codec<T> {
   encode(value: T): Uint8Array;
@@ -75,16 +78,19 @@ export function amount(value: Scalar<number>, what: string, min = 0, max = 1e15)
   return number;
 }
 
-/** Text for people, of at most `max` UTF-16 units. */
-export function text(value: Scalar<string>, what: string, max = 4096): string {
+const textMax = 4096;
+
+/** Text for people, of at most `max` UTF-16 units, none of which is half a character. */
+export function text(value: Scalar<string>, what: string, max = textMax): string {
   const string = value ?? "";
   check(string.length <= max, `${what} of ${string.length} characters, ${max} allowed`);
+  check(isWellFormed(string), `${what} ${quote(string)} has half a character in it`);
   return string;
 }
 
-/** Cuts what the other side would refuse as too long: an error message is worth more cut than refused. */
-export function cut(value: string, max = 4096): string {
-  return value.length <= max ? value : `${value.slice(0, max - 1)}…`;
+/** What the other side takes: an error message is worth more cut than refused. */
+export function cut(value: string, max = textMax): string {
+  return cutTo(value, max);
 }
 
 const labelPattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -146,8 +152,4 @@ export function list<From, To>(
 export function present<T>(value: Scalar<T>, what: string): T {
   check(value !== undefined && value !== null, `no ${what}`);
   return value;
-}
-
-export function quote(string: string): string {
-  return JSON.stringify(cut(string, 80));
 }
