@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 
 import type { JobRecord } from "../src/control/record.js";
 import { ConfigError, FailureError, WireError } from "../src/job/problem.js";
+import { weightsName } from "../src/job/storedNames.js";
 import type { Store } from "../src/store/store.js";
 import type { PredictPart, Prediction } from "../src/wire/training.js";
 import type { RunTask } from "./data.js";
@@ -71,7 +72,7 @@ export async function predict(
 }
 
 export function trainedWeights({ name, state, weights }: JobRecord): string {
-  if (weights !== undefined) return weights.name;
+  if (weights !== undefined) return weightsName(name);
   throw new FailureError(
     `job ${name} has no weights: it is ${state}, and weights are saved when a job is done`,
   );

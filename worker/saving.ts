@@ -1,5 +1,6 @@
 import { architecture, tensors } from "../src/bit/architecture.js";
 import type { JobOrder } from "../src/control/message.js";
+import { weightsName } from "../src/job/storedNames.js";
 import { saveCheckpoint } from "../src/store/checkpoint.js";
 import { parameterDigest } from "../src/store/digest.js";
 import { checkFinite, NonFiniteError } from "../src/store/finite.js";
@@ -16,15 +17,8 @@ export interface Snapshot {
 
 export interface SavedFile {
   readonly step: number;
-  /** Name in the store. */
-  readonly name: string;
   readonly parameterDigest: string;
   readonly bytes: number;
-}
-
-/** The name of a job's exported weights in the store. */
-export function weightsName(job: string): string {
-  return `jobs/${job}/weights.npz`;
 }
 
 export async function saveCheckpointOf(
@@ -48,7 +42,7 @@ export async function saveWeightsOf(
   const specs = tensors(architecture(order.settings.model), order.classes);
   await checkFinite(`the weights of ${order.job} at step ${step}`, specs, parameters);
   const { bytes } = await store.put(name, npzChunks(specs, parameters));
-  return { step, name, parameterDigest: await parameterDigest(parameters), bytes };
+  return { step, parameterDigest: await parameterDigest(parameters), bytes };
 }
 
 /**

@@ -2,11 +2,11 @@ import { architecture, isHead, tensors } from "../src/bit/architecture.js";
 import { initialParameters } from "../src/bit/initial.js";
 import type { JobOrder, StateSource } from "../src/control/message.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
+import { weightsName } from "../src/job/storedNames.js";
 import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
 import { firstNonFinite } from "../src/store/finite.js";
 import { withStoredFile } from "../src/store/storedFile.js";
 import type { Store } from "../src/store/store.js";
-import { weightsName } from "./saving.js";
 
 export interface State {
   readonly parameters: Float32Array;

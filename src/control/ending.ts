@@ -1,3 +1,4 @@
+import { weightsName } from "../job/storedNames.js";
 import type { Outcome, Transition } from "./fleetState.js";
 import { releaseAll } from "./participation.js";
 import { endRun, enter, log, note, recordOf, runOf } from "./transition.js";
@@ -34,7 +35,7 @@ export function decideReleasing(t: Transition, { state, reason }: Outcome): Tran
   const [checkpoint] = checkpoints;
   const message =
     state === "done"
-      ? `done${weights === undefined ? "" : `: weights in ${weights.name}`}`
+      ? `done${weights === undefined ? "" : `: weights in ${weightsName(job)}`}`
       : `cancelled at step ${step}; ${checkpoint === undefined ? "no checkpoint" : `checkpoint of step ${checkpoint.step}`}`;
   const ended = log(note(t, { state, reason, endedMs: t.fleet.clock.wallMs }), "info", message);
   return endRun(ended);

@@ -76,7 +76,7 @@ function takeFrom(
     case "applied":
       return takeApplied(t, participant, event);
     case "saved":
-      return takeSaved(t, member.workerId, event);
+      return participant.stage.kind === "member" ? takeSaved(t, member.workerId, event) : t;
     case "save-failed":
       return takeSaveFailed(t, member.workerId, event);
     case "failed":

@@ -65,7 +65,6 @@ export type ChildEvent =
       readonly kind: "saved";
       readonly what: "checkpoint" | "weights";
       readonly step: number;
-      readonly name: string;
       readonly parameterDigest: string;
       readonly bytes: number;
     }

@@ -191,8 +191,6 @@ export type WorkerEvent =
       readonly attempt: number;
       readonly step: number;
       readonly what: "checkpoint" | "weights";
-      /** Name in the store. */
-      readonly name: string;
       /** SHA-256 over the parameters in the order of their npz names. */
       readonly parameterDigest: string;
       readonly bytes: number;

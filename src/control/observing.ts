@@ -141,11 +141,13 @@ function saves(
   happening: FleetHappening,
 ): readonly Observation[] {
   if (happening.kind !== "worker" || happening.event.kind !== "saved") return [];
-  const { what, name, bytes } = happening.event;
+  const { what, step, bytes } = happening.event;
   if (happening.event.job !== job) return [];
-  const now = what === "weights" ? weights?.name : checkpoints[0]?.name;
-  const then = what === "weights" ? was.weights?.name : was.checkpoints[0]?.name;
-  return now === name && then !== name ? [{ kind: "saved", job, what, bytes }] : [];
+  const isTaken =
+    what === "weights"
+      ? weights !== was.weights
+      : checkpoints[0]?.step === step && checkpoints[0] !== was.checkpoints[0];
+  return isTaken ? [{ kind: "saved", job, what, bytes }] : [];
 }
 
 function saveFailure(before: Fleet, happening: FleetHappening): readonly Observation[] {

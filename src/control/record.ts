@@ -72,13 +72,9 @@ export interface Pin {
 export interface CheckpointRef {
   readonly step: number;
   readonly attempt: number;
-  /** Name in the store. */
-  readonly name: string;
 }
 
 export interface WeightsRef {
-  /** Name in the store. */
-  readonly name: string;
   /** SHA-256 over the parameters in the order of their npz names. */
   readonly parameterDigest: string;
 }

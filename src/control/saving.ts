@@ -2,6 +2,7 @@ import { end } from "./ending.js";
 import { membersHeard } from "./checksum.js";
 import { examineState } from "./examining.js";
 import type { SavingPhase, Transition } from "./fleetState.js";
+import { weightsName } from "../job/storedNames.js";
 import type { WorkerEvent } from "./message.js";
 import { connectedMembers, memberIds, setAsideForAWhile } from "./participation.js";
 import { isSilentSince } from "./silence.js";
@@ -108,7 +109,10 @@ function isInVain({ fleet }: Transition, { saver, deadlineMs }: SavingPhase): bo
   return Math.max(beat.unitMs, beat.childSilentMs) >= hungMs;
 }
 
-/** Something of this attempt is in the store, whoever was asked for it. */
+/**
+ * Something of this attempt is in the store, under the one name that it can have: a checkpoint by any that holds the state, the
+ * weights by who was asked for them.
+ */
 export function takeSaved(t: Transition, workerId: string, saved: Saved): Transition {
   const { name, attempt, step } = recordOf(t);
   if (saved.job !== name || saved.attempt !== attempt || isOfOdd(t, workerId, saved)) return t;
@@ -132,7 +136,7 @@ function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transiti
   const { phase, keeper } = runOf(t);
   const keep = plan.settings.keepCheckpoints;
   const isNewer = saved.step > (checkpoints[0]?.step ?? 0) && saved.step <= step;
-  const newest = { step: saved.step, attempt, name: saved.name };
+  const newest = { step: saved.step, attempt };
   const kept = isNewer
     ? emit(
         log(
@@ -154,12 +158,12 @@ function takeCheckpoint(t: Transition, workerId: string, saved: Saved): Transiti
 
 function takeWeights(t: Transition, workerId: string, saved: Saved): Transition {
   const { phase } = runOf(t);
-  if (phase.kind !== "saving" || phase.what !== "weights") return t;
-  const { name, parameterDigest } = saved;
+  if (phase.kind !== "saving" || phase.what !== "weights" || phase.saver !== workerId) return t;
+  const { parameterDigest } = saved;
   const kept = log(
-    note(t, { weights: { name, parameterDigest } }),
+    note(t, { weights: { parameterDigest } }),
     "info",
-    `weights are saved: ${name}`,
+    `weights are saved: ${weightsName(saved.job)}`,
     { worker: workerId, parameterDigest, megabytes: Math.round(saved.bytes / 1e5) / 10 },
   );
   return end(kept, { state: "done", reason: "" });

@@ -1,5 +1,6 @@
 import { rate } from "../bit/recipe.js";
 import type { JobSettings } from "../job/settings.js";
+import { weightsName } from "../job/storedNames.js";
 import type { Fleet, Member, Run } from "./fleetState.js";
 import { memberIds } from "./participation.js";
 import { holdUp } from "./progress.js";
@@ -89,7 +90,7 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
     parameterDigest: weights?.parameterDigest ?? "",
     classes: plan.classes,
     settings: plan.settings,
-    weights: weights?.name ?? "",
+    weights: weights === undefined ? "" : weightsName(record.name),
     batch,
     checkpointStep: record.checkpoints[0]?.step ?? 0,
     workerUse: (run && usage(run.pace, members)) ?? 0,

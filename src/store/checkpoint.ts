@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { TensorSpec } from "../bit/architecture.js";
 import { believedMax } from "../job/limits.js";
 import { assert, FailureError } from "../job/problem.js";
+import { checkpointName } from "../job/storedNames.js";
 import { parameterDigest } from "./digest.js";
 import { checkFinite } from "./finite.js";
 import {
@@ -147,11 +148,6 @@ export async function pruneCheckpoints(
     const read = await findManifest(store, job, step);
     if (typeof read !== "string" && (await store.stat(data))?.bytes === read.bytes) complete += 1;
   }
-}
-
-/** The name of a checkpoint's data in the store. */
-export function checkpointName(job: string, step: number): string {
-  return `jobs/${job}/checkpoint-${String(step).padStart(8, "0")}.safetensors`;
 }
 
 function namesOf(job: string, step: number): { readonly data: string; readonly manifest: string } {

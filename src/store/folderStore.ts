@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import type { Dirent } from "node:fs";
 import { dirname, join } from "node:path";
 import { FailureError, reasonOf } from "../job/problem.js";
+import { checkFolder, openPlain, statPlain } from "./plainFile.js";
 import {
   blobsPrefix,
   checkName,
@@ -20,6 +21,7 @@ const readBytes = 2 ** 20;
  * A store in a folder, which may be on a disk that several machines share. A file is written under
  * another name beside its own, forced to disk, and renamed, so a kill or a power cut at any point
  * leaves the old file or the new one. Needs a file system whose rename is atomic (any local one, NFS).
+ * Links in it are not followed: see plainFile.ts.
  */
 export class FolderStore implements Store {
   readonly #root: string;
@@ -45,10 +47,16 @@ export class FolderStore implements Store {
     return store;
   }
 
-  /** Where the bytes of `name` are, or would be: for readers that need a file. */
+  /** Where the bytes of `name` are, or would be. */
   path(name: string): string {
     checkName(name);
     return join(this.#root, name);
+  }
+
+  /** As `path`, for readers that need a file; throws as `get` does where there is none. */
+  async file(name: string): Promise<string> {
+    await (await this.#opened(name)).close();
+    return this.path(name);
   }
 
   put(name: string, chunks: Chunks): Promise<Stored> {
@@ -78,6 +86,7 @@ export class FolderStore implements Store {
     const unfinished = join(folder, putName(randomUUID()));
     try {
       await this.#makeFolder(folder);
+      await checkFolder(this.#root, folder);
       if (name.startsWith(blobsPrefix)) await this.#clearOnce(dirname(name));
       const stored = await this.#write(unfinished, chunks);
       await finish(unfinished, path);
@@ -111,8 +120,8 @@ export class FolderStore implements Store {
   async stat(name: string): Promise<{ readonly bytes: number } | undefined> {
     const path = this.path(name);
     try {
-      const found = await stat(path);
-      return found.isFile() ? { bytes: found.size } : undefined;
+      const found = await statPlain(this.#root, path);
+      return found && { bytes: found.size };
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw failure(`${name} cannot be looked up in the store ${this.#root}`, error);
@@ -136,8 +145,10 @@ export class FolderStore implements Store {
   async delete(name: string): Promise<void> {
     const path = this.path(name);
     try {
+      await checkFolder(this.#root, dirname(path));
       await rm(path, { force: true });
     } catch (error) {
+      if (isMissing(error)) return;
       throw failure(`${name} cannot be deleted from the store ${this.#root}`, error);
     }
   }
@@ -145,7 +156,7 @@ export class FolderStore implements Store {
   async #opened(name: string) {
     const path = this.path(name);
     try {
-      return await open(path, "r");
+      return await openPlain(this.#root, path);
     } catch (error) {
       if (isMissing(error)) {
         throw new FailureError(`${name} is not in the store ${this.#root}`, { cause: error });
@@ -201,7 +212,15 @@ export class FolderStore implements Store {
 
   /** Paths of all files below a folder of the store, unfinished ones too. */
   async #paths(folder: string): Promise<string[]> {
-    const entries = await entriesOf(join(this.#root, folder), true);
+    const path = join(this.#root, folder);
+    const isThere = await checkFolder(this.#root, path).then(
+      () => true,
+      (error: unknown) => {
+        if (isMissing(error)) return false;
+        throw error;
+      },
+    );
+    const entries = isThere ? await entriesOf(path, true) : [];
     return entries
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));

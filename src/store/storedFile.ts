@@ -12,7 +12,7 @@ export async function withStoredFile<T>(
   name: string,
   use: (path: string) => Promise<T>,
 ): Promise<T> {
-  if (store instanceof FolderStore) return use(store.path(name));
+  if (store instanceof FolderStore) return use(await store.file(name));
   const folder = await mkdtemp(join(tmpdir(), `bitfleet-${process.pid}-`));
   try {
     const copy = join(folder, "copy");

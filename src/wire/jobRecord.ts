@@ -26,7 +26,6 @@ import {
   optionalToken,
   present,
   quote,
-  storeName,
   text,
   token,
   word,
@@ -220,17 +219,15 @@ function stepFacts(value: unknown): StepFacts {
 }
 
 function checkpoint(value: unknown): CheckpointRef {
-  const { step, attempt, name } = object(value, "checkpoint");
+  const { step, attempt } = object(value, "checkpoint");
   return {
     step: integer(step, "step of the checkpoint"),
     attempt: integer(attempt, "attempt of the checkpoint"),
-    name: storeName(string(name, "name of the checkpoint"), "name of the checkpoint"),
   };
 }
 
-function weights({ name, parameterDigest }: Json): WeightsRef {
+function weights({ parameterDigest }: Json): WeightsRef {
   return {
-    name: storeName(string(name, "name of the weights"), "name of the weights"),
     parameterDigest: optionalToken(string(parameterDigest, "parameter digest"), "parameter digest"),
   };
 }

@@ -19,7 +19,6 @@ import {
   label,
   list,
   optionalToken,
-  storeName,
   text,
   token,
   word,
@@ -224,7 +223,6 @@ function saved(message: bitfleet.v1.Saved.$Properties): WorkerEvent {
     ...place(message),
     step: count(message.step, "step"),
     what: word(message.what, ["checkpoint", "weights"], "saved"),
-    name: storeName(message.name, "name"),
     parameterDigest: optionalToken(message.parameterDigest, "parameter digest"),
     bytes: amount(message.bytes, "bytes"),
   };

@@ -18,10 +18,10 @@ const record = {
   trial: { step: 12, generation: 2, doubted: 1 },
   pin: { numerics: "cpu avx2", probe: "ab12" },
   members: ["worker-1", "worker-2"],
-  checkpoints: [{ step: 10, attempt: 1, name: "jobs/digits/checkpoint-00000010.safetensors" }],
+  checkpoints: [{ step: 10, attempt: 1 }],
   evaluations: [{ step: 10, correct: 3, total: 9, loss: Infinity }],
   trail: [{ step: 11, loss: 0.5, sumChecksum: 7 }],
-  weights: { name: "jobs/digits/weights.npz", parameterDigest: "ab" },
+  weights: { parameterDigest: "ab" },
 };
 
 export const recordKind: Kind = {

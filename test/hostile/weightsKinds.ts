@@ -3,13 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TensorSpec } from "../../src/bit/architecture.js";
+import { checkpointName } from "../../src/job/storedNames.js";
 import type { Random } from "../../src/plan/random.js";
-import {
-  checkpointName,
-  loadCheckpoint,
-  readManifest,
-  saveCheckpoint,
-} from "../../src/store/checkpoint.js";
+import { loadCheckpoint, readManifest, saveCheckpoint } from "../../src/store/checkpoint.js";
 import { parameterDigest } from "../../src/store/digest.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { encodeManifest, type CheckpointManifest } from "../../src/store/manifest.js";

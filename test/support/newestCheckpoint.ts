@@ -1,10 +1,6 @@
 import type { TensorSpec } from "../../src/bit/architecture.js";
-import {
-  CheckpointError,
-  checkpointName,
-  loadCheckpoint,
-  readManifest,
-} from "../../src/store/checkpoint.js";
+import { checkpointName } from "../../src/job/storedNames.js";
+import { CheckpointError, loadCheckpoint, readManifest } from "../../src/store/checkpoint.js";
 import type { CheckpointManifest } from "../../src/store/manifest.js";
 import type { Store } from "../../src/store/store.js";
 

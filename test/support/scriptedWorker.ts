@@ -14,6 +14,7 @@ import type {
   WorkerCommand,
   WorkerEvent,
 } from "../../src/control/message.js";
+import { checkpointName, weightsName } from "../../src/job/storedNames.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
 import { evaluationShards } from "../../src/plan/evaluation.js";
@@ -314,11 +315,10 @@ class ToyChild {
   async #save(what: "checkpoint" | "weights"): Promise<void> {
     const { order, store, say } = this.#options;
     const { step } = this;
-    const padded = String(step).padStart(8, "0");
-    const file = what === "weights" ? "weights.npz" : `checkpoint-${padded}.safetensors`;
-    const name = `jobs/${order.job}/${file}`;
+    const { job } = order;
+    const name = what === "weights" ? weightsName(job) : checkpointName(job, step);
     const { bytes } = await store.put(name, [toyWeights]);
-    say({ kind: "saved", what, step, name, parameterDigest: toyDigest, bytes });
+    say({ kind: "saved", what, step, parameterDigest: toyDigest, bytes });
   }
 }
 

@@ -23,7 +23,10 @@ describe("the end", () => {
     expect(driver.record().evaluations).toEqual([{ step: 1, correct: 62, total: 100, loss: 0.02 }]);
     expect(driver.sent("w1")).toMatchObject([{ kind: "save", what: "weights" }]);
     driver.saved("w1", "weights", 1);
-    expect(driver.record()).toMatchObject({ state: "saving", weights: { name: "weights-1" } });
+    expect(driver.record()).toMatchObject({
+      state: "saving",
+      weights: { parameterDigest: "digest" },
+    });
     expect(driver.kinds("w1")).toEqual(["release"]);
     driver.released("w1");
     expect(driver.record().state).toBe("done");
@@ -65,7 +68,7 @@ describe("checkpoints", () => {
     expect(driver.sent("w1")[0]).toMatchObject({ kind: "commit", step: 1, save: true });
     expect(driver.sent("w2")[0]).toMatchObject({ kind: "commit", step: 1, save: false });
     driver.saved("w1", "checkpoint", 2);
-    expect(driver.record().checkpoints).toEqual([{ step: 2, attempt: 1, name: "checkpoint-2" }]);
+    expect(driver.record().checkpoints).toEqual([{ step: 2, attempt: 1 }]);
     const keep = driver.record().plan.settings.keepCheckpoints;
     expect(driver.commands).toContainEqual({ kind: "discard", job: "job", step: 2, keep });
   });

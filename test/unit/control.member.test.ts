@@ -238,7 +238,7 @@ describe("a child that ends by itself", () => {
 });
 
 describe("what is saved", () => {
-  const saved = { what: "weights", step: 0, name: "w", parameterDigest: "d", bytes: 1 } as const;
+  const saved = { what: "weights", step: 0, parameterDigest: "d", bytes: 1 } as const;
 
   test("is said again instead of written again", () => {
     const driver = MemberDriver.holding();

@@ -255,7 +255,7 @@ describe("after a start of the coordinator", () => {
   });
 
   test("a job whose weights are saved is done, and whoever still holds it lets go", () => {
-    const driver = restarted({ weights: { name: "w", parameterDigest: "d" } });
+    const driver = restarted({ weights: { parameterDigest: "d" } });
     driver.happens({ kind: "tick" });
     expect(driver.record().state).toBe("done");
     driver.hello("w1", { held: held(3) });
@@ -266,8 +266,8 @@ describe("after a start of the coordinator", () => {
 test("of two jobs that were under way both come to their end", () => {
   const other = { ...record("other"), order: 2, attempt: 1, state: "saving" as const };
   const driver = new FleetDriver([
-    { ...running, weights: { name: "w", parameterDigest: "d" } },
-    { ...other, weights: { name: "w", parameterDigest: "d" } },
+    { ...running, weights: { parameterDigest: "d" } },
+    { ...other, weights: { parameterDigest: "d" } },
   ]);
   driver.happens({ kind: "tick" });
   expect(driver.record("job").state).toBe("done");

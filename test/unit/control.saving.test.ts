@@ -171,3 +171,26 @@ test.each([
   driver.released("w1");
   expect(driver.record().state).toBe(state);
 });
+
+describe("what is said to be saved", () => {
+  test("counts as a checkpoint only from a member", () => {
+    const driver = FleetDriver.started(["w1", "w2"], { steps: 9 });
+    driver.hello("w3");
+    step(driver);
+    driver.saved("w3", "checkpoint", 1);
+    expect(driver.record().checkpoints).toEqual([]);
+    driver.prepared("w3");
+    driver.saved("w3", "checkpoint", 1);
+    expect(driver.record().checkpoints).toEqual([]);
+    driver.saved("w2", "checkpoint", 1);
+    expect(driver.record().checkpoints).toEqual([{ step: 1, attempt: 1 }]);
+  });
+
+  test("counts as the weights only from who was asked for them", () => {
+    const driver = finished();
+    driver.saved("w2", "weights", 1);
+    expect(driver.record().weights).toBeUndefined();
+    driver.saved("w1", "weights", 1);
+    expect(driver.record().weights).toEqual({ parameterDigest: "digest" });
+  });
+});

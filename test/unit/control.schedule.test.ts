@@ -84,7 +84,7 @@ class Fleet {
     } else if (command.kind === "save") {
       const { job, attempt, what } = command;
       const { step } = driver.record(job);
-      const saved = { name: `${what}-${step}`, parameterDigest: "digest", bytes: 1 };
+      const saved = { parameterDigest: "digest", bytes: 1 };
       driver.say(workerId, { kind: "saved", job, attempt, step, what, ...saved });
     } else if (command.kind === "commit") {
       const { job, attempt } = command;

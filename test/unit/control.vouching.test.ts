@@ -39,7 +39,7 @@ describe("weights are saved", () => {
     driver.saved("w1", "weights", 1);
     expect(driver.record().weights).toBeUndefined();
     driver.saved("w2", "weights", 1);
-    expect(driver.record().weights).toMatchObject({ name: "weights-1" });
+    expect(driver.record().weights).toMatchObject({ parameterDigest: "digest" });
   });
 
   test("after the last steps are done again where two differ and nobody can tell who is right", () => {

@@ -106,9 +106,9 @@ test.each([
   ["generation", { generation: 7 }],
   ["pin", { pin: { numerics: "n", probe: "p" } }],
   ["members", { members: ["w1"] }],
-  ["checkpoints", { checkpoints: [{ step: 3, attempt: 1, name: "c" }] }],
+  ["checkpoints", { checkpoints: [{ step: 3, attempt: 1 }] }],
   ["evaluations", { evaluations: [{ step: 3, correct: 1, total: 2, loss: 1 }] }],
-  ["weights", { weights: { name: "w", parameterDigest: "d" } }],
+  ["weights", { weights: { parameterDigest: "d" } }],
 ] as const)("a change of %s is decisive", async (_, change) => {
   const { outbox, delivered, settle } = world();
   outbox.keep(record);

@@ -117,7 +117,7 @@ const job = { name: "j", requestId: "r", order: 1, plan, indexDigest: digest, cr
 const done: JobRecord = {
   ...queuedRecord(job),
   state: "done",
-  weights: { name: "jobs/j/weights.npz", parameterDigest: "d" },
+  weights: { parameterDigest: "d" },
 };
 
 const limits: PredictLimits = { pictures: 2, pictureBytes: 10, totalBytes: 15 };

@@ -172,7 +172,6 @@ export class FleetDriver {
 
   saved(workerId: string, what: "checkpoint" | "weights", step: number): void {
     const { attempt } = this.record();
-    const name = `${what}-${step}`;
     this.say(workerId, {
       ...{
         kind: "saved",
@@ -180,7 +179,6 @@ export class FleetDriver {
         attempt,
         step,
         what,
-        name,
         parameterDigest: "digest",
         bytes: 1,
       },

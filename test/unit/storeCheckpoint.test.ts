@@ -3,9 +3,9 @@ import { copyFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { architecture, tensors, type TensorSpec } from "../../src/bit/architecture.js";
 import { FailureError } from "../../src/job/problem.js";
+import { checkpointName } from "../../src/job/storedNames.js";
 import {
   CheckpointError,
-  checkpointName,
   highestManifestTerm,
   loadCheckpoint,
   pruneCheckpoints,

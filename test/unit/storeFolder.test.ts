@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import { FolderStore } from "../../src/store/folderStore.js";
@@ -156,4 +157,58 @@ test("a folder of blobs is looked through when something is first written there,
   expect(await readdir(join(root, "data/blobs/cd"))).toHaveLength(1);
   await store.putNew("data/blobs/cd/cdef", [Buffer.from("whole")]);
   expect(await readdir(join(root, "data/blobs/cd"))).toEqual(["cdef"]);
+});
+
+/** A store, and beside it a folder with a file that is nobody's business. */
+async function storeWithSecret() {
+  const place = await temporaryFolder();
+  await writeFiles(place, { "private/secret": "secret", "store/jobs/a/plain": "plain" });
+  const root = join(place, "store");
+  const store = await FolderStore.open(root);
+  return { store, root, secret: join(place, "private/secret") };
+}
+
+test("a link in place of a file is not followed", async () => {
+  const { store, root, secret } = await storeWithSecret();
+  await symlink(secret, join(root, "jobs/a/weights.npz"));
+  await symlink("plain", join(root, "jobs/a/inner"));
+  for (const name of ["jobs/a/weights.npz", "jobs/a/inner"]) {
+    expect(await store.stat(name), name).toBeUndefined();
+    await expect(read(store, name), name).rejects.toBeInstanceOf(FailureError);
+    await expect(read(store, name), name).rejects.toThrow("links are not followed");
+    await expect(store.file(name), name).rejects.toThrow("links are not followed");
+    await store.delete(name);
+  }
+  expect(await store.list("jobs/")).toEqual(["jobs/a/plain"]);
+  expect(await readFile(secret, "utf8")).toBe("secret");
+});
+
+test("a link in place of a folder is not followed out of the store", async () => {
+  const { store, root, secret } = await storeWithSecret();
+  await symlink(dirname(secret), join(root, "jobs/b"));
+  const refused = "links are not followed";
+  await expect(store.stat("jobs/b/secret")).rejects.toThrow(refused);
+  await expect(read(store, "jobs/b/secret")).rejects.toThrow(refused);
+  await expect(store.list("jobs/b/")).rejects.toThrow(refused);
+  await expect(store.delete("jobs/b/secret")).rejects.toThrow(refused);
+  await expect(store.put("jobs/b/secret", [Buffer.from("x")])).rejects.toThrow(refused);
+  await expect(store.putNew("jobs/b/new", [Buffer.from("x")])).rejects.toThrow(refused);
+  expect(await store.list("jobs/")).toEqual(["jobs/a/plain"]);
+  expect(await readdir(dirname(secret))).toEqual(["secret"]);
+  expect(await readFile(secret, "utf8")).toBe("secret");
+});
+
+test("a pipe in place of a file is refused, and nobody waits for its other end", async () => {
+  const { store, root } = await storeWithSecret();
+  await promisify(execFile)("mkfifo", [join(root, "jobs/a/weights.npz")]);
+  expect(await store.stat("jobs/a/weights.npz")).toBeUndefined();
+  await expect(read(store, "jobs/a/weights.npz")).rejects.toThrow("no plain file");
+});
+
+test("the folder of a store may be a link itself", async () => {
+  const { root } = await storeWithSecret();
+  await symlink(root, `${root}-link`);
+  const store = await FolderStore.open(`${root}-link`);
+  expect((await read(store, "jobs/a/plain")).toString()).toBe("plain");
+  expect(await store.list("")).toEqual(["jobs/a/plain"]);
 });

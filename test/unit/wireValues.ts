@@ -72,7 +72,6 @@ export const events: readonly WorkerEvent[] = [
     attempt: 1,
     step: 60,
     what: "weights",
-    name: "jobs/digits/weights.npz",
     parameterDigest: "ef".repeat(32),
     bytes: 94_000_000_000,
   },

@@ -309,10 +309,9 @@ export class ChildSim {
     const { job } = this.#order;
     const { world, shelf } = this.#place;
     this.process.after(world.between(50, 500), () => {
-      const name = `jobs/${job}/${what}-${step}`;
       if (what === "checkpoint") shelf.put(job, step, state);
       const parameterDigest = String(checksumOf(state.parameters));
-      this.#emit({ kind: "saved", what, step, name, parameterDigest, bytes: 1 });
+      this.#emit({ kind: "saved", what, step, parameterDigest, bytes: 1 });
     });
   }
 
