@@ -2,12 +2,13 @@
  * For probes, Prometheus and people with curl: /healthz, /readyz, /status and /metrics. Where callers have tokens, the last two ask
  * for a viewer's.
  */
+import { constants } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import type { Socket } from "node:net";
 import { TLSSocket, type SecureContextOptions } from "node:tls";
 
-import { refusalOf, type Call, type Callers } from "../src/job/roles.js";
+import { callerOf, refusalOf, type Call, type Callers } from "../src/job/roles.js";
 import type { ServerTls } from "../src/link/service.js";
 import type { TlsMaterial } from "../src/process/certificates.js";
 import {
@@ -39,9 +40,15 @@ export interface Metrics {
   readonly text: string;
 }
 
+/** What begins no handshake, or does not get on with it, is cut. */
+const handshakeMs = 10_000;
+
 /** FailureError: the port is in use or cannot be bound. */
 export async function serveHttp(options: HttpOptions): Promise<RunningHttp> {
-  return await startHttp(serverOf(options), options, "BITFLEET_HTTP_PORT");
+  const { callers } = options;
+  const hasToken = ({ headers }: IncomingMessage): boolean =>
+    callers !== undefined && callerOf(callers, headers.authorization) !== undefined;
+  return await startHttp(serverOf(options), options, "BITFLEET_HTTP_PORT", hasToken);
 }
 
 function serverOf(options: HttpOptions): Server | SecureServer {
@@ -51,12 +58,14 @@ function serverOf(options: HttpOptions): Server | SecureServer {
   if (tls === undefined) return createServer(httpOptions, onRequest);
   const contextOf = ({ certificate, key, ca }: TlsMaterial): SecureContextOptions => ({
     ...{ cert: certificate, key, ca },
+    // Every connection shows its certificate; no session from before stands in for it.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   });
   const { watched, clientCertificates } = tls;
   // Asked for, and demanded only where it matters: a probe has none.
   const asking = { requestCert: clientCertificates, rejectUnauthorized: false };
   const server = createSecureServer(
-    { ...httpOptions, ...contextOf(watched.material), ...asking },
+    { ...httpOptions, ...contextOf(watched.material), ...asking, handshakeTimeout: handshakeMs },
     onRequest,
   );
   watched.onChange((material) => server.setSecureContext(contextOf(material)));
@@ -108,9 +117,13 @@ async function replyMetrics(
   }
 }
 
-/** Whether its certificate is one that our CA has signed. */
+/** Whether it has shown a certificate, and one that our CA has signed. A resumed session is `authorized` without any. */
 function isAuthorized(socket: Socket): boolean {
-  return socket instanceof TLSSocket && socket.authorized;
+  return (
+    socket instanceof TLSSocket &&
+    socket.authorized &&
+    socket.getPeerX509Certificate() !== undefined
+  );
 }
 
 /** Answers those whom it refuses. */

@@ -34,6 +34,12 @@ export function mayCall(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
 }
 
+/** Whose token the header `Bearer TOKEN` has; undefined where nobody is known by it. */
+export function callerOf(callers: Callers, authorization: string | undefined): Caller | undefined {
+  const token = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1];
+  return token === undefined ? undefined : callers.find(token);
+}
+
 /** undefined: the call may go on. `authorization` is the header, `Bearer TOKEN`. */
 export function refusalOf(
   callers: Callers,
@@ -41,8 +47,7 @@ export function refusalOf(
   call: Call,
 ): Refusal | undefined {
   if (authorization === undefined) return { kind: "unknown", sentence: "none was given" };
-  const token = /^Bearer (\S+)$/i.exec(authorization)?.[1];
-  const caller = token === undefined ? undefined : callers.find(token);
+  const caller = callerOf(callers, authorization);
   if (caller === undefined) return { kind: "unknown", sentence: "it is not the right one" };
   if (mayCall(caller.role, call.role)) return undefined;
   const { name, role } = caller;

@@ -1,7 +1,8 @@
 /** Lets calls in by their token, and puts out those under way whose token has been revoked. */
 import { status, type Metadata } from "@grpc/grpc-js";
 
-import { refusalOf, type Call, type Callers, type Refusal } from "../job/roles.js";
+import { callerOf, refusalOf, type Call, type Callers, type Refusal } from "../job/roles.js";
+import type { Arrival } from "./callBounds.js";
 import type { CallStatus } from "./status.js";
 
 /** A call that was let in. */
@@ -40,11 +41,13 @@ export class Admissions {
     return guest;
   }
 
-  /** Why the call may not even send its message; undefined for a call that needs no role. */
-  refusal(metadata: Metadata, call: Call | undefined): CallStatus | undefined {
-    if (this.#callers === undefined || call === undefined) return undefined;
-    const refusal = refusalOf(this.#callers, authorizationOf(metadata), call);
-    return refusal && statusOf(refusal);
+  /** Before anything of its message is read. A call that needs no role is refused to nobody. */
+  look(metadata: Metadata, call: Call | undefined): Arrival {
+    if (this.#callers === undefined) return { refusal: undefined, hasToken: true };
+    const authorization = authorizationOf(metadata);
+    const refusal = call && refusalOf(this.#callers, authorization, call);
+    const hasToken = callerOf(this.#callers, authorization) !== undefined;
+    return { refusal: refusal && statusOf(refusal), hasToken };
   }
 
   close(): void {

@@ -9,6 +9,7 @@ import {
   type Metadata,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
+import type { Peer } from "../process/connectionPlaces.js";
 import { busyPrefix, sentenceOf, type CallStatus } from "./status.js";
 
 export interface CallBounds {
@@ -16,7 +17,10 @@ export interface CallBounds {
   readonly calls: number;
   /** Open at once, of one remote address: others find room. */
   readonly perAddress: number;
-  /** Open at once, by the last part of the method's path. */
+  /** Of those the ones without a token, as a probe's, over all peers and of one address: callers with a token find room. */
+  readonly strangers: number;
+  readonly strangersPerAddress: number;
+  /** Open at once, by the last part of the method's path; strangers have as many of their own. */
   readonly perMethod: Readonly<Record<string, number>>;
   /** Messages that one call may send, by the last part of the method's path. */
   readonly messages: Readonly<Record<string, number>>;
@@ -29,10 +33,14 @@ export interface CallBounds {
 export const callBounds: CallBounds = {
   calls: 8192,
   perAddress: 4096,
+  strangers: 512,
+  strangersPerAddress: 128,
   perMethod: {
     ...{ Preview: 64, WatchJob: 1024, ReadLogs: 1024, ExportWeights: 64, Predict: 8 },
     ...{ MissingBlobs: 16, PushData: 16, CommitData: 4, ListData: 16, RemoveData: 4 },
     ServerReflectionInfo: 16,
+    // Of the health service. A Watch is for ever.
+    ...{ Check: 256, Watch: 64 },
   },
   // Its answers, of several KB each, are queued also for who does not read them.
   messages: { ServerReflectionInfo: 256 },
@@ -42,25 +50,27 @@ export const callBounds: CallBounds = {
 
 const sessionMethod = "Session";
 
-/** Whether a call of that name may go on, by its headers; undefined: it may. */
-export type HeaderCheck = (metadata: Metadata, name: string) => CallStatus | undefined;
+/** Who makes a call, by its headers. */
+export interface Arrival {
+  /** Why it may not go on; undefined: it may. */
+  readonly refusal: CallStatus | undefined;
+  /** Whether it has a token that is known, or none is asked for. */
+  readonly hasToken: boolean;
+}
+
+export type HeaderCheck = (metadata: Metadata, name: string) => Arrival;
 
 /** One of these per server: it counts. */
 export function boundedCalls(
-  refusalOf: HeaderCheck,
+  check: HeaderCheck,
   bounds: CallBounds = callBounds,
+  onHeard: (peer: Peer, hasToken: boolean) => void = () => undefined,
 ): ServerInterceptor {
   const open = new OpenCalls();
   return (method, call) => {
     const name = method.path.slice(method.path.lastIndexOf("/") + 1);
-    const address = call.getConnectionInfo().remoteAddress ?? "";
-    const limits: readonly (readonly [string, number])[] = [
-      ["", bounds.calls],
-      [`from ${address}`, bounds.perAddress],
-      [`/${name}`, bounds.perMethod[name] ?? Infinity],
-    ];
-    const tooMany = limits.find(([key, most]) => open.count(key) >= most);
-    const leave = open.enter(tooMany === undefined ? limits.map(([key]) => key) : []);
+    const peer = call.getConnectionInfo();
+    let leave = (): void => undefined;
     const messagesMax = bounds.messages[name] ?? Infinity;
     let messages = 0;
     let timer: NodeJS.Timeout | undefined;
@@ -74,15 +84,19 @@ export function boundedCalls(
     };
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        const refusal = refusalOf(metadata, name);
+        const { refusal, hasToken } = check(metadata, name);
+        onHeard(peer, hasToken);
         if (refusal !== undefined) {
           refuse(refusal.code, refusal.details);
           return;
         }
+        const limits = limitsOf(bounds, name, peer.remoteAddress ?? "", hasToken);
+        const tooMany = limits.find(([key, most]) => open.count(key) >= most);
         if (tooMany !== undefined) {
           refuse(status.RESOURCE_EXHAUSTED, `${busyPrefix}${tooMany[1]} such calls are open`);
           return;
         }
+        leave = open.enter(limits.map(([key]) => key));
         if (name !== sessionMethod) {
           const ms = method.requestStream ? bounds.uploadMs : bounds.requestMs;
           const late = `the request had not come whole after ${ms / 1000} s`;
@@ -109,6 +123,27 @@ export function boundedCalls(
       },
     });
   };
+}
+
+/** What a call counts under, and how many may. */
+function limitsOf(
+  bounds: CallBounds,
+  name: string,
+  address: string,
+  hasToken: boolean,
+): readonly (readonly [string, number])[] {
+  const ofMethod = bounds.perMethod[name] ?? Infinity;
+  const ofAll = [
+    ["", bounds.calls],
+    [`from ${address}`, bounds.perAddress],
+  ] as const;
+  if (hasToken) return [...ofAll, [`/${name}`, ofMethod]];
+  return [
+    ...ofAll,
+    ["strangers", bounds.strangers],
+    [`strangers from ${address}`, bounds.strangersPerAddress],
+    [`strangers/${name}`, ofMethod],
+  ];
 }
 
 class OpenCalls {

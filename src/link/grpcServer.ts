@@ -3,10 +3,11 @@ import { logVerbosity, Server, setLogVerbosity } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import { ConfigError, FailureError } from "../job/problem.js";
 import { hostPort, isLoopback } from "../process/address.js";
+import { ConnectionPlaces } from "../process/connectionPlaces.js";
 import { messageBytesMax } from "../wire/codec.js";
 import { Admissions } from "./admission.js";
 import { boundedCalls, type HeaderCheck } from "./callBounds.js";
-import { listenBounded } from "./connectionBounds.js";
+import { connectionBounds, listenBounded } from "./connectionBounds.js";
 import { clientStream, serverStream, unary, type CallHost } from "./grpcCalls.js";
 import { serveSession } from "./grpcSession.js";
 import { asBytes, callOf, sessionPath, trainingMethods, type Method } from "./methods.js";
@@ -52,8 +53,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signal: leave.signal,
     onError: options.onError ?? (() => undefined),
   };
-  const check: HeaderCheck = (metadata, name) => admissions.refusal(metadata, callOf(name));
-  const bounds = boundedCalls(check, options.callBounds);
+  const check: HeaderCheck = (metadata, name) => admissions.look(metadata, callOf(name));
+  const limits = options.connectionBounds ?? connectionBounds;
+  const places = new ConnectionPlaces(limits);
+  const bounds = boundedCalls(check, options.callBounds, (peer, hasToken) =>
+    places.heard(peer, hasToken),
+  );
   const server = new Server({ ...channelOptions, interceptors: [bounds] });
   // Of the field's health service, which asks for no token: a probe has none. It says that this server serves, so not before it does.
   const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
@@ -67,7 +72,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     asBytes,
     "bidi",
   );
-  const listener = await bind(server, options);
+  const listener = await bind(server, options, { places, connections: limits.connections });
   return {
     host,
     port: listener.port,
@@ -124,12 +129,13 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
 /** A name for both loopback addresses would be bound in half if one is taken, unnoticed. */
 async function bind(
   server: Server,
-  { host, port, tls, connectionBounds }: ServerOptions,
+  { host, port, tls }: ServerOptions,
+  room: Parameters<typeof listenBounded>[3],
 ): Promise<Awaited<ReturnType<typeof listenBounded>>> {
   const address = { host: host === "localhost" ? "127.0.0.1" : host, port };
   const credentials = serverCredentials(tls);
   try {
-    return await listenBounded(server, credentials, address, connectionBounds);
+    return await listenBounded(server, credentials, address, room);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new FailureError(bindProblem(error, hostPort(address)), { cause: error });

@@ -1,11 +1,15 @@
 /** The HTTP servers of coordinator and worker: what they bear, since everybody may connect, and how they start, answer and end. */
-import type { Server, ServerOptions, ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from "node:http";
 import type { Server as SecureServer } from "node:https";
+import type { Socket } from "node:net";
 
 import { FailureError } from "../job/problem.js";
 import { hostPort, type Address } from "./address.js";
+import { ConnectionPlaces, type PlaceBounds } from "./connectionPlaces.js";
 
 const connectionsMax = 512;
+/** Most of them are kept open by nobody for long; Prometheus, which has a token, keeps its own. */
+const places: PlaceBounds = { strangers: 384, silentMs: 15_000 };
 const requestMs = 10_000;
 /** Nothing is read or written for so long: the other end is gone, or does not read its answer. */
 const idleMs = 30_000;
@@ -24,12 +28,19 @@ export interface RunningHttp {
   close(): Promise<void>;
 }
 
-/** `setting` names the variable that chooses the port, of which 0 takes a free one. FailureError: the port is in use or cannot be bound. */
+/**
+ * `hasToken`: whether a request has one that is known; without it none is asked for, and connections are all alike. `setting` names the variable that chooses the port, of which 0 takes a free one. FailureError: the port is in use or
+ * cannot be bound.
+ */
 export async function startHttp(
   server: Server | SecureServer,
   address: Address,
   setting: string,
+  hasToken: (request: IncomingMessage) => boolean = () => false,
 ): Promise<RunningHttp> {
+  const connections = new ConnectionPlaces(places);
+  server.on("connection", (socket: Socket) => connections.enter(socket));
+  server.on("request", (request) => connections.heard(request.socket, hasToken(request)));
   server.maxConnections = connectionsMax;
   server.maxRequestsPerSocket = 1000;
   server.timeout = idleMs;

@@ -5,7 +5,9 @@ import { serveHttp } from "../../coordinator/http.js";
 import { Sessions } from "../../coordinator/sessions.js";
 import { connect } from "../../src/client/client.js";
 import { callBounds } from "../../src/link/callBounds.js";
+import { connectionBounds } from "../../src/link/connectionBounds.js";
 import type { RunningServer } from "../../src/link/service.js";
+import { oneToken } from "../../src/process/tokenBook.js";
 import { jobName } from "../../src/wire/trainingCodecs.js";
 import { workerEvent } from "../../src/wire/workerEvent.js";
 import { framed, RawGrpc } from "../support/rawGrpc.js";
@@ -42,8 +44,8 @@ function raw(server: RunningServer): RawGrpc {
   return peer;
 }
 
-async function isServed(server: RunningServer): Promise<boolean> {
-  const client = connect({ address: addressOf(server), token: "" });
+async function isServed(server: RunningServer, token = ""): Promise<boolean> {
+  const client = connect({ address: addressOf(server), token });
   try {
     return (await client.job("digits")).name === "digits";
   } finally {
@@ -105,6 +107,37 @@ describe("gRPC", () => {
     expect(await peer.call("/bitfleet.v1.Fleet/Session", part, { open: true })).toBe(16);
   });
 
+  test("who has no token cannot take the places of calls with one", async () => {
+    const bounds = { ...callBounds, calls: 12, strangers: 4, strangersPerAddress: 3 };
+    const server = await serving({}, { callers: oneToken("right"), callBounds: bounds });
+    const statuses: (number | undefined)[] = [];
+    const watch = (peer: RawGrpc): void => {
+      const answer = peer.call("/grpc.health.v1.Health/Watch", framed(new Uint8Array(0)));
+      void answer.then((status) => statuses.push(status));
+    };
+    const peer = raw(server);
+    for (let i = 0; i < 30; i++) watch(peer);
+    await until("all but three are refused", () => statuses.length === 27);
+    expect(new Set(statuses)).toEqual(new Set([8]));
+    expect(await isServed(server, "right")).toBe(true);
+  });
+
+  test("a Watch of health is for ever, and so there are few", async () => {
+    const server = await serving({}, { callers: oneToken("right") });
+    const peer = raw(server);
+    const headers = { authorization: "Bearer right" };
+    const statuses: (number | undefined)[] = [];
+    for (let i = 0; i < 70; i++)
+      void peer
+        .call("/grpc.health.v1.Health/Watch", framed(new Uint8Array(0)), { headers })
+        .then((status) => statuses.push(status));
+    await until("six are refused", () => statuses.length === 6);
+    // Those with a token have not taken the places of a probe.
+    expect(await raw(server).call("/grpc.health.v1.Health/Check", framed(new Uint8Array(0)))).toBe(
+      0,
+    );
+  });
+
   test("a request that never comes whole is ended", async () => {
     const server = await serving({}, { callBounds: { ...callBounds, requestMs: 300 } });
     const peer = raw(server);
@@ -125,12 +158,45 @@ describe("gRPC", () => {
   });
 
   test("connections past the bound are closed, and make room when they end", async () => {
-    const bounds = { connections: 16, perAddress: 5 };
+    const bounds = { connections: 16, perAddress: 5, strangers: 16, silentMs: 60_000 };
     const server = await serving({}, { connectionBounds: bounds });
     const sockets = Array.from({ length: 9 }, () => tcp(server.port));
     await until("four are closed", () => sockets.filter(({ closed }) => closed).length === 4);
     for (const socket of sockets) socket.destroy();
     await until("a client is served", () => isServed(server).catch(() => false));
+  });
+
+  test("connections without a token make room for those with one, which stay", async () => {
+    const bounds = { connections: 100, perAddress: 100, strangers: 4, silentMs: 60_000 };
+    const server = await serving({}, { callers: oneToken("right"), connectionBounds: bounds });
+    const known = connect({ address: addressOf(server), token: "right" });
+    cleanUps.push(() => known.close());
+    expect((await known.job("digits")).name).toBe("digits");
+    let closed = 0;
+    const hold = (): void => void tcp(server.port).once("close", () => (closed += 1));
+    for (let i = 0; i < 50; i++) hold();
+    await until("only four are left", () => closed === 46);
+    expect((await known.job("digits")).name).toBe("digits");
+    // Others come all the time, and a newcomer is served nevertheless.
+    const flood = setInterval(hold, 20);
+    cleanUps.push(() => clearInterval(flood));
+    expect(await isServed(server, "right")).toBe(true);
+  });
+
+  test("a connection over which nothing is asked is cut, one with a call is not", async () => {
+    const bounds = { ...connectionBounds, silentMs: 1000 };
+    const watchJob = async function* (_: string, signal: AbortSignal) {
+      yield jobStatus();
+      if (!signal.aborted) await once(signal, "abort");
+    };
+    const server = await serving({ watchJob }, { connectionBounds: bounds });
+    const peer = raw(server);
+    void peer.call(`${training}/WatchJob`, name);
+    const silent = tcp(server.port);
+    const greeted = raw(server);
+    await once(silent, "close");
+    await until("who only greeted is cut, too", () => greeted.isClosed);
+    expect(peer.isClosed).toBe(false);
   });
 
   test("a watcher that does not read holds one status, not all", async () => {
@@ -231,7 +297,7 @@ describe("HTTP", () => {
   test("connections past the bound are closed, and make room when they end", async () => {
     const server = await http();
     const sockets = Array.from({ length: 600 }, () => tcp(server.port));
-    await until("88 are closed", () => sockets.filter(({ closed }) => closed).length === 88);
+    await until("216 are closed", () => sockets.filter(({ closed }) => closed).length === 216);
     for (const socket of sockets) socket.destroy();
     await until("others are answered", () => isAlive(server).catch(() => false));
   });
