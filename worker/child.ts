@@ -1,6 +1,7 @@
 import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
 import type { ChildNews } from "./childNews.js";
 import type { ComputeCalls } from "./computeThread.js";
+import { onStarterGone } from "../src/process/starterGone.js";
 import { parseFailpoints } from "./failpoint.js";
 import { exitBeforeReady } from "./faults.js";
 import type { JobChild } from "./jobChild.js";
@@ -27,7 +28,8 @@ function killSelf(): void {
   process.kill(process.pid, "SIGKILL");
 }
 
-process.on("disconnect", () => {
+if (!process.connected) killSelf();
+onStarterGone(() => {
   setTimeout(killSelf, closeMs);
   void starting.then((job) => job.close()).finally(killSelf);
 });

@@ -6,6 +6,7 @@ import { openStored } from "../src/data/openStored.js";
 import { storeIndex } from "../src/data/storedIndex.js";
 import type { StoredData } from "../src/data/storedSource.js";
 import { settings as table } from "../src/job/settings.js";
+import { onStarterGone } from "../src/process/starterGone.js";
 import { openStore } from "../src/store/openStore.js";
 import { readNpz } from "../src/store/readNpz.js";
 import type { Store } from "../src/store/store.js";
@@ -79,6 +80,6 @@ process.on("message", (order: TaskOrder) => {
     // The message is on its way once the channel is closed; then nothing keeps the process alive.
     .finally(() => process.disconnect());
 });
-process.on("disconnect", () => process.exit(0));
+onStarterGone(() => process.exit(0));
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);

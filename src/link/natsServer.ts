@@ -74,6 +74,8 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const port = await readyPort(child, options, host);
   const state = { isStopping: false };
   child.once("exit", (code, signal) => {
+    // Whoever ends the shell alone would leave a server that nobody watches, on the port and the folder of the next one.
+    killGroup(child);
     if (!state.isStopping) options.onExit?.(`nats-server ended (${signal ?? code ?? "?"})`);
   });
   return {
@@ -188,12 +190,18 @@ function reasonOf(log: readonly string[], options: NatsServerOptions, host: stri
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const timer = setTimeout(() => {
-    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-  }, stopWithinMs);
+  const timer = setTimeout(() => killGroup(child), stopWithinMs);
   child.stdin?.end();
   await ended;
   clearTimeout(timer);
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nobody of it is left.
+  }
 }
 
 async function installedServer(toolchainFile: string): Promise<string | undefined> {

@@ -4,6 +4,7 @@
  * missed, ends the process at once.
  */
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { hasStarter, onStarterGone } from "./starterGone.js";
 
 /** A clean-up that takes longer is left behind: the next start copes with what it leaves. */
 const cleanupDeadlineMs = 10_000;
@@ -114,16 +115,14 @@ export function run(
     .then((code) => process.exit(code));
 }
 
-/**
- * A process that was given a channel by the one that started it ends when that one is gone, however it ended: the channel
- * closes. In order if it can, and in any case.
- */
+/** In order if it can, and in any case. */
 function endWithStarter(shutdown: Shutdown): void {
-  if (!process.connected) return;
-  process.on("disconnect", () => {
+  if (hasStarter() && !process.connected) process.exit(1);
+  onStarterGone(() => {
     shutdown.begin(new FailureError("the process that started this one is gone"));
     setTimeout(() => process.kill(process.pid, "SIGKILL"), orphanMs);
   });
+  // Hearing of that is no reason to stay.
   process.channel?.unref();
 }
 

@@ -8,6 +8,7 @@ import { afterEach, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { anyPort, canListen } from "../../src/process/port.js";
 import { packageRoot } from "../../src/process/toolchain.js";
+import { descendants } from "../support/descendants.js";
 import { FleetProcesses, RunningProcess, until } from "../support/fleetProcesses.js";
 import { writePictures } from "../support/pictures.js";
 import { isAlive } from "../support/isAlive.js";
@@ -31,16 +32,6 @@ async function submitLong(client: BitfleetClient, folder: string): Promise<void>
     ...{ name: "long", model: "1-1-1-1x0.5", data, crop: 32, resize: 36 },
     ...{ batch: 32, shards: 4, rate: 0.003, steps: 100_000 },
   });
-}
-
-/** All processes below this one. */
-async function descendants(pid: number): Promise<readonly number[]> {
-  const ids = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
-  const children = ids
-    .split(" ")
-    .filter((id) => id.trim() !== "")
-    .map(Number);
-  return [...children, ...(await Promise.all(children.map(descendants))).flat()];
 }
 
 async function jobProcess(worker: RunningProcess): Promise<number> {
