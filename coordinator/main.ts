@@ -111,6 +111,13 @@ function serverTls(
   return { watched, clientCertificates };
 }
 
+/** What it cannot do is told now, and not by the first job. */
+async function provedStore({ store: address }: Environment, logger: Logger): Promise<Store> {
+  const store = await openStore(address, process.env);
+  for (const limit of await store.prove()) logger.warn(limit);
+  return store;
+}
+
 async function serve(setting: Setting): Promise<void> {
   const { environment, logger, shutdown } = setting;
   const shown: Shown = {
@@ -119,7 +126,7 @@ async function serve(setting: Setting): Promise<void> {
   };
   await openHttp(setting, shown);
   const nats = await reachNats(setting);
-  const store = await openStore(environment.store, process.env);
+  const store = await provedStore(environment, logger);
   const news = new NatsNews();
   const durable = await openRecords(nats.target, {
     onTrouble: (problem) => {

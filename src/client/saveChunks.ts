@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FailureError, reasonOf } from "../job/problem.js";
+import { syncFolder } from "../store/syncFolder.js";
 import type { Chunk } from "../wire/training.js";
 
 /** Returns the bytes written. FailureError: the file cannot be written, or the stream ended early. */
@@ -47,16 +48,6 @@ async function writeAll(
     throw new FailureError(`only ${bytes} of ${total} bytes for ${file} came; nothing was written`);
   }
   return bytes;
-}
-
-/** So that the new name survives a power cut. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import type { Dirent } from "node:fs";
+import { link, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import type { BigIntStats, Dirent } from "node:fs";
 import { dirname, join } from "node:path";
-import { FailureError, reasonOf } from "../job/problem.js";
+import { assert, FailureError, reasonOf } from "../job/problem.js";
 import { checkFolder, openPlain, statPlain } from "./plainFile.js";
 import {
   blobsPrefix,
@@ -10,12 +10,21 @@ import {
   checkPrefix,
   StoreError,
   type Chunks,
-  type Store,
+  type ProvableStore,
   type Stored,
 } from "./store.js";
+import { withClaim } from "./claim.js";
+import { syncFolder, systemSync } from "./syncFolder.js";
 import { isDeadPut, putName } from "./unfinishedPut.js";
 
 const readBytes = 2 ** 20;
+
+/** What not every file system has: CIFS, exFAT, vboxsf, 9p and disks made of buckets lack one or the other. */
+export interface FolderCalls {
+  readonly link: (from: string, to: string) => Promise<void>;
+  /** Forces the names in a folder to disk. */
+  readonly sync: (path: string) => Promise<void>;
+}
 
 /**
  * A store in a folder, which may be on a disk that several machines share. A file is written under
@@ -23,21 +32,23 @@ const readBytes = 2 ** 20;
  * leaves the old file or the new one. Needs a file system whose rename is atomic (any local one, NFS).
  * Links in it are not followed: see plainFile.ts.
  */
-export class FolderStore implements Store {
+export class FolderStore implements ProvableStore {
   readonly #root: string;
+  readonly #calls: FolderCalls;
   /** Folders of blobs that were looked through. */
   readonly #cleared = new Set<string>();
 
-  private constructor(root: string) {
+  private constructor(root: string, calls: FolderCalls) {
     this.#root = root;
+    this.#calls = calls;
   }
 
   /**
    * Makes the folder where it is missing, and clears away what killed processes left half written: at once, but in a folder
    * of blobs, of which there may be very many, when this process first writes there.
    */
-  static async open(root: string): Promise<FolderStore> {
-    const store = new FolderStore(root);
+  static async open(root: string, calls: FolderCalls = systemCalls): Promise<FolderStore> {
+    const store = new FolderStore(root, calls);
     try {
       await mkdir(root, { recursive: true });
       await store.#clear("");
@@ -45,6 +56,43 @@ export class FolderStore implements Store {
       throw failure(`the store folder ${root} cannot be opened`, error);
     }
     return store;
+  }
+
+  /**
+   * Writes a file and does to it what puts do. A disk that is full is one of the things that pass, so it is no refusal, and
+   * neither is what is done in another way.
+   */
+  async prove(): Promise<readonly string[]> {
+    const [first, second] = [randomUUID(), randomUUID()].map((id) => join(this.#root, putName(id)));
+    try {
+      return await this.#limits(first ?? "", second ?? "");
+    } catch (error) {
+      const why = failure("", error).reason;
+      if (isFull(error)) return [`the store ${this.#root} takes nothing at the moment: ${why}`];
+      throw new StoreError(
+        `the store ${this.#root}: a first file cannot be written to try it`,
+        `${why}; the process needs a folder that it may write to, the same on every machine`,
+        error,
+      );
+    } finally {
+      for (const path of [first, second])
+        await rm(path ?? "", { force: true }).catch(() => undefined);
+    }
+  }
+
+  async #limits(first: string, second: string): Promise<readonly string[]> {
+    const limits: string[] = [];
+    await this.#write(first, [Buffer.from("probe\n")]);
+    if ((await this.#link(first, second)) === "never")
+      limits.push(
+        `the store ${this.#root} has no hard links, so that new names are claimed by files beside them`,
+      );
+    await rename(first, second);
+    if (!(await syncFolder(this.#root, this.#calls.sync)))
+      limits.push(
+        `the store ${this.#root} cannot force folders to disk: a power cut may take what was saved just before it`,
+      );
+    return limits;
   }
 
   /** Where the bytes of `name` are, or would be. */
@@ -59,28 +107,55 @@ export class FolderStore implements Store {
     return this.path(name);
   }
 
-  put(name: string, chunks: Chunks): Promise<Stored> {
-    return this.#put(name, chunks, rename);
+  async put(name: string, chunks: Chunks): Promise<Stored> {
+    const stored = await this.#put(name, chunks, async (unfinished, path) => {
+      await rename(unfinished, path);
+      return true;
+    });
+    assert(stored !== undefined, "a put that replaces has left a name alone");
+    return stored;
   }
 
   /** A hard link is refused where the name is taken, which a rename is not. */
-  async putNew(name: string, chunks: Chunks): Promise<Stored | undefined> {
+  putNew(name: string, chunks: Chunks): Promise<Stored | undefined> {
+    return this.#put(name, chunks, async (unfinished, path) => {
+      const linked = await this.#link(unfinished, path);
+      if (linked === "never") return this.#claim(unfinished, path);
+      // On a network disk the answer of a link that was made may be lost, and the call be repeated.
+      const isOurs = linked === "made" || (await sameFile(unfinished, path));
+      await rm(unfinished);
+      return isOurs;
+    });
+  }
+
+  /** `never`: this file system has no hard links. */
+  async #link(from: string, to: string): Promise<"made" | "taken" | "never"> {
     try {
-      return await this.#put(name, chunks, async (unfinished, path) => {
-        await link(unfinished, path);
-        await rm(unfinished);
-      });
+      await this.#calls.link(from, to);
+      return "made";
     } catch (error) {
-      if (error instanceof StoreError && codeOf(error.cause) === "EEXIST") return undefined;
+      if (codeOf(error) === "EEXIST") return "taken";
+      if (lacksLinks.has(codeOf(error) ?? "")) return "never";
       throw error;
     }
   }
 
+  async #claim(unfinished: string, path: string): Promise<boolean> {
+    const isOurs = await withClaim(path, randomUUID(), async () => {
+      if (await exists(path)) return false;
+      await rename(unfinished, path);
+      return true;
+    });
+    if (isOurs !== true) await rm(unfinished, { force: true });
+    return isOurs === true;
+  }
+
+  /** `finish` gives the file its name; false: another has it, and the file was removed. */
   async #put(
     name: string,
     chunks: Chunks,
-    finish: (unfinished: string, path: string) => Promise<void>,
-  ): Promise<Stored> {
+    finish: (unfinished: string, path: string) => Promise<boolean>,
+  ): Promise<Stored | undefined> {
     const path = this.path(name);
     const folder = dirname(path);
     const unfinished = join(folder, putName(randomUUID()));
@@ -89,8 +164,8 @@ export class FolderStore implements Store {
       await checkFolder(this.#root, folder);
       if (name.startsWith(blobsPrefix)) await this.#clearOnce(dirname(name));
       const stored = await this.#write(unfinished, chunks);
-      await finish(unfinished, path);
-      await syncFolder(folder);
+      if (!(await finish(unfinished, path))) return undefined;
+      await syncFolder(folder, this.#calls.sync);
       return stored;
     } catch (error) {
       await rm(unfinished, { force: true }).catch(() => undefined);
@@ -187,7 +262,7 @@ export class FolderStore implements Store {
     const first = await mkdir(folder, { recursive: true });
     if (first === undefined) return;
     for (let made = folder; made.length >= first.length; made = dirname(made)) {
-      await syncFolder(dirname(made));
+      await syncFolder(dirname(made), this.#calls.sync);
     }
   }
 
@@ -236,13 +311,38 @@ async function entriesOf(path: string, recursive = false): Promise<Dirent[]> {
   }
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
+const systemCalls: FolderCalls = { link, sync: systemSync };
+
+/** How file systems say that they have no hard links; EPERM: CIFS, exFAT, and FUSE of buckets. */
+const lacksLinks = new Set([
+  "EPERM",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EINVAL",
+  "EACCES",
+  "EMLINK",
+]);
+async function exists(path: string): Promise<boolean> {
+  return (await found(path)) !== undefined;
+}
+
+async function sameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([found(a), found(b)]);
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+}
+
+async function found(path: string): Promise<BigIntStats | undefined> {
   try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    return await lstat(path, { bigint: true });
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
   }
+}
+
+function isFull(error: unknown): boolean {
+  return codeOf(error) === "ENOSPC" || codeOf(error) === "EDQUOT";
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -3,13 +3,13 @@ import { readSmallFile, type Variables } from "../process/environment.js";
 import { FolderStore } from "./folderStore.js";
 import { isS3, parseS3Address, storeAddress } from "./s3Address.js";
 import type { S3Credentials } from "./s3Store.js";
-import type { Store } from "./store.js";
+import type { ProvableStore } from "./store.js";
 
 /**
  * Opens the store at an address: a folder, or `s3://BUCKET/PREFIX` as `storeAddress` completes it. Credentials
  * are those of this machine and never travel. FailureError: it cannot be opened, with the reason.
  */
-export async function openStore(address: string, variables: Variables): Promise<Store> {
+export async function openStore(address: string, variables: Variables): Promise<ProvableStore> {
   if (!isS3(address)) return FolderStore.open(address);
   // A worker may reach the server under another name than the coordinator does.
   const complete = storeAddress(address, variables);

@@ -6,7 +6,7 @@ export interface S3Address {
   readonly bucket: string;
   /** Before every name, without a slash at its ends; empty for the whole bucket. */
   readonly prefix: string;
-  /** http(s)://HOST:PORT of a server that is not Amazon's. */
+  /** http(s)://HOST:PORT/PATH of a server that is not Amazon's; the path may be missing. */
   readonly endpoint: string | undefined;
   readonly region: string;
 }
@@ -33,9 +33,9 @@ export function parseS3Address(text: string, setting: string): S3Address {
   const prefix = rawPrefix.replace(/\/$/, "");
   if (
     prefix !== "" &&
-    !/^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,7}$/.test(prefix)
+    !/^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(\/[A-Za-z0-9_=-][A-Za-z0-9._=-]*){0,7}$/.test(prefix)
   )
-    refuse("its prefix must be up to 8 parts of letters, digits, dots, _ and -, separated by /");
+    refuse("its prefix must be up to 8 parts of letters, digits, dots, _, = and -, separated by /");
   const parameters = new URLSearchParams(query);
   const endpoint = parameters.get("endpoint") ?? undefined;
   if (endpoint !== undefined) checkEndpoint(endpoint, setting);
@@ -68,13 +68,19 @@ export function storeAddress(
   });
 }
 
+const endpointPattern = /^https?:\/\/[A-Za-z0-9.:[\]_-]+(\/[A-Za-z0-9._~-]+){0,8}\/?$/;
+
+/** Some servers have S3 below a path. */
 function checkEndpoint(value: string, setting: string): void {
-  if (/^https?:\/\/[A-Za-z0-9.:[\]_-]+\/?$/.test(value) && URL.canParse(value)) return;
-  throw new ConfigError(`${setting} is "${value}", but must be http://HOST:PORT or https://HOST`);
+  if (endpointPattern.test(value) && !/\/\.{1,2}(\/|$)/.test(value) && URL.canParse(value)) return;
+  throw new ConfigError(
+    `${setting} is "${value}", but must be http://HOST:PORT or https://HOST, with a path behind it where the server has one`,
+  );
 }
 
+/** Not every server's are Amazon's: some have capitals and underscores. */
 function checkRegion(value: string, setting: string): void {
-  if (/^[a-z0-9-]{1,40}$/.test(value)) return;
+  if (/^[A-Za-z0-9_-]{1,40}$/.test(value)) return;
   throw new ConfigError(`${setting} is "${value}", but must be a region such as ${regionDefault}`);
 }
 

@@ -29,6 +29,11 @@ export function isMissing(error: unknown): boolean {
   return name === "NoSuchKey" || name === "NotFound";
 }
 
+/** It was completed or aborted, or was never begun. */
+export function isUnknownUpload(error: unknown): boolean {
+  return nameOf(error) === "NoSuchUpload";
+}
+
 /** What If-None-Match or If-Match asks for is not so; 409: another one is just being put. */
 export function isRefusedCondition(error: unknown): boolean {
   const name = nameOf(error);

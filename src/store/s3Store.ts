@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
@@ -12,7 +12,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { FailureError } from "../job/problem.js";
 import { formatS3Address, type S3Address } from "./s3Address.js";
-import { isMissing, isRefusedCondition, s3Reason, statusOf } from "./s3Reason.js";
+import { isMissing, isRefusedCondition, isUnknownUpload, s3Reason, statusOf } from "./s3Reason.js";
 import { partsOf } from "./partsOf.js";
 import { S3Upload, type S3Condition, type S3Key } from "./s3Upload.js";
 import {
@@ -20,7 +20,7 @@ import {
   checkPrefix,
   StoreError,
   type Chunks,
-  type Store,
+  type ProvableStore,
   type Stored,
 } from "./store.js";
 
@@ -46,16 +46,18 @@ const partBytesDefault = 16 * 2 ** 20;
 const readBytes = 8 * 2 ** 20;
 /** An upload of several parts that was begun so long ago is no one's any more. */
 const deadUploadMs = 24 * 3_600_000;
+/** What an object says of the put that made it. */
+const markName = "bitfleet-put";
 
 /**
  * A store in a bucket of S3, or of a server that speaks S3. A file is one object, which appears whole when
  * its only request, or the last of its parts' is answered; parts that were never completed are shown
- * to nobody, and are removed when a store is opened a day later. Two that put one name at the same
- * moment both succeed and the later one stays, as in a folder: a checkpoint's data is the same whoever
- * saves it, and its manifest, put afterwards, says what the data has to be. `putNew` is conditional
- * (If-None-Match), so the server has to know that.
+ * to nobody, and are removed when a store with a prefix is proved a day later. Two that put one name at
+ * the same moment both succeed and the later one stays, as in a folder: a checkpoint's data is the same
+ * whoever saves it, and its manifest, put afterwards, says what the data has to be. `putNew` is conditional
+ * (If-None-Match), so the server has to know that, which `prove` finds out.
  */
-export class S3Store implements Store {
+export class S3Store implements ProvableStore {
   readonly #client: S3Client;
   readonly #address: S3Address;
   readonly #requestMs: number;
@@ -73,6 +75,9 @@ export class S3Store implements Store {
       ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
       ...(credentials !== undefined && { credentials }),
       maxAttempts: attempts,
+      // Not every server takes their headers, and the signature covers the SHA-256 of every body already.
+      requestChecksumCalculation: "WHEN_REQUIRED",
+      responseChecksumValidation: "WHEN_REQUIRED",
       requestHandler: {
         connectionTimeout: Math.min(5_000, requestMs),
         requestTimeout: requestMs,
@@ -92,8 +97,45 @@ export class S3Store implements Store {
       store.close();
       throw store.#failure("it cannot be opened", error);
     }
-    await store.#clearDeadUploads();
     return store;
+  }
+
+  /**
+   * Puts a new name twice: where both are taken, the server does not know conditions, and two coordinators could have one
+   * term. Also clears away what was never completed below the prefix.
+   */
+  async prove(): Promise<readonly string[]> {
+    const { bucket } = this.#address;
+    // A name that no store lists.
+    const key = { Bucket: bucket, Key: this.#keyOf(`.probe-${randomUUID()}`) };
+    try {
+      await this.#probe(key);
+      const isTakenTwice = await this.#probe(key);
+      if (isTakenTwice)
+        throw this.#failure(
+          "new names cannot be told from old ones",
+          `${this.#address.endpoint ?? "the server"} ignores If-None-Match, so two coordinators could take one term: ` +
+            "use a server that knows conditional writes, or a folder as the store",
+        );
+      await this.#clearDeadUploads(key);
+    } finally {
+      await this.#client
+        .send(new DeleteObjectCommand(key), this.#deadline())
+        .catch(() => undefined);
+    }
+    return [];
+  }
+
+  /** Whether the server took it; false where it says that there is such an object. */
+  async #probe(key: S3Key): Promise<boolean> {
+    const probe = { ...key, IfNoneMatch: "*", Body: Buffer.from("probe\n") };
+    try {
+      await this.#client.send(new PutObjectCommand(probe), this.#deadline());
+      return true;
+    } catch (error) {
+      if (isRefusedCondition(error)) return false;
+      throw this.#failure("a first object cannot be written to try it", error);
+    }
   }
 
   /** Ends connections that are kept for the next request. */
@@ -124,6 +166,9 @@ export class S3Store implements Store {
       const range = `bytes=${at}-${at + readBytes - 1}`;
       const piece = await this.#read(name, { ...key, Range: range, IfMatch: etag });
       if (piece === undefined) return; // It is empty, and so has no such range.
+      // A server that ignores IfMatch would mix two versions.
+      if (etag !== undefined && piece.etag !== etag)
+        throw this.#failure(`${name} cannot be read`, "it was replaced meanwhile");
       etag ??= piece.etag;
       total = piece.total;
       at += piece.bytes.length;
@@ -178,6 +223,7 @@ export class S3Store implements Store {
   /** A file of one part is one request; a larger one is uploaded in parts and then completed. */
   async #put(name: string, chunks: Chunks, condition: S3Condition): Promise<Stored> {
     const key = this.#key(name);
+    const mark = { [markName]: randomUUID() };
     const hash = createHash("sha256");
     let bytes = 0;
     let upload: S3Upload | undefined;
@@ -186,17 +232,20 @@ export class S3Store implements Store {
         hash.update(part.bytes);
         bytes += part.bytes.length;
         if (part.isLast && upload === undefined) {
-          const whole = { ...key, ...condition, Body: part.bytes };
+          const whole = { ...key, ...condition, Metadata: mark, Body: part.bytes };
           await this.#storing(name, () =>
-            this.#client.send(new PutObjectCommand(whole), this.#deadline()),
+            this.#finish(key, mark, () =>
+              this.#client.send(new PutObjectCommand(whole), this.#deadline()),
+            ),
           );
         } else if (part.bytes.length > 0) {
-          upload ??= await this.#storing(name, () => this.#begin(key));
+          upload ??= await this.#storing(name, () => this.#begin(key, mark));
           await this.#storing(name, upload.add(part.bytes));
         }
       }
       const begun = upload;
-      if (begun !== undefined) await this.#storing(name, () => begun.complete(condition));
+      if (begun !== undefined)
+        await this.#storing(name, () => this.#finish(key, mark, () => begun.complete(condition)));
     } catch (error) {
       await upload?.abort();
       throw error;
@@ -204,8 +253,35 @@ export class S3Store implements Store {
     return { sha256: hash.digest("hex"), bytes };
   }
 
-  async #begin(key: S3Key): Promise<S3Upload> {
-    const begun = await this.#client.send(new CreateMultipartUploadCommand(key), this.#deadline());
+  /**
+   * The request that makes the object appear. Where its answer is lost the client sends it again, and the server refuses:
+   * the upload is no more, or the name is taken, by this very put. The mark tells.
+   */
+  async #finish(key: S3Key, mark: Mark, request: () => Promise<unknown>): Promise<void> {
+    try {
+      await request();
+    } catch (error) {
+      const mayBeOurs = isUnknownUpload(error) || isRefusedCondition(error);
+      if (!mayBeOurs || !(await this.#hasMark(key, mark))) throw error;
+    }
+  }
+
+  async #hasMark(key: S3Key, mark: Mark): Promise<boolean> {
+    try {
+      const found = await this.#client.send(new HeadObjectCommand(key), this.#deadline());
+      return found.Metadata?.[markName] === mark[markName];
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  async #begin(key: S3Key, mark: Mark): Promise<S3Upload> {
+    const asked = { ...key, Metadata: mark };
+    const begun = await this.#client.send(
+      new CreateMultipartUploadCommand(asked),
+      this.#deadline(),
+    );
     return new S3Upload(this.#client, { ...key, UploadId: begun.UploadId }, () => this.#deadline());
   }
 
@@ -240,17 +316,27 @@ export class S3Store implements Store {
     }
   }
 
-  /** Whatever goes wrong here costs only the space of what stays. */
-  async #clearDeadUploads(): Promise<void> {
-    const { bucket } = this.#address;
+  /**
+   * By the server's clock, which `probe` was written at a moment ago; ours may be wrong. Without a prefix nothing tells our
+   * uploads from others'. Whatever goes wrong here costs only the space of what stays.
+   */
+  async #clearDeadUploads(probe: S3Key): Promise<void> {
+    const { bucket, prefix } = this.#address;
+    if (prefix === "") return;
     const asked = { Bucket: bucket, Prefix: this.#keyOf("") };
     try {
+      const { LastModified } = await this.#client.send(
+        new HeadObjectCommand(probe),
+        this.#deadline(),
+      );
+      if (LastModified === undefined) return;
+      const nowMs = LastModified.getTime();
       const found = await this.#client.send(
         new ListMultipartUploadsCommand(asked),
         this.#deadline(),
       );
       for (const { Key, UploadId, Initiated } of found.Uploads ?? []) {
-        if (Date.now() - (Initiated?.getTime() ?? Date.now()) < deadUploadMs) continue;
+        if (nowMs - (Initiated?.getTime() ?? nowMs) < deadUploadMs) continue;
         const dead = { Bucket: bucket, Key, UploadId };
         await this.#client.send(new AbortMultipartUploadCommand(dead), this.#deadline());
       }
@@ -282,6 +368,8 @@ export class S3Store implements Store {
     return new StoreError(`the ${this.#name()}: ${what}`, reason, cause);
   }
 }
+
+type Mark = Readonly<Record<string, string>>;
 
 interface Piece {
   readonly bytes: Uint8Array;

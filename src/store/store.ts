@@ -43,6 +43,15 @@ export interface Store {
   delete(name: string): Promise<void>;
 }
 
+/** A store that can be tried before it is relied on. */
+export interface ProvableStore extends Store {
+  /**
+   * Does once what a store has to do, at the start of a process. StoreError names the store, what it cannot do and what to
+   * do about it. Returns sentences for the log on what it lacks and does otherwise.
+   */
+  prove(): Promise<readonly string[]>;
+}
+
 /** Where a store may have very many files: those of pushed data, named by their SHA-256. */
 export const blobsPrefix = "data/blobs/";
 

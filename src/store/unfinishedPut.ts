@@ -20,9 +20,13 @@ export function putName(unique: string): string {
 
 /** False for any file that is not such a one. */
 export async function isDeadPut(path: string): Promise<boolean> {
-  const match = pattern.exec(basename(path));
-  if (match === null) return false;
-  const [, namespace, pid] = match;
+  const name = basename(path);
+  return pattern.test(name) && (await hasDeadWriter(name, path));
+}
+
+/** `name` is one that `putName` gave the writer of the file; of any other only the time counts. */
+export async function hasDeadWriter(name: string, path: string): Promise<boolean> {
+  const [, namespace, pid] = pattern.exec(name) ?? [];
   if (namespace === here && here !== unknown && !isAlive(Number(pid))) return true;
   try {
     return Date.now() - (await stat(path)).mtimeMs > silentMsMax;

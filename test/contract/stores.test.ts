@@ -1,8 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { ListMultipartUploadsCommand, type MultipartUpload } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import {
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  type MultipartUpload,
+} from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import { packageRoot } from "../../src/process/toolchain.js";
 import { openStore } from "../../src/store/openStore.js";
@@ -96,8 +100,104 @@ describe("a store in S3", () => {
     expect(await next.list("")).toEqual([]);
     await next.put("a", [Buffer.from("whole")]);
     expect((await read(next, "a")).toString()).toBe("whole");
-    // This server says of every upload that it was begun in 2010, so that opening the store removed it.
+    // This server says of every upload that it was begun in 2010, so that proving the store removes it.
+    await next.prove();
     expect(await uploads()).toEqual([]);
+  });
+
+  test("goes by the server's clock when it removes what was never completed", async () => {
+    const { store, faults } = await faulty("none", { requestMs: 20_000 });
+    const client = server.client();
+    onTestFinished(() => client.destroy());
+    const Key = `store-${stores}/deep/a`;
+    await client.send(new CreateMultipartUploadCommand({ Bucket: "fleet", Key }));
+    const begun = new Date().toISOString();
+    faults.rewrite = (text) => text.replaceAll(/(<Initiated>)[^<]*/g, `$1${begun}`);
+    vi.useFakeTimers({ toFake: ["Date"], now: new Date("2040-01-01") });
+    onTestFinished(() => void vi.useRealTimers());
+    await store.prove();
+    expect((await uploads()).map((upload) => upload.Key)).toEqual([Key]);
+    // Now the server says 2010 again, and our clock that 2010 is still to come.
+    faults.rewrite = undefined;
+    vi.setSystemTime(new Date("2009-01-01"));
+    await store.prove();
+    expect(await uploads()).toEqual([]);
+  });
+
+  test("leaves others' uploads alone: those outside its prefix, and all where it has none", async () => {
+    const client = server.client();
+    onTestFinished(() => client.destroy());
+    const bucket = `shared-${stores}`;
+    await server.addBucket(bucket);
+    const begun = { Bucket: bucket, Key: "others/backup" };
+    await client.send(new CreateMultipartUploadCommand(begun));
+    for (const prefix of ["", "fleet"]) {
+      const store = await S3Store.open({ ...server.address(prefix), bucket }, { credentials });
+      onTestFinished(() => store.close());
+      expect(await store.prove()).toEqual([]);
+      expect(await store.list("")).toEqual([]);
+    }
+    const found = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+    expect(found.Uploads?.map(({ Key }) => Key)).toEqual(["others/backup"]);
+  });
+
+  test("is refused when it is proved where the server ignores conditions", async () => {
+    const { store, faults } = await faulty("none", { requestMs: 20_000 });
+    expect(await store.prove()).toEqual([]);
+    faults.dropped.add("if-none-match");
+    await expect(store.prove()).rejects.toBeInstanceOf(StoreError);
+    await expect(store.prove()).rejects.toThrow(
+      /^the store s3:\/\/fleet\/store-\d+\/deep: new names cannot be told from old ones: http:\S+ ignores If-None-Match, .* a folder as the store$/,
+    );
+    expect(await store.list("")).toEqual([]);
+  });
+
+  test("names what cannot be done when it is proved, and the reason", async () => {
+    const { store, faults } = await faulty("none", { requestMs: 20_000 });
+    faults.fault = "full";
+    await expect(store.prove()).rejects.toThrow(
+      /a first object cannot be written to try it: .* has no room left/,
+    );
+  });
+
+  test("works on a server that refuses the headers of checksums, and behind a path", async () => {
+    const { store, faults } = await faulty("no-checksums", { ...smallParts, requestMs: 20_000 });
+    await store.prove();
+    await store.put("a", [large]);
+    expect((await read(store, "a")).equals(large)).toBe(true);
+
+    faults.path = "/storage/v1/s3";
+    const behind = await open({ requestMs: 20_000 }, `${faults.endpoint}/storage/v1/s3`);
+    await behind.prove();
+    await behind.put("b", [Buffer.from("x")]);
+    expect(await behind.list("")).toEqual(["b"]);
+    expect((await read(behind, "b")).toString()).toBe("x");
+  });
+
+  test.each([
+    ["an upload", large],
+    ["a small file", Buffer.from("small")],
+  ])("knows %s that is there although the answer was lost", async (_, bytes) => {
+    const { store, faults } = await faulty("none", { ...smallParts, requestMs: 20_000 });
+    faults.fault = "lose";
+    expect((await store.put("a", [bytes])).bytes).toBe(bytes.length);
+    faults.fault = "lose";
+    expect((await store.putNew("b", [bytes]))?.bytes).toBe(bytes.length);
+    expect(faults.fault).toBe("none");
+    expect(await store.putNew("b", [bytes])).toBeUndefined();
+    expect((await read(store, "a")).equals(bytes)).toBe(true);
+    expect((await read(store, "b")).equals(bytes)).toBe(true);
+    expect(await uploads()).toEqual([]);
+  });
+
+  test("ends a read where the file was replaced and the server ignores If-Match", async () => {
+    const { store, faults } = await faulty("none", { requestMs: 20_000 });
+    faults.dropped.add("if-match");
+    await store.put("a", [large]);
+    const pieces = store.get("a")[Symbol.asyncIterator]();
+    await pieces.next();
+    await store.put("a", [Buffer.alloc(large.length, "another")]);
+    await expect(pieces.next()).rejects.toThrow("a cannot be read: it was replaced meanwhile");
   });
 
   test("reads on where a connection broke off in the middle of a piece", async () => {

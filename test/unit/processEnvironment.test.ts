@@ -7,6 +7,7 @@ import { ConfigError, FailureError } from "../../src/job/problem.js";
 import { hostPort, isLoopback, parseAddress, reachableUrl } from "../../src/process/address.js";
 import { readEnvironment, readTokenFile } from "../../src/process/environment.js";
 import { readToolchain } from "../../src/process/toolchain.js";
+import { parseS3Address } from "../../src/store/s3Address.js";
 
 let folder: string;
 
@@ -60,6 +61,21 @@ test("a store in S3 has endpoint and region in its one address", () => {
   expect(store({ BITFLEET_STORE: told, BITFLEET_S3_ENDPOINT: "https://other" })).toContain("other");
 });
 
+test("a server of S3 may lie behind a path, its region may have capitals, and a prefix may have =", () => {
+  const variables = {
+    BITFLEET_STORE: "s3://fleet/team=a/x",
+    BITFLEET_S3_ENDPOINT: "https://abc.example.org/storage/v1/s3/",
+    BITFLEET_S3_REGION: "RegionOne",
+  };
+  const told = readEnvironment(variables).store;
+  expect(parseS3Address(told, "BITFLEET_STORE")).toEqual({
+    bucket: "fleet",
+    prefix: "team=a/x",
+    endpoint: "https://abc.example.org/storage/v1/s3/",
+    region: "RegionOne",
+  });
+});
+
 test.each([
   [{ BITFLEET_STORE: "s3://F" }, "its bucket must be"],
   [{ BITFLEET_STORE: "s3://" }, "its bucket must be"],
@@ -67,6 +83,9 @@ test.each([
   [{ BITFLEET_STORE: "s3://fleet/a//b" }, "its prefix must be"],
   [{ BITFLEET_STORE: "s3://fleet?endpoint=ftp://x" }, "must be http://HOST:PORT"],
   [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_ENDPOINT: "minio" }, "BITFLEET_S3_ENDPOINT is"],
+  [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_ENDPOINT: "http://h/a/../b" }, "_ENDPOINT is"],
+  [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_ENDPOINT: "http://u:p@h" }, "_ENDPOINT is"],
+  [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_ENDPOINT: "http://h?x=1" }, "_ENDPOINT is"],
   [{ BITFLEET_STORE: "s3://fleet", BITFLEET_S3_REGION: "E U" }, "BITFLEET_S3_REGION is"],
 ])("a store %j is refused: %s", (variables, reason) => {
   expect(() => readEnvironment(variables)).toThrow(ConfigError);

@@ -1,17 +1,28 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { FailureError } from "../../src/job/problem.js";
 import { FolderStore } from "../../src/store/folderStore.js";
+import { StoreError } from "../../src/store/store.js";
 import { isDeadPut, putName } from "../../src/store/unfinishedPut.js";
 import { MemoryStore } from "./memoryStore.js";
 import { read, storeContract } from "../contract/storeContract.js";
 import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
+function refused(code: string, syscall: string): () => Promise<never> {
+  return () => Promise.reject(Object.assign(new Error(`${code}: ${syscall}`), { code, syscall }));
+}
+
+/** As CIFS, exFAT or a disk made of buckets. */
+const poor = { link: refused("EPERM", "link"), sync: refused("EINVAL", "fsync") };
+
 storeContract("a folder", async () => FolderStore.open(await temporaryFolder()));
+storeContract("a folder that has neither hard links nor fsync of folders", async () =>
+  FolderStore.open(await temporaryFolder(), poor),
+);
 storeContract("memory", async () => new MemoryStore());
 
 test("a store makes its folder, and the name of a file there is known", async () => {
@@ -211,4 +222,56 @@ test("the folder of a store may be a link itself", async () => {
   const store = await FolderStore.open(`${root}-link`);
   expect((await read(store, "jobs/a/plain")).toString()).toBe("plain");
   expect(await store.list("")).toEqual(["jobs/a/plain"]);
+});
+
+test("a store is proved once: what it lacks is told, and what it cannot do without is refused", async () => {
+  const root = await temporaryFolder();
+  expect(await (await FolderStore.open(root)).prove()).toEqual([]);
+  expect(await (await FolderStore.open(root, poor)).prove()).toEqual([
+    `the store ${root} has no hard links, so that new names are claimed by files beside them`,
+    `the store ${root} cannot force folders to disk: a power cut may take what was saved just before it`,
+  ]);
+  const full = { ...poor, link: refused("ENOSPC", "link") };
+  expect(await (await FolderStore.open(root, full)).prove()).toEqual([
+    `the store ${root} takes nothing at the moment: the disk is full`,
+  ]);
+  const broken = { ...poor, sync: refused("EIO", "fsync") };
+  const proving = (await FolderStore.open(root, broken)).prove();
+  await expect(proving).rejects.toBeInstanceOf(StoreError);
+  await expect(proving).rejects.toThrow(
+    `the store ${root}: a first file cannot be written to try it: the disk has an error; the process needs a folder that it may write to, the same on every machine`,
+  );
+  expect(await readdir(root)).toEqual([]);
+});
+
+test("without hard links the claim of a live process counts, and that of a killed one does not", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root, poor);
+  const claim = join(root, ".claim-a-0");
+  await writeFile(claim, putName("0000"));
+  expect(await store.putNew("a", [Buffer.from("x")])).toBeUndefined();
+  expect(await store.list("")).toEqual([]);
+
+  const child = spawn(process.execPath, ["-e", ""]);
+  await once(child, "exit");
+  await writeFile(claim, putName("0000").replace(`-${process.pid}-`, `-${child.pid ?? 0}-`));
+  expect((await store.putNew("a", [Buffer.from("x")]))?.bytes).toBe(1);
+  // What two might remove at once stays; the claim behind it was ours.
+  expect(await readdir(root)).toEqual([".claim-a-0", "a"]);
+  expect(await store.putNew("a", [Buffer.from("y")])).toBeUndefined();
+  expect((await read(store, "a")).toString()).toBe("x");
+});
+
+test("a hard link whose answer was lost is known as ours", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root, {
+    sync: poor.sync,
+    link: async (from, to) => {
+      await link(from, to);
+      await link(from, to); // A network disk's client asks again.
+    },
+  });
+  expect((await store.putNew("a", [Buffer.from("x")]))?.bytes).toBe(1);
+  expect(await store.putNew("a", [Buffer.from("y")])).toBeUndefined();
+  expect(await readdir(root)).toEqual(["a"]);
 });
