@@ -1,4 +1,5 @@
 /** What a worker found in a job's data. Reading it takes a while, so Submit takes over what Preview has just read. */
+import { countMax, examplesMax } from "../src/job/limits.js";
 import { ConfigError, WireError } from "../src/job/problem.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
@@ -78,8 +79,6 @@ function keyOf(request: JobRequest): string {
   ]);
 }
 
-const classesMax = 100_000;
-
 /** WireError: not what a worker answers to an index task. */
 export function decodeSummary(json: string): DataSummary {
   let value: unknown;
@@ -91,15 +90,16 @@ export function decodeSummary(json: string): DataSummary {
   if (typeof value !== "object" || value === null) throw refusal("it is no object");
   const fields = new Map<string, unknown>(Object.entries(value));
   const classes = fields.get("classes");
-  if (!isListOf(classes, isText) || classes.length > classesMax) throw refusal("its classes");
+  if (!isListOf(classes, isText) || classes.length > examplesMax) throw refusal("its classes");
   const counts = (name: string): readonly number[] => {
     const list = fields.get(name);
     if (!isListOf(list, isCount) || list.length !== classes.length) throw refusal(`its ${name}`);
+    if (list.reduce((sum, one) => sum + one, 0) > examplesMax) throw refusal(`its ${name}`);
     return list;
   };
   const side = (name: string): number => {
     const number = fields.get(name);
-    if (!isCount(number) || number < 1) throw refusal(`its ${name}`);
+    if (!isCount(number) || number < 1 || number > countMax) throw refusal(`its ${name}`);
     return number;
   };
   const digest = fields.get("digest");

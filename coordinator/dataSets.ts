@@ -9,7 +9,6 @@ import {
   type ListedFile,
 } from "../src/data/dataPages.js";
 import {
-  classesMax,
   encodeDataSet,
   readDataSet,
   setName,
@@ -20,6 +19,7 @@ import {
 import { blobsOf } from "../src/data/openStored.js";
 import { listedFiles } from "../src/data/storedSource.js";
 import { checkDataName, dataSetAt } from "../src/job/dataPlace.js";
+import { classesMax } from "../src/job/limits.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { NotFoundError } from "../src/link/service.js";
 import { blobsPrefix, type Store } from "../src/store/store.js";

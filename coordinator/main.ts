@@ -128,14 +128,7 @@ async function serve(setting: Setting): Promise<void> {
   const nats = await reachNats(setting);
   const store = await provedStore(environment, logger);
   const news = new NatsNews();
-  const durable = await openRecords(nats.target, {
-    onTrouble: (problem) => {
-      if (problem === undefined) logger.info("NATS answers again");
-      else logger.warn({ problem }, "NATS is away; what is to be kept waits");
-    },
-    onConnection: news.onConnection,
-    onEmptied: news.onEmptied,
-  });
+  const durable = await openDurable(nats, news, logger);
   // Ends after the last write, and so later than the shutdown begins.
   const life = new AbortController();
   shutdown.add("the connection to NATS", async () => {
@@ -148,7 +141,8 @@ async function serve(setting: Setting): Promise<void> {
   const { signal } = life;
   const isHolder = (): Promise<boolean> => lock.confirm();
   const kept = { durable, store, term: () => lock.term, signal, logger };
-  const memory = await openMemory({ ...kept, isHolder, onConflict });
+  const onUnwritable = failJob(logger, shown);
+  const memory = await openMemory({ ...kept, isHolder, onUnwritable, onConflict });
   checkHolder(shown);
   const loop = new Loop({
     fleet: {
@@ -178,7 +172,10 @@ async function serve(setting: Setting): Promise<void> {
     host: environment.host,
     port: setting.port,
     ...{ callers: setting.callers, tls: setting.tls },
-    training: new Training({ loop, logs: memory.logs, store, isHolder, scale: askStarter, signal }),
+    training: new Training({
+      ...{ loop, logs: memory.logs, store, isHolder, scale: askStarter, signal },
+      unreadable: memory.unreadable,
+    }),
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
@@ -187,6 +184,25 @@ async function serve(setting: Setting): Promise<void> {
   shown.unready = undefined;
   const { host, port } = server;
   logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
+}
+
+function openDurable(nats: ReachedNats, news: NatsNews, logger: Logger): Promise<RecordStore> {
+  return openRecords(nats.target, {
+    onTrouble: (problem) => {
+      if (problem === undefined) logger.info("NATS answers again");
+      else logger.warn({ problem }, "NATS is away; what is to be kept waits");
+    },
+    onConnection: news.onConnection,
+    onEmptied: news.onEmptied,
+  });
+}
+
+/** A job of which no record can be kept fails; the others go on. */
+function failJob(logger: Logger, shown: Shown): (job: string, problem: string) => void {
+  return (job, problem) => {
+    logger.error({ job, problem }, "the record of a job cannot be kept");
+    shown.loop?.handle({ kind: "unwritable", job, problem });
+  };
 }
 
 /** The loop is there to be shown, and to scale workers by. */

@@ -21,12 +21,16 @@ export interface MemoryOptions {
   readonly logger: Logger;
   /** Whether we hold the lock now, however long it takes to know. */
   readonly isHolder: () => Promise<boolean>;
+  /** A record of the job cannot be kept: another is to be, in which the job has failed. */
+  readonly onUnwritable: (job: string, problem: string) => void;
   /** Called once: act no more. */
   readonly onConflict: (reason: string) => void;
 }
 
 export interface Memory {
   readonly found: readonly JobRecord[];
+  /** By job: why its record cannot be used. It stays as it is, and its name taken. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** Which lines of their steps the jobs' logs have. */
   readonly logged: ReadonlyMap<string, LoggedLines>;
   readonly logs: JobLogs;
@@ -40,9 +44,10 @@ export interface Memory {
 }
 
 export async function openMemory(options: MemoryOptions): Promise<Memory> {
-  const { durable, store, term, signal, logger, isHolder, onConflict } = options;
-  const opened = { bucket: durable.jobs, codec: jobRecord, signal, isHolder, onConflict };
-  const { records, found } = await Records.open(opened);
+  const { durable, store, term, signal, logger, isHolder, onUnwritable, onConflict } = options;
+  const { records, found, unreadable } = await Records.open({
+    ...{ bucket: durable.jobs, codec: jobRecord, signal, isHolder, onUnwritable, onConflict },
+  });
   const copies = await readMirror(store, jobRecord);
   for (const reason of copies.damaged) logger.warn({ reason }, "the copy of a record is of no use");
   const mirror = new Mirror(
@@ -72,6 +77,9 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
     logger.warn({ job: record.name, step: record.step }, "NATS has lost a job; it is in the store");
   }
   for (const { record } of lost) known.set(record.name, record);
+  const aside = new Map([...unreadable].filter(([job]) => !known.has(job)));
+  for (const [job, reason] of aside)
+    logger.warn({ job, reason }, "the record of a job cannot be used, and stays as it is");
   const all = [...known.values()];
   for (const record of all) mirror.keep(record);
   const logged = await logs.takeOver(
@@ -79,6 +87,7 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   );
   return {
     found: all,
+    unreadable: aside,
     logged,
     logs,
     store: async (record) => {

@@ -7,7 +7,8 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import type { JobRecord } from "../src/control/record.js";
-import { reasonOf } from "../src/job/problem.js";
+import { believedMax, countMax } from "../src/job/limits.js";
+import { reasonOf, WireError } from "../src/job/problem.js";
 import { readWhole } from "../src/store/readWhole.js";
 import type { Store } from "../src/store/store.js";
 import type { Codec } from "../src/wire/codec.js";
@@ -63,11 +64,22 @@ export class Mirror {
 
   /** Begins to write the record, if it is not the one that is there. */
   keep(record: JobRecord): void {
-    const { codec } = this.#options;
     const before = this.#newest.get(record.name);
+    const [bytes, bytesBefore] = [this.#encoded(record), before && this.#encoded(before)];
+    // One that cannot be kept is told of where it is kept first.
+    if (bytes === undefined) return;
     this.#newest.set(record.name, record);
-    const isSame = before && Buffer.from(codec.encode(before)).equals(codec.encode(record));
-    if (isSame !== true) this.#enqueue(record.name);
+    if (bytesBefore === undefined || !Buffer.from(bytesBefore).equals(bytes))
+      this.#enqueue(record.name);
+  }
+
+  #encoded(record: JobRecord): Uint8Array | undefined {
+    try {
+      return this.#options.codec.encode(record);
+    } catch (error) {
+      if (error instanceof WireError) return undefined;
+      throw error;
+    }
   }
 
   /** A line of the job's log has this number. */
@@ -165,9 +177,12 @@ async function readMirrored(
     const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     const fields = new Map<string, unknown>(Object.entries(value ?? {}));
     const [text, term, lines] = [fields.get("record"), fields.get("term"), fields.get("lines")];
-    if (typeof text !== "string" || typeof term !== "number" || typeof lines !== "number")
-      return "it is damaged";
+    if (typeof text !== "string" || !isCount(term) || !isCount(lines)) return "it is damaged";
     const mirrored = { record: codec.decode(Buffer.from(text)), term, lines };
+    const { attempt, generation } = mirrored.record;
+    // Others may write into the store, and what is taken from it goes on from these numbers.
+    if (Math.max(attempt, generation, lines) > believedMax)
+      return `its attempt ${attempt}, generation ${generation} or lines ${lines} are more than ${believedMax}`;
     // Whatever was added, misspelt or flipped: the right spelling of what was read differs.
     const right = spelled(text, mirrored);
     if (!right.equals(bytes) || fileOf(mirrored.record.name) !== name) return "it is damaged";
@@ -175,6 +190,10 @@ async function readMirrored(
   } catch (error) {
     return error instanceof Error ? error.message : "it is damaged";
   }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && 0 <= value && value <= countMax;
 }
 
 function encode(mirrored: Mirrored, codec: Codec<JobRecord>): Uint8Array {

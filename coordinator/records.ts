@@ -2,9 +2,11 @@
  * The durable records of jobs. Writes go out one at a time, in the order in which their jobs first changed, and only the newest
  * value of a job: while NATS is away they wait and nothing blocks. Nobody but the holder of the lock writes here, so a record that
  * somebody else wrote means that another coordinator has taken over. One that is not there at all means no such thing: NATS has
- * lost its storage, and whoever holds the lock writes the record anew.
+ * lost its storage, and whoever holds the lock writes the record anew. One that cannot be read, or not be written, is the
+ * trouble of its job alone.
  */
 import type { JobRecord } from "../src/control/record.js";
+import { reasonOf, WireError } from "../src/job/problem.js";
 import type { Bucket, Entry } from "../src/link/jetstream.js";
 import type { Codec } from "../src/wire/codec.js";
 import { machineClock, type Clock } from "./clock.js";
@@ -17,6 +19,8 @@ export interface RecordsOptions {
   readonly signal: AbortSignal;
   /** Whether we hold the lock now, however long it takes to know. */
   readonly isHolder: () => Promise<boolean>;
+  /** A record is none that could be read again: another of its job is to be kept instead. */
+  readonly onUnwritable: (job: string, problem: string) => void;
   /** Called once: act no more. */
   readonly onConflict: (reason: string) => void;
 }
@@ -34,24 +38,32 @@ export class Records {
   /** The newest of every job, to be written again where NATS has lost it. */
   readonly #newest = new Map<string, JobRecord>();
   readonly #pending = new Map<string, Pending>();
+  /** By job whose last record was unwritable: who waits for the next. */
+  readonly #unwritable = new Map<string, readonly (() => void)[]>();
   readonly #idle = new Waiters();
   #writing = false;
   /** NATS has lost them, and nothing was written since. */
   #emptied = false;
 
-  /** Reads every record. WireError: one of them cannot be understood. */
-  static async open(
-    options: RecordsOptions,
-  ): Promise<{ readonly records: Records; readonly found: readonly JobRecord[] }> {
+  /** Reads every record; those that cannot be used stay as they are. */
+  static async open(options: RecordsOptions): Promise<{
+    readonly records: Records;
+    readonly found: readonly JobRecord[];
+    /** By job: why its record cannot be used. */
+    readonly unreadable: ReadonlyMap<string, string>;
+  }> {
     const found: JobRecord[] = [];
+    const unreadable = new Map<string, string>();
     const revisions = new Map<string, number>();
     for (const key of await options.bucket.keys()) {
       const entry = await options.bucket.read(key);
       if (entry === undefined) continue;
       revisions.set(key, entry.revision);
-      found.push(options.codec.decode(entry.value));
+      const record = readRecord(options.codec, key, entry.value);
+      if (typeof record === "string") unreadable.set(key, record);
+      else found.push(record);
     }
-    return { records: new Records(options, revisions, found), found };
+    return { records: new Records(options, revisions, found), found, unreadable };
   }
 
   private constructor(
@@ -103,11 +115,31 @@ export class Records {
     for (let next = first(this.#pending); next; next = first(this.#pending)) {
       const [name, { record, settle }] = next;
       this.#pending.delete(name);
-      if (!(await this.#write(name, record))) return;
-      if (settle.length > 0) void this.#settle(settle);
+      const value = this.#encoded(record, settle);
+      if (value === undefined) continue;
+      if (!(await this.#write(name, value))) return;
+      const all = [...(this.#unwritable.get(name) ?? []), ...settle];
+      this.#unwritable.delete(name);
+      if (all.length > 0) void this.#settle(all);
     }
     this.#writing = false;
     this.#idle.wake();
+  }
+
+  /** Undefined where the record could not be read again: those who wait for it wait for the job's next one. */
+  #encoded(record: JobRecord, settle: readonly (() => void)[]): Uint8Array | undefined {
+    const { name } = record;
+    try {
+      return this.#options.codec.encode(record);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      const before = this.#unwritable.get(name);
+      this.#unwritable.set(name, [...(before ?? []), ...settle]);
+      if (before === undefined) this.#options.onUnwritable(name, error.message);
+      // Nor could the one that was to be kept instead. The job has failed, and others must not wait for it.
+      else void this.#settle(this.#unwritable.get(name) ?? []);
+      return undefined;
+    }
   }
 
   /** What is written meanwhile does not wait for the answer. */
@@ -116,11 +148,10 @@ export class Records {
     for (const done of settle) done();
   }
 
-  async #write(name: string, record: JobRecord): Promise<boolean> {
-    const { bucket, codec, signal, isHolder, onConflict } = this.#options;
+  async #write(name: string, value: Uint8Array): Promise<boolean> {
+    const { bucket, signal, isHolder, onConflict } = this.#options;
     let problem = `the record of job ${name} is gone, and another coordinator has taken over`;
     try {
-      const value = codec.encode(record);
       for (;;) {
         // Nothing is put where NATS has lost what was there, before the lock is known to be ours.
         if (this.#emptied && !(await this.#claim())) break;
@@ -159,6 +190,17 @@ export class Records {
         await (this.#options.clock ?? machineClock).sleep(retryMs, this.#options.signal);
       }
     }
+  }
+}
+
+/** The record, or why there is none. */
+function readRecord(codec: Codec<JobRecord>, key: string, value: Uint8Array): JobRecord | string {
+  try {
+    const record = codec.decode(value);
+    return record.name === key ? record : `it is one of ${record.name}`;
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    return reasonOf(error);
   }
 }
 

@@ -38,6 +38,8 @@ export interface TrainingOptions {
   readonly loop: Loop;
   readonly logs: JobLogs;
   readonly store: Store;
+  /** By job: why its record cannot be used. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** Whether this coordinator holds the lock now, however long it takes to know. */
   readonly isHolder: () => Promise<boolean>;
   /** Has the one that started this process keep so many workers. */
@@ -324,6 +326,11 @@ export class Training implements TrainingHandlers {
   #checkName({ settings, requestId }: SubmitRequest): JobRecord | undefined {
     const record = this.#options.loop.fleet.records.get(settings.name);
     if (record !== undefined && record.requestId !== requestId) throw nameInUse(settings.name);
+    const problem = this.#options.unreadable.get(settings.name);
+    if (problem !== undefined)
+      throw new ConfigError(
+        `name ${settings.name} is in use by a job whose record cannot be used: ${problem}`,
+      );
     return record;
   }
 

@@ -34,9 +34,7 @@ export class ChangeLines {
 
   next(status: JobStatus, nowMs: number): readonly string[] {
     const shown = this.#shown;
-    const evaluations = status.evaluations.filter(
-      ({ step }) => shown === undefined || !shown.evaluations.some((known) => known.step === step),
-    );
+    const evaluations = newEvaluations(status, shown);
     const lines = evaluations.map(evaluationLine);
     const turned = shown?.state !== status.state || shown.reason !== status.reason;
     const stepped = shown?.step !== status.step;
@@ -54,6 +52,15 @@ export class ChangeLines {
     }
     return lines;
   }
+}
+
+/** Those that the status before did not show; a status has only the newest of very many. */
+export function newEvaluations(
+  { evaluations }: JobStatus,
+  before: JobStatus | undefined,
+): readonly EvaluationResult[] {
+  const known = new Set(before?.evaluations.map(({ step }) => step));
+  return evaluations.filter(({ step }) => !known.has(step));
 }
 
 export function evaluationLine({ step, correct, total, loss }: EvaluationResult): string {

@@ -1,6 +1,7 @@
 /** `bitfleet status JOB`: all about one job. */
 import type { Command } from "commander";
 import { hasEnded } from "../control/record.js";
+import { evaluationsMax } from "../job/limits.js";
 import type { JobStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -50,7 +51,8 @@ export function statusLines(
     short(loss),
   ]);
   const evaluations = table(["AT STEP", "CORRECT", "LOSS"], rows);
-  return [...lines, ...evaluations.map((line) => `  ${line}`)];
+  const older = rows.length < evaluationsMax ? [] : [`older ones: bitfleet logs ${status.name}`];
+  return [...lines, ...[...evaluations, ...older].map((line) => `  ${line}`)];
 }
 
 function facts(status: JobStatus): readonly (readonly [string, string])[] {

@@ -3,7 +3,13 @@ import type { BitfleetClient } from "../client/client.js";
 import { hasEnded } from "../control/record.js";
 import type { JobStatus } from "../wire/training.js";
 import type { Context } from "./context.js";
-import { ChangeLines, evaluationLine, progressLine, resultLines } from "./progress.js";
+import {
+  ChangeLines,
+  evaluationLine,
+  newEvaluations,
+  progressLine,
+  resultLines,
+} from "./progress.js";
 
 /**
  * Shows the job until it has ended, then its result. Ctrl-C detaches: the job goes on, and the line that watches it again is
@@ -19,9 +25,8 @@ export async function watchJob(
   let last: JobStatus | undefined;
   for await (const status of client.watch(name, { signal })) {
     if (terminal.interactive) {
-      for (const evaluation of status.evaluations.slice(last?.evaluations.length ?? 0)) {
+      for (const evaluation of newEvaluations(status, last))
         terminal.note(evaluationLine(evaluation));
-      }
       terminal.live(progressLine({ ...status, evaluations: [] }));
     } else {
       for (const line of changes.next(status, performance.now())) terminal.note(line);

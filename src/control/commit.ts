@@ -3,7 +3,7 @@ import { noChecksums, sumOfMembers } from "./checksum.js";
 import { fail } from "./ending.js";
 import { admitFollowers, followersOf } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
-import { deviation, logProgress, withFacts } from "./history.js";
+import { deviation, logProgress, withEvaluation, withFacts } from "./history.js";
 import type { ShardResult } from "./message.js";
 import { paceOf, smoothed } from "./pace.js";
 import { connectedMembers, formGeneration, memberIds } from "./participation.js";
@@ -67,12 +67,14 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
 
 /** Integers, and losses in the order of the shards: the same for any workers. */
 export function closeEvaluation(t: Transition, phase: RoundPhase): Transition {
-  const { name, step, evaluations } = recordOf(t);
+  const { name, step } = recordOf(t);
   const results = inOrder(phase);
   const total = results.reduce((sum, result) => sum + result.count, 0);
   const correct = results.reduce((sum, result) => sum + result.correct, 0);
   const loss = results.reduce((sum, result) => sum + result.loss, 0) / total;
-  const done = note(t, { evaluations: [...evaluations, { step, correct, total, loss }] });
+  const done = note(t, {
+    evaluations: withEvaluation(recordOf(t), { step, correct, total, loss }),
+  });
   return enter(logProgress(done, name), { kind: "boundary" });
 }
 

@@ -1,7 +1,9 @@
+import { countMax } from "../job/limits.js";
 import { weightsName } from "../job/storedNames.js";
 import type { Outcome, Transition } from "./fleetState.js";
 import { releaseAll } from "./participation.js";
-import { endRun, enter, log, note, recordOf, runOf } from "./transition.js";
+import { hasEnded } from "./record.js";
+import { changeRecord, endRun, enter, focus, log, note, recordOf, runOf } from "./transition.js";
 
 /**
  * How a job ends. It has ended only when no worker is at work on it any more: each has confirmed
@@ -21,6 +23,22 @@ export function fail(t: Transition, reason: string): Transition {
   if (runOf(t).phase.kind === "releasing") return t;
   const failed = note(t, { state: "failed", reason, endedMs: t.fleet.clock.wallMs });
   return end(log(failed, "error", `failed: ${reason}`), { state: "failed", reason });
+}
+
+/** No record of the job as it stands can be kept: it fails, with one that can. */
+export function failUnwritable(t: Transition, job: string, problem: string): Transition {
+  const record = t.fleet.records.get(job);
+  if (record === undefined) return t;
+  const reason = `its record cannot be kept: ${problem}`;
+  const small = changeRecord(t, job, {
+    ...{ trial: undefined, members: [], trail: [] },
+    evaluations: record.evaluations.slice(-1),
+    attempt: Math.min(record.attempt, countMax),
+    generation: Math.min(record.generation, countMax),
+  });
+  if (t.fleet.runs.has(job)) return focus(small, job, (so) => fail(so, reason));
+  const ended = { state: "failed", reason, endedMs: t.fleet.clock.wallMs } as const;
+  return hasEnded(record.state) ? small : changeRecord(small, job, ended);
 }
 
 export function decideReleasing(t: Transition, { state, reason }: Outcome): Transition {

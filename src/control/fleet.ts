@@ -2,7 +2,7 @@ import { assert } from "../job/problem.js";
 import { decideBoundary, decideJoining, decideParting } from "./boundary.js";
 import { awaken } from "./clock.js";
 import { disbelief } from "./credible.js";
-import { decideReleasing } from "./ending.js";
+import { decideReleasing, failUnwritable } from "./ending.js";
 import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
 import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
@@ -94,6 +94,8 @@ function take(t: Transition, event: FleetEvent): Transition {
       return t;
     case "submit":
       return submit(t, event.record);
+    case "unwritable":
+      return failUnwritable(t, event.job, event.problem);
     case "cancel":
       return cancel(t, event.job);
     case "resume":

@@ -38,6 +38,8 @@ export type FleetHappening =
   | { readonly kind: "tick" }
   /** A record from `queuedRecord`; its `order` is set by the fleet. */
   | { readonly kind: "submit"; readonly record: JobRecord }
+  /** No record of the job as it stands can be kept. */
+  | { readonly kind: "unwritable"; readonly job: string; readonly problem: string }
   | { readonly kind: "cancel"; readonly job: string }
   | { readonly kind: "resume"; readonly job: string }
   /** Asks the worker to finish or hand over, and to leave. */

@@ -2,6 +2,7 @@ import { rate } from "../bit/recipe.js";
 import type { LogFields } from "./fleetEvent.js";
 import type { LoggedLines, Transition } from "./fleetState.js";
 import type { LogLevel, StepFacts } from "./message.js";
+import { evaluationsMax } from "../job/limits.js";
 import type { EvaluationResult, JobRecord } from "./record.js";
 import { change, emit, forEach, recordNamed, withEntry } from "./transition.js";
 import { epochOf } from "./work.js";
@@ -39,6 +40,14 @@ export function withFacts(
     .filter(({ step }) => step >= oldest)
     .toSorted((a, b) => a.step - b.step)
     .slice(-trailMax);
+}
+
+/** The newest evaluations, in the order in which they were done; the log has all. */
+export function withEvaluation(
+  { evaluations }: JobRecord,
+  result: EvaluationResult,
+): readonly EvaluationResult[] {
+  return [...evaluations, result].slice(-evaluationsMax);
 }
 
 /** How a step that was done before came out differently, in a sentence; undefined if it did not. */

@@ -1,3 +1,4 @@
+import { membersMax } from "../job/limits.js";
 import type { RoundKind } from "./message.js";
 import type { JobRecord } from "./record.js";
 import { evaluationShards } from "../plan/evaluation.js";
@@ -45,7 +46,8 @@ export function shardCount({ plan }: JobRecord, round: RoundKind): number {
 
 /** More workers than this have nothing to do. */
 export function workersMax(record: JobRecord): number {
-  return shardCount(record, hasTraining(record) ? "training" : "evaluation");
+  const shards = shardCount(record, hasTraining(record) ? "training" : "evaluation");
+  return Math.min(membersMax, shards);
 }
 
 export function workersMin({ plan }: JobRecord): number {

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { checkClasses } from "../job/classes.js";
 import { dataSetAt } from "../job/dataPlace.js";
 import { ConfigError } from "../job/problem.js";
 import { splitForValidation } from "../plan/split.js";
@@ -106,6 +107,7 @@ async function choose(request: IndexRequest, stored: StoredData | undefined): Pr
   const trainingSource = sourceAt(trainingRoot, stored);
   const listing = await trainingSource.list();
   const { classes, files } = labelled(listing);
+  checkClasses(classes);
   const few = (own: readonly LabelledFile[]): readonly LabelledFile[] =>
     count === undefined ? own : pick(own, examplesPerClass(labelsOf(own), classes, count, seed));
   if (request.validation !== undefined) {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { DataSummary } from "../job/decisions.js";
 import { dataSetAt, isDataName } from "../job/dataPlace.js";
+import { classesMax, classNameMax, examplesMax } from "../job/limits.js";
 import { assert, WireError } from "../job/problem.js";
 
 /** One picture, as it was when the job was submitted. */
@@ -39,8 +40,6 @@ export interface DataIndex {
 
 const version = 1;
 export const encodedBytesMax = 500_000_000; // JavaScript strings end at 536 million characters.
-const classesMax = 100_000;
-const examplesMax = 3_000_000;
 const pathLengthMax = 4096;
 const sideMax = 65_535;
 
@@ -175,7 +174,7 @@ function examples(value: unknown, classes: number, name: string): readonly Examp
 }
 
 function className(value: unknown): string {
-  check(typeof value === "string" && value.length <= 255, "a class has no name");
+  check(typeof value === "string" && value.length <= classNameMax, "a class has no name");
   check(isPathPart(value), `the class name ${JSON.stringify(value)} is no folder name`);
   return value;
 }

@@ -1,4 +1,5 @@
 import { isDataName } from "../job/dataPlace.js";
+import { classesMax } from "../job/limits.js";
 import { FailureError, WireError } from "../job/problem.js";
 import { isSha256 } from "./blobs.js";
 import { readWhole } from "../store/readWhole.js";
@@ -24,7 +25,6 @@ export const setsMax = 1000;
 const format = "bitfleet-data-1";
 const setBytesMax = 65_536;
 const bytesMax = 2 ** 50;
-export const classesMax = 100_000;
 
 export function setName(name: string): string {
   return `${setsPrefix}${name}`;

@@ -17,3 +17,20 @@ export const aheadMax = 1000;
 export const shardsMax = 65_536;
 /** Opinions on one shard are numbered. */
 export const checksMax = 65_536;
+
+/** Of one job: ImageNet-21k has 21,843. */
+export const classesMax = 65_536;
+/** Length of one name. */
+export const classNameMax = 255;
+/** Of all names of a job's classes together, as JSON. A record keeps them all, beside what grows; see recordBytesMax. */
+export const classNamesBytesMax = 400_000;
+/** Examples of a job, training and validation each. */
+export const examplesMax = 3_000_000;
+/** Workers that take part in a job at once. */
+export const membersMax = 4096;
+/** Length of a worker's id. */
+export const workerIdMax = 63;
+/** A record keeps the newest evaluations; the job's log has all. */
+export const evaluationsMax = 1_000;
+/** Of a job's record: below a NATS server's max_payload of 1 MiB. A job of the greatest names, lists and numbers fits. */
+export const recordBytesMax = 1_000_000;

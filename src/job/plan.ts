@@ -1,5 +1,6 @@
 import { architecture } from "../bit/architecture.js";
 import { recipeRow, stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
+import { checkClasses } from "./classes.js";
 import {
   countExamples,
   decideMixup,
@@ -42,6 +43,7 @@ export interface JobPlan {
  * is trained, where settings contradict each other or the data.
  */
 export function planJob(request: JobRequest, data: DataSummary): JobPlan {
+  checkClasses(data.classes);
   const batch = request.batch ?? table.batch.default;
   const trainingExamples = countExamples(request, data);
   const { medianWidth, medianHeight } = data;

@@ -13,6 +13,14 @@ import type {
   Trial,
 } from "../control/record.js";
 import type { StepFacts } from "../control/message.js";
+import {
+  classesMax,
+  classNameMax,
+  evaluationsMax,
+  membersMax,
+  recordBytesMax,
+  workerIdMax,
+} from "../job/limits.js";
 import { ConfigError, WireError } from "../job/problem.js";
 import { checkSettings } from "../job/request.js";
 import { settingNames, type JobSettings, type SettingName } from "../job/settings.js";
@@ -21,6 +29,7 @@ import {
   amount,
   check,
   count,
+  cut,
   label,
   list,
   optionalToken,
@@ -32,12 +41,8 @@ import {
   type Codec,
 } from "./codec.js";
 import { isObject, parseJson } from "./fields.js";
-import { boundariesMax, classesMax } from "./workerCommand.js";
+import { boundariesMax } from "./workerCommand.js";
 
-/** The key-value store takes values below a server's max_payload, 1 MiB by default. */
-const recordBytesMax = 1_000_000;
-const evaluationsMax = 100_000;
-const membersMax = 65_536;
 const checkpointsMax = 10_000;
 const trailMax = 10_000;
 const version = 1;
@@ -55,19 +60,28 @@ export const jobStates: readonly JobState[] = [
   "cancelled",
 ];
 
-/** `encode` throws a WireError where the record has become too large to be kept. */
+/** `encode` throws a WireError where the record could not be read again: it is written by the rules of reading. */
 export const jobRecord: Codec<JobRecord> = { encode, decode };
 
 function encode(record: JobRecord): Uint8Array {
+  const bytes = written(record);
+  decode(bytes);
+  return bytes;
+}
+
+function written(record: JobRecord): Uint8Array {
   const trail = record.trail.map(({ step, loss, sumChecksum }) => [
     step,
     Number.isFinite(loss) ? loss : String(loss),
     sumChecksum,
   ]);
-  const json = JSON.stringify({ version, ...record, trail }, plainLoss);
-  const bytes = new TextEncoder().encode(json);
-  check(bytes.length <= recordBytesMax, `the record of ${record.name} has ${bytes.length} bytes`);
-  return bytes;
+  const evaluations = record.evaluations.map(({ step, correct, total, loss }) => [
+    ...[step, correct, total],
+    Number.isFinite(loss) ? loss : String(loss),
+  ]);
+  const reason = cut(record.reason);
+  const json = JSON.stringify({ version, ...record, reason, trail, evaluations }, plainLoss);
+  return new TextEncoder().encode(json);
 }
 
 function decode(bytes: Uint8Array): JobRecord {
@@ -128,7 +142,7 @@ function plan(value: Json): JobPlan {
   return {
     settings: jobSettings(object(value["settings"], "settings")),
     schedule: schedule(object(value["schedule"], "schedule")),
-    classes: entries(value["classes"], "classes", classesMax, className),
+    classes: classes(value["classes"]),
     trainingExamples: integer(value["trainingExamples"], "training examples"),
     validationExamples: integer(value["validationExamples"], "validation examples"),
     shardSize: integer(value["shardSize"], "shard size"),
@@ -172,8 +186,10 @@ function decay(value: unknown): 10 {
   return value;
 }
 
-function className(value: unknown): string {
-  return text(string(value, "name of a class"), "name of a class", 255);
+function classes(value: unknown): readonly string[] {
+  return entries(value, "classes", classesMax, (name) =>
+    text(string(name, "name of a class"), "name of a class", classNameMax),
+  );
 }
 
 function override(value: unknown): Override {
@@ -201,7 +217,7 @@ function pin({ numerics, probe }: Json): Pin {
 }
 
 function memberId(value: unknown): string {
-  return token(string(value, "member"), "member");
+  return token(string(value, "member"), "member", workerIdMax);
 }
 
 /** Newest first. A record of before there could be several has one, or none. */
@@ -232,8 +248,9 @@ function weights({ parameterDigest }: Json): WeightsRef {
   };
 }
 
+/** Four in a list, as there may be a thousand. */
 function evaluation(value: unknown): EvaluationResult {
-  const { step, correct, total, loss: mean } = object(value, "evaluation");
+  const [step, correct, total, mean] = entries(value, "an evaluation", 4, (entry) => entry);
   const examples = integer(total, "examples");
   return {
     step: integer(step, "step of an evaluation"),

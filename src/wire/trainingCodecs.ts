@@ -1,6 +1,7 @@
 /** The messages of training.proto <-> the values of training.ts. */
 import { bitfleet } from "#proto";
 import type { EvaluationResult } from "../control/record.js";
+import { classesMax, evaluationsMax } from "../job/limits.js";
 import {
   amount,
   check,
@@ -32,7 +33,6 @@ import type {
   WorkerState,
   WorkerStatus,
 } from "./training.js";
-import { classesMax } from "./workerCommand.js";
 import { levels } from "./workerEvent.js";
 
 const { v1 } = bitfleet;
@@ -41,7 +41,6 @@ const { v1 } = bitfleet;
 const jobsMax = 2_000;
 const workersMax = 10_000;
 const linesMax = 256;
-const evaluationsMax = 100_000;
 const predictionsMax = 1024;
 /** A part of a picture, or of weights on their way out. */
 export const partBytesMax = 1024 * 1024;

@@ -8,7 +8,7 @@ import type {
   Task,
   WorkerCommand,
 } from "../control/message.js";
-import { checksMax, shardsMax } from "../job/limits.js";
+import { checksMax, classesMax, membersMax, shardsMax, workerIdMax } from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -37,8 +37,6 @@ export interface TermCommand {
   readonly command: WorkerCommand;
 }
 
-const membersMax = 4096;
-export const classesMax = 65_536;
 const picturesMax = 1024;
 export const boundariesMax = 64;
 
@@ -228,7 +226,7 @@ function source({ initial, checkpoint, peer }: bitfleet.v1.Load.$Properties): St
 
 function member(shardCount: number): (value: bitfleet.v1.RoundMember.$Properties) => RoundMember {
   return (message) => ({
-    workerId: token(message.workerId, "worker id"),
+    workerId: token(message.workerId, "worker id", workerIdMax),
     address: token(message.address, "address"),
     ranges: ranges(message.ranges, shardCount),
     finished: message.finished ?? false,

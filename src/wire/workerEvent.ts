@@ -7,7 +7,7 @@ import type {
   ShardResult,
   WorkerEvent,
 } from "../control/message.js";
-import { checksMax, shardsMax, termSaidMax } from "../job/limits.js";
+import { checksMax, shardsMax, termSaidMax, workerIdMax } from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -150,7 +150,7 @@ function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {
   const { held } = message;
   return {
     kind: "hello",
-    workerId: token(message.workerId, "worker id"),
+    workerId: token(message.workerId, "worker id", workerIdMax),
     incarnation: token(message.incarnation, "incarnation"),
     host: text(message.host, "host", 255),
     pid: count(message.pid, "pid"),

@@ -18,6 +18,9 @@ interface Opened {
   /** Whether it has the lock, or will know it one day. */
   holds: boolean | Promise<boolean>;
   readonly found: readonly JobRecord[];
+  readonly unreadable: ReadonlyMap<string, string>;
+  /** What could not be written, and why. */
+  readonly refused: readonly string[];
   readonly conflicts: readonly string[];
   /** Steps that were written, as they went out. */
   readonly written: readonly string[];
@@ -35,14 +38,16 @@ async function open(): Promise<Opened> {
       return store.jobs.write(key, value, revision, signal);
     },
   };
-  const { records, found } = await Records.open({
+  const refused: string[] = [];
+  const { records, found, unreadable } = await Records.open({
     bucket,
     codec: jobRecord,
     signal: stores.stop.signal,
     isHolder: () => Promise.resolve(lock.holds),
+    onUnwritable: (job, problem) => refused.push(`${job}: ${problem}`),
     onConflict: (reason) => conflicts.push(reason),
   });
-  return Object.assign(lock, { records, found, conflicts, written });
+  return Object.assign(lock, { records, found, unreadable, refused, conflicts, written });
 }
 
 /** Writes what nobody may be told of. */
@@ -65,6 +70,45 @@ test("what was stored is found again, whole, by the next coordinator", async () 
   await next.records.store(jobRecordOf("a", 6));
   expect((await open()).found).toContainEqual(jobRecordOf("a", 6));
   expect([...first.conflicts, ...next.conflicts]).toEqual([]);
+});
+
+test("a record that cannot be read is put aside, and one that cannot be written is its job's trouble alone", async () => {
+  const first = await open();
+  await first.records.store(jobRecordOf("good", 3));
+  const store = await stores.open();
+  const { signal } = stores.stop;
+  const bad: readonly (readonly [string, string])[] = [
+    ["torn", "{"],
+    ["huge", JSON.stringify({ ...jobRecordOf("huge"), version: 1, attempt: 2 ** 31 })],
+    ["other", new TextDecoder().decode(jobRecord.encode(jobRecordOf("good")))],
+  ];
+  for (const [name, text] of bad)
+    await store.jobs.write(name, new TextEncoder().encode(text), 0, signal);
+  const next = await open();
+  expect(next.found).toEqual([jobRecordOf("good", 3)]);
+  expect([...next.unreadable].toSorted()).toEqual([
+    ["huge", "attempt 2147483648"],
+    ["other", "it is one of good"],
+    ["torn", "a record that are no JSON"],
+  ]);
+  const settled: string[] = [];
+  const asked = next.records
+    .store({ ...jobRecordOf("grows"), attempt: 2 ** 31 })
+    .then(() => void settled.push("grows"));
+  await next.records.store(jobRecordOf("good", 4));
+  expect(next.refused).toEqual(["grows: attempt 2147483648"]);
+  expect([next.conflicts, settled]).toEqual([[], []]);
+  // Who waits hears of the record that is kept instead.
+  await next.records.store({ ...jobRecordOf("grows"), state: "failed" });
+  await asked;
+  // Nor do others wait for a job of which nothing can be kept.
+  await Promise.all([1, 2].map((i) => next.records.store({ ...jobRecordOf("never"), step: -i })));
+  expect(next.refused).toEqual(["grows: attempt 2147483648", "never: step -1"]);
+  const last = await open();
+  expect(last.found.map(({ name, state }) => `${name} ${state}`).toSorted()).toEqual([
+    "good queued",
+    "grows failed",
+  ]);
 });
 
 test("the late word of a coordinator that was replaced is replaced by whoever holds the lock", async () => {

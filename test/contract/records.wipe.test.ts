@@ -44,6 +44,7 @@ async function coordinator(store: FolderStore, term = 1): Promise<Coordinator> {
     opened.memory?.writeAgain(what, opened.memory.found);
   });
   const memory = await openMemory({
+    onUnwritable: (job, problem) => expect.fail(`${job}: ${problem}`),
     ...{ durable, store, term: () => term, signal: stores.stop.signal },
     logger,
     isHolder: () => Promise.resolve(lock.holds),

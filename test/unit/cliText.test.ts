@@ -280,3 +280,13 @@ describe("the terminal", () => {
     expect(shown.paint("red", "x")).toBe(expected);
   });
 });
+
+test("a status that shows only the newest of very many evaluations says where the others are", () => {
+  const evaluations = Array.from({ length: 1_000 }, (_, i) => ({
+    ...{ step: i + 500, correct: 1, total: 2, loss: 1 },
+  }));
+  const lines = (shown: typeof evaluations): readonly string[] =>
+    statusLines(jobStatus({ evaluations: shown }), { paint: (_, text) => text });
+  expect(lines(evaluations).at(-1)).toBe("  older ones: bitfleet logs digits");
+  expect(lines(evaluations.slice(1)).at(-1)).not.toContain("older");
+});

@@ -30,6 +30,7 @@ function training(isHolder: () => Promise<boolean>): Training {
   });
   const memory: Memory = {
     found: [jobRecordOf("a")],
+    unreadable: new Map(),
     logged: new Map(),
     logs,
     store: async () => undefined,
@@ -56,7 +57,10 @@ function training(isHolder: () => Promise<boolean>): Training {
   loops.push(loop);
   const store = new MemoryStore();
   const scale = async (workers: number): Promise<number> => workers;
-  return new Training({ loop, logs, store, isHolder, scale, signal: stop.signal });
+  return new Training({
+    ...{ loop, logs, store, isHolder, scale, signal: stop.signal },
+    unreadable: new Map([["torn", "a record that are no JSON"]]),
+  });
 }
 
 test("what was asked of a coordinator that is none any more is refused, and not as NATS' fault", async () => {
@@ -76,3 +80,11 @@ test.each([65, -1, 1.5])(
     );
   },
 );
+
+test("the name of a job whose record cannot be read is given to no other", async () => {
+  const settings = { name: "torn", model: "R50x1", data: "/data" };
+  const asked = training(async () => true).submit({ settings, requestId: "r" });
+  await expect(asked).rejects.toThrow(
+    "name torn is in use by a job whose record cannot be used: a record that are no JSON",
+  );
+});

@@ -297,3 +297,22 @@ test("the preview of an evaluation, and of many classes, leaves out what there i
   expect(only).toContain("Training    none, the weights are only evaluated");
   expect(only.some((line) => line.startsWith("Rate"))).toBe(false);
 });
+
+test.each([
+  [
+    "too many classes",
+    Array.from({ length: 70_000 }, (_, i) => `c${String(i).padStart(5, "0")}`),
+    "the data have 70000 classes, and a job can have 65536 at most",
+  ],
+  ["a name that is too long", ["a", "x".repeat(256)], "with a name of 256 characters, and 255 are"],
+  [
+    "names that are too long together",
+    Array.from({ length: 10_000 }, (_, i) => `c${String(i).padStart(104, "0")}`),
+    "the data have 10000 classes whose names take 1080001 bytes together, and a job can keep 400000",
+  ],
+])("a job is refused where no record could keep its classes: %s", (_, classes, sentence) => {
+  const counts = classes.map(() => 10);
+  const wide = { ...data, classes, trainingCounts: counts, validationCounts: counts };
+  expect(() => planJob(least, wide)).toThrow(ConfigError);
+  expect(() => planJob(least, wide)).toThrow(sentence);
+});

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord } from "../../src/control/record.js";
+import { checkClasses } from "../../src/job/classes.js";
 import { WireError } from "../../src/job/problem.js";
 import { jobRecord } from "../../src/wire/jobRecord.js";
 import { settings } from "../contract/grpcFixture.js";
@@ -83,6 +84,62 @@ describe("the durable record of a job", () => {
     expect(jobRecord.decode(jobRecord.encode(bare))).toEqual(bare);
   });
 
+  test("is never too large while the job is one that can be submitted", () => {
+    const many = <T>(length: number, entry: (i: number) => T): readonly T[] =>
+      Array.from({ length }, (_, i) => entry(i));
+    const name = "n".repeat(63);
+    const text = "水".repeat(4096);
+    const most = 2 ** 31 - 1;
+    const loss = -1.2345678901234567e-101;
+    // 400,000 bytes with quotes and commas.
+    const classes = many(1_562, (i) => `${String(i).padStart(5, "0")}${"水".repeat(82)}12`);
+    checkClasses(classes);
+    expect(() => checkClasses([...classes, ...many(10, () => "水".repeat(85))])).toThrow("bytes");
+    const record: JobRecord = {
+      ...full,
+      name,
+      plan: {
+        ...full.plan,
+        classes,
+        settings: { ...settings, name, data: text, validation: text, weights: text },
+      },
+      reason: text,
+      pin: { numerics: "水".repeat(1024), probe: "p".repeat(128) },
+      members: many(4096, (i) => `${String(i).padStart(4, "0")}${"w".repeat(59)}`),
+      checkpoints: many(1_000, (i) => ({
+        ...{ step: 10_000_000 - i, attempt: most },
+      })),
+      evaluations: many(1_000, () => ({ step: most, correct: most, total: most, loss })),
+      trail: many(1_000, () => ({ step: most, loss, sumChecksum: 2 ** 32 - 1 })),
+    };
+    const bytes = jobRecord.encode(record);
+    expect(bytes.length).toBeGreaterThan(800_000);
+    expect(bytes.length).toBeLessThan(1_000_000);
+    expect(jobRecord.decode(bytes)).toEqual(record);
+  });
+
+  test.each([
+    ["attempt", { attempt: 2 ** 31 }, "attempt 2147483648"],
+    ["generation", { generation: 2 ** 31 }, "generation 2147483648"],
+    ["member", { members: ["w".repeat(64)] }, "member"],
+    [
+      "evaluations",
+      { evaluations: new Array(1_001).fill(full.evaluations[0]) },
+      "1001 evaluations",
+    ],
+    ["name of a class", { plan: { ...full.plan, classes: ["x".repeat(256)] } }, "256 characters"],
+    ["size", { plan: { ...full.plan, classes: new Array(9_000).fill("x".repeat(120)) } }, "bytes"],
+  ])("is not written where it could not be read: %s", (_, how, sentence) => {
+    const wrong: JobRecord = { ...full, ...how };
+    expect(() => jobRecord.encode(wrong)).toThrow(sentence);
+    expect(() => jobRecord.encode(wrong)).toThrow(WireError);
+  });
+
+  test("keeps as much of a long reason as is read", () => {
+    const read = jobRecord.decode(jobRecord.encode({ ...full, reason: "x".repeat(5_000) }));
+    expect(read.reason).toBe(`${"x".repeat(4_095)}…`);
+  });
+
   test.each([NaN, Infinity, -Infinity])("keeps a loss of %d", (loss) => {
     const evaluations = [{ step: 1, correct: 0, total: 1, loss }];
     const trail = [{ step: 30, loss, sumChecksum: 7 }];
@@ -121,8 +178,10 @@ describe("the durable record of a job", () => {
     ["step", 2 ** 31],
     ["pin", "cpu"],
     ["pin.probe", ""],
-    ["evaluations.0.correct", 101],
-    ["evaluations.0.loss", "huge"],
+    ["evaluations.0.1", 101],
+    ["evaluations.0.3", "huge"],
+    ["evaluations.0", [1, 2, 3, 4, 5]],
+    ["evaluations.0", {}],
     ["loss", null],
     ["weights.parameterDigest", null],
     ["createdMs", -1],
@@ -164,6 +223,6 @@ describe("the durable record of a job", () => {
   test("is refused when it would not fit into the store", () => {
     const classes = Array.from({ length: 5_000 }, () => "x".repeat(250));
     const record = { ...full, plan: { ...full.plan, classes } };
-    expect(() => jobRecord.encode(record)).toThrow(/the record of digits has \d+ bytes/);
+    expect(() => jobRecord.encode(record)).toThrow(/^a record of \d+ bytes$/);
   });
 });

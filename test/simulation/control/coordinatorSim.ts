@@ -169,6 +169,9 @@ export class CoordinatorSim {
       const { records, found } = await Records.open({
         ...{ bucket: jetStream.bucket("jobs", process), codec: jetStream.codec, clock, signal },
         isHolder: () => lock.confirm(),
+        onUnwritable: (job, problem) => {
+          this.#place.ledger.mistake(`the record of ${job} cannot be kept: ${problem}`);
+        },
         onConflict: onLost,
       });
       const lost = this.#lostBy(found);
