@@ -6,12 +6,12 @@ import { cacheSetting } from "../src/process/cacheSetting.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
 import { createLogger } from "../src/process/logger.js";
+import { numerics } from "../src/process/numerics.js";
 import { run } from "../src/process/shutdown.js";
 import { readToolchain } from "../src/process/toolchain.js";
 import { parseFailpoints } from "./failpoint.js";
 import { serveWorkerHttp } from "./http.js";
 import { WorkerMetrics } from "./metrics.js";
-import { numerics } from "./numerics.js";
 import { Supervisor } from "./supervisor.js";
 
 /** What ending a job's process may take on top of the grace. */

@@ -12,12 +12,12 @@ import type { SessionClient } from "../src/link/service.js";
 import { reachableUrl } from "../src/process/address.js";
 import type { TlsFiles } from "../src/process/certificates.js";
 import type { Logger } from "../src/process/logger.js";
+import type { Numerics } from "../src/process/numerics.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
 import type { ChildNews } from "./childNews.js";
 import { lastingFailpoints } from "./failpoint.js";
 import type { WorkerMetrics } from "./metrics.js";
-import type { Numerics } from "./numerics.js";
 import { reconnectDelayMs } from "./reconnecting.js";
 import { Tasks } from "./tasks.js";
 

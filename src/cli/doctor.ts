@@ -48,6 +48,7 @@ async function checkMachine({ variables }: Context): Promise<readonly Check[]> {
   if (toolchain instanceof Error) checks.push(missing("toolchain", toolchain.message));
   else checks.push(...(await checkToolchain(toolchain, variables["NATS_URL"])));
   checks.push(await checkSharp());
+  if (!(toolchain instanceof Error)) checks.push(...(await arithmetic(toolchain, variables)));
   const gpus = await findGpus(variables);
   const names = gpus.map(({ name }) => name).join(", ");
   if (gpus.length === 0) checks.push({ name: "GPU", state: "absent", about: "none; CPUs do" });
@@ -99,6 +100,19 @@ async function checkSharp(): Promise<Check> {
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
     return missing("sharp", `${reason}; run: npm ci --ignore-scripts`);
+  }
+}
+
+/** The numerics class of this machine's workers; none where sharp, a part of the class, is missing. */
+async function arithmetic(
+  { tfVersion, gpu }: Toolchain,
+  variables: Context["variables"],
+): Promise<readonly Check[]> {
+  try {
+    const { numerics } = await import("../process/numerics.js");
+    return [ok("arithmetic", numerics(variables, { tensorflow: tfVersion, gpu }).text)];
+  } catch {
+    return [];
   }
 }
 

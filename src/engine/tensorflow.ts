@@ -4,6 +4,7 @@ import type * as tfjs from "@tensorflow/tfjs-node-gpu";
 import type { NodeJSKernelBackend } from "@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js";
 
 import { FailureError, reasonOf } from "../job/problem.js";
+import { decidedEnvironment } from "./tensorflowEnvironment.js";
 
 /**
  * The only file that knows where TensorFlow comes from. Whoever needs it gets the module as an
@@ -27,11 +28,13 @@ export type {
 
 /**
  * Loads TensorFlow into this process; a second call returns the same module. TensorFlow reads its
- * environment (threads, memory, devices) at this moment, so the caller sets that before. Throws a
+ * environment (threads, devices, what Bitfleet decides) at this moment, so the caller sets that before. Throws a
  * FailureError when the native addon or its libraries cannot be loaded.
  */
 export async function loadTensorFlow(): Promise<TensorFlow> {
   process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
+  // In a thread this is a copy that TensorFlow does not see: childEnvironment.ts has set them there.
+  Object.assign(process.env, decidedEnvironment);
 
   // tfjs-node 4.22 calls this function at its first operation, and Node 23 removed it.
   if (!("isNullOrUndefined" in util)) {

@@ -1,7 +1,9 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
-import { decoderVersion } from "../src/data/picture.js";
+import { decoderVersion } from "../data/picture.js";
+import { chosenByOperator } from "../engine/tensorflowEnvironment.js";
 
 /**
  * Who gets the same bits. Two workers with equal text compute the same sums; each part of the text
@@ -18,22 +20,23 @@ export interface Numerics {
 /** Instruction sets by which oneDNN and Eigen choose their kernels. */
 const deciding = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile"];
 
+const longest = 60;
+
 export function numerics(
   environment: Readonly<Record<string, string | undefined>>,
   versions: { readonly tensorflow: string; readonly gpu: boolean },
 ): Numerics {
   const gpuName = versions.gpu ? nameOfGpu(environment["CUDA_VISIBLE_DEVICES"]) : undefined;
   const model = cpus()[0]?.model.trim() ?? "unknown CPU";
-  const machine =
-    gpuName ?? [model, ...instructionSets(), ...named(environment, "ONEDNN_MAX_CPU_ISA")].join(" ");
+  const machine = gpuName ?? [model, ...instructionSets()].join(" ");
   const threads = environment["TF_NUM_INTRAOP_THREADS"];
   return {
     text: [
       machine,
       `TensorFlow ${versions.tensorflow}`,
+      "oneDNN",
       threads === undefined ? "threads as the job says" : `threads ${threads}`,
-      ...named(environment, "TF_ENABLE_ONEDNN_OPTS"),
-      ...named(environment, "NVIDIA_TF32_OVERRIDE"),
+      ...chosenByOperator(environment).map(brief),
       decoderVersion(),
     ].join(", "),
     device: gpuName ?? `CPU, ${availableParallelism()} cores`,
@@ -41,12 +44,11 @@ export function numerics(
   };
 }
 
-function named(
-  environment: Readonly<Record<string, string | undefined>>,
-  name: string,
-): readonly string[] {
-  const value = environment[name];
-  return value === undefined ? [] : [`${name}=${value}`];
+/** The class is read by people, and bounded on the wire. */
+function brief(text: string): string {
+  if (text.length <= longest) return text;
+  const digest = createHash("sha256").update(text).digest("hex").slice(0, 12);
+  return `${text.slice(0, longest)}... (SHA-256 ${digest})`;
 }
 
 function instructionSets(): readonly string[] {
