@@ -2,7 +2,12 @@
  * Feeds events to the fleet and carries out its commands. Decides nothing: each command starts work and returns at once, and what
  * that work leads to comes back as another event.
  */
-import type { FleetCommand, FleetHappening, FleetOptions } from "../src/control/fleetEvent.js";
+import type {
+  FleetCommand,
+  FleetHappening,
+  FleetOptions,
+  Origin,
+} from "../src/control/fleetEvent.js";
 import { advance, emptyFleet } from "../src/control/fleet.js";
 import type { Fleet, Hello } from "../src/control/fleetState.js";
 import type { Task, WorkerEvent } from "../src/control/message.js";
@@ -47,7 +52,8 @@ export class Loop {
     const { memory } = options;
     this.#fleet = emptyFleet(options.fleet, memory.found, memory.logged, performance.now());
     this.#sessions = new Sessions({
-      onEvent: (workerId, incarnation, event) => this.#hear(workerId, incarnation, event),
+      onEvent: (workerId, incarnation, event, origin) =>
+        this.#hear(workerId, incarnation, event, origin),
       onDisconnected: (workerId, incarnation) =>
         this.handle({ kind: "disconnected", workerId, incarnation }),
     });
@@ -157,13 +163,16 @@ export class Loop {
     else this.#sessions.send(this.#fleet.options.term, incarnation, delivery.command);
   }
 
-  #log({ job, level, message, fields }: Extract<FleetCommand, { readonly kind: "log" }>): void {
-    this.#options.logger[level](job === "" ? fields : { job, ...fields }, message);
+  #log(command: Extract<FleetCommand, { readonly kind: "log" }>): void {
+    const { job, level, message, fields, said } = command;
+    const line = { ...fields, ...(job !== "" && { job }), ...(said && { said }) };
+    this.#options.logger[level](line, message);
     if (job === "") return;
-    this.#options.memory.logs.append(job, { timeMs: Date.now(), level, message, fields });
+    const all = { ...said, ...fields };
+    this.#options.memory.logs.append(job, { timeMs: Date.now(), level, message, fields: all });
   }
 
-  #hear(workerId: string, incarnation: string, event: WorkerEvent): void {
+  #hear(workerId: string, incarnation: string, event: WorkerEvent, origin: Origin): void {
     if (event.kind === "hello" && event.term > this.#fleet.options.term) {
       void this.#raise(event);
       return;
@@ -172,7 +181,7 @@ export class Loop {
     if (event.kind === "beat" && !this.#isOver) {
       this.#sessions.send(this.#fleet.options.term, incarnation, { kind: "heard" });
     }
-    this.handle({ kind: "worker", workerId, incarnation, event });
+    this.handle({ kind: "worker", workerId, incarnation, origin, event });
   }
 
   /**

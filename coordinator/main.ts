@@ -205,9 +205,25 @@ function failJob(logger: Logger, shown: Shown): (job: string, problem: string) =
   };
 }
 
-/** The loop is there to be shown, and to scale workers by. */
-function begin({ environment, logger, shutdown }: Setting, shown: Shown, loop: Loop): void {
+/** Ids of workers belong to a token for as long as it is known. Returns how to stop. */
+function watchTokens(callers: TokenBook, loop: Loop): () => void {
+  let before = callers.names;
+  return callers.onChange(() => {
+    const { names } = callers;
+    for (const token of before)
+      if (!names.has(token)) loop.handle({ kind: "token-revoked", token });
+    before = names;
+  });
+}
+
+/** The loop is there to be shown, to hear of tokens, and to scale workers by. */
+function begin(
+  { environment, callers, logger, shutdown }: Setting,
+  shown: Shown,
+  loop: Loop,
+): void {
   shown.loop = loop;
+  if (callers !== undefined) shutdown.add("the look at tokens", watchTokens(callers, loop));
   const { scaling: target } = environment;
   if (target === undefined) return;
   const fleet = (): Loop["fleet"] => loop.fleet;

@@ -1,8 +1,14 @@
+import type { Origin } from "../src/control/fleetEvent.js";
 import type { WorkerCommand, WorkerEvent } from "../src/control/message.js";
 import type { WorkerSession } from "../src/link/service.js";
 
 export interface SessionsOptions {
-  readonly onEvent: (workerId: string, incarnation: string, event: WorkerEvent) => void;
+  readonly onEvent: (
+    workerId: string,
+    incarnation: string,
+    event: WorkerEvent,
+    origin: Origin,
+  ) => void;
   readonly onDisconnected: (workerId: string, incarnation: string) => void;
 }
 
@@ -53,7 +59,7 @@ export class Sessions {
         older?.session.close("the worker has opened a newer stream");
       }
       if (known === undefined || !this.#isCurrent(known)) return;
-      this.#options.onEvent(known.workerId, known.incarnation, event);
+      this.#options.onEvent(known.workerId, known.incarnation, event, session.origin);
     });
   }
 

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
@@ -9,6 +8,7 @@ import { createLogger } from "../src/process/logger.js";
 import { numerics } from "../src/process/numerics.js";
 import { run } from "../src/process/shutdown.js";
 import { readToolchain } from "../src/process/toolchain.js";
+import { incarnationOf, newSecret } from "../src/wire/incarnation.js";
 import { parseFailpoints } from "./failpoint.js";
 import { serveWorkerHttp } from "./http.js";
 import { WorkerMetrics } from "./metrics.js";
@@ -28,7 +28,8 @@ run(
     // Refused now rather than by a job.
     cacheSetting(process.env, true);
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
-    const incarnation = randomUUID();
+    const secret = newSecret();
+    const incarnation = incarnationOf(secret);
     const workerId = environment.workerId ?? defaultWorkerId(incarnation);
     const logger = createLogger({ worker: workerId }, environment.logLevel);
     const token =
@@ -47,6 +48,7 @@ run(
     const supervisor = new Supervisor({
       workerId,
       incarnation,
+      secret,
       host: hostname(),
       coordinator: hostPort(join),
       joinHost: join.host,

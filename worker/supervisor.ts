@@ -24,6 +24,7 @@ import { Tasks } from "./tasks.js";
 export interface SupervisorOptions {
   readonly workerId: string;
   readonly incarnation: string;
+  readonly secret: string;
   readonly host: string;
   /** HOST:PORT of the coordinator, and its host alone. */
   readonly coordinator: string;
@@ -68,9 +69,9 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { workerId, incarnation, host, numerics, graceMs, keepStateMs } = options;
+    const { workerId, incarnation, secret, host, numerics, graceMs, keepStateMs } = options;
     const identity = {
-      ...{ workerId, incarnation, host, pid: process.pid },
+      ...{ workerId, incarnation, secret, host, pid: process.pid },
       ...{ device: numerics.device, gpu: numerics.gpu, numerics: numerics.text },
     };
     this.#member = emptyMember(identity, { ...memberTimes, graceMs, orphanMs: keepStateMs });

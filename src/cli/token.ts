@@ -2,7 +2,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
-import { roles, type Caller, type Role } from "../job/roles.js";
+import { isWorkerPattern, roles, type Caller, type Role } from "../job/roles.js";
 import type { Variables } from "../process/environment.js";
 import { isTokenName, tokenDigest } from "../process/tokensFile.js";
 import { printJson, type Context } from "./context.js";
@@ -22,13 +22,23 @@ export function addToken(program: Command, context: Context): void {
   withTokens(command.command("add").description("make a token and print it, this once"))
     .argument("<name>", "who it is for")
     .requiredOption("--role <ROLE>", roles.join(", "))
+    .option(
+      "--workers <ID...>",
+      "of a worker's: the ids it may have, PREFIX* for many; theirs alone",
+    )
     .option("--out <FILE>", "write the token there, readable by you alone, and print nothing")
     .action(
       async (
         name: string,
-        flags: TokenFlags & { readonly role: string; readonly out?: string },
+        flags: TokenFlags & {
+          readonly role: string;
+          readonly workers?: readonly string[];
+          readonly out?: string;
+        },
       ) => {
-        const entry = { name: checkName(name), role: checkRole(flags.role) };
+        const role = checkRole(flags.role);
+        const workers = flags.workers && checkWorkers(flags.workers, role);
+        const entry = { name: checkName(name), role, ...(workers && { workers }) };
         const token = await add(tokensFile(flags, variables), entry, flags.out);
         if (flags.out === undefined) terminal.out(token);
         terminal.note(`${name} is known as ${entry.role}; the coordinator keeps only a hash`);
@@ -44,26 +54,30 @@ export function addToken(program: Command, context: Context): void {
     .option("--json", "print JSON")
     .action(async (flags: TokenFlags & { readonly json?: boolean }) => {
       const entries = await readTokens(tokensFile(flags, variables));
-      const known = entries.map(({ name, role }) => ({ name, role }));
+      const known = entries.map(({ name, role, workers }) => ({ name, role, workers }));
       if (flags.json === true) printJson(context, known);
       else
         for (const line of table(
           ["NAME", "ROLE"],
-          known.map(({ name, role }) => [name, role]),
+          known.map(({ name, role, workers }) => [
+            name,
+            workers === undefined ? role : `${role} (${workers.join(", ")})`,
+          ]),
         ))
           terminal.out(line);
     });
 }
 
 /** The file for the token is there first: one that nobody holds would be of no use. */
-async function add(file: string, { name, role }: Caller, out: string | undefined): Promise<string> {
+async function add(file: string, caller: Caller, out: string | undefined): Promise<string> {
+  const { name } = caller;
   const token = newToken();
   if (out !== undefined) await writeToken(out, token);
   try {
     await editTokens(file, (entries) => {
       if (entries.some((entry) => entry.name === name))
         throw new ConfigError(`"${name}" has a token in ${file} already; revoke it first`);
-      return [...entries, { name, role, digest: tokenDigest(token) }];
+      return [...entries, { ...caller, digest: tokenDigest(token) }];
     });
   } catch (error) {
     if (out !== undefined) await rm(out, { force: true });
@@ -106,6 +120,18 @@ function checkName(name: string): string {
   throw new ConfigError(
     `the name is "${name}", but must be 1 to 63 lower-case letters, digits or hyphens`,
   );
+}
+
+function checkWorkers(workers: readonly string[], role: Role): readonly string[] {
+  const isRight: (one: string) => boolean = isWorkerPattern;
+  const wrong = workers.find((one) => !isRight(one));
+  if (wrong !== undefined)
+    throw new ConfigError(
+      `--workers is "${wrong}", but must be a worker id (letters, digits, - and _), or the beginning of some and a *`,
+    );
+  if (role !== "worker")
+    throw new ConfigError(`--workers is for the role worker, and --role is ${role}`);
+  return workers;
 }
 
 function checkRole(value: string): Role {

@@ -5,7 +5,7 @@ import type { RoundPhase, Transition } from "./fleetState.js";
 import { judgeShard, type Opinion } from "./judgement.js";
 import type { Check } from "./message.js";
 import { speedsOf } from "./pace.js";
-import { recordOf, runOf } from "./transition.js";
+import { recordOf, runOf, votersOf } from "./transition.js";
 
 /**
  * Who computes which shard once more, to compare: a sample of all shards, so that a worker that
@@ -82,7 +82,8 @@ function doubtOf(
     phase.round === "training" &&
     !settings.mixedDevices &&
     isAudited(settings, recordOf(t).step, shard);
-  if (opinions.length > 0 && judgeShard(opinions, members).kind !== "agreed") return "dispute";
+  if (opinions.length > 0 && judgeShard(opinions, votersOf(t, members)).kind !== "agreed")
+    return "dispute";
   if (!isSample) return "none";
   const workers = new Set(opinions.map(({ workerId }) => workerId));
   const isEnough = opinions.length > 1 && workers.size >= Math.min(2, members.length);

@@ -3,7 +3,7 @@ import { comparable, isOwed, isPending, openChecks, withChecks, type Checks } fr
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { followersOf } from "./following.js";
 import { difference, isSame, judgeNumbers, judgeShard, type Opinion } from "./judgement.js";
-import { recordOf, runOf } from "./transition.js";
+import { recordOf, runOf, votersOf } from "./transition.js";
 
 /**
  * What is wrong with the numbers of a round. First the parameters, since with wrong ones all else
@@ -46,7 +46,7 @@ export function examineState(t: Transition, members: readonly string[]): Finding
   const { stated } = runOf(t);
   const { step } = recordOf(t);
   for (const group of alikeGroups(t, members)) {
-    const judged = judgeNumbers(stated, group);
+    const judged = judgeNumbers(stated, votersOf(t, group));
     if (judged.kind === "waiting") return { kind: "waiting" };
     if (judged.kind === "tie") {
       const values = group.map((id) => `${stated.get(id)?.[0] ?? 0} on ${id}`).join(" and ");
@@ -74,7 +74,7 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
   let disputed: number | undefined;
   for (const [shard, all] of phase.opinions) {
     const opinions = comparable(t, all);
-    const verdict = judgeShard(opinions, members);
+    const verdict = judgeShard(opinions, votersOf(t, members));
     const at = `shard ${shard} of step ${recordOf(t).step}`;
     switch (verdict.kind) {
       case "agreed":
@@ -144,7 +144,7 @@ function examineSums(t: Transition, phase: RoundPhase, members: readonly string[
   }
   const { step } = recordOf(t);
   const sums = new Map([...phase.sums].map(([id, sum]) => [id, [sum]]));
-  const judged = judgeNumbers(sums, members);
+  const judged = judgeNumbers(sums, votersOf(t, members));
   if (judged.kind === "agreed" || judged.kind === "waiting") {
     return isContradicted(t, phase, members)
       ? { kind: "again", why: `the sum of step ${step} came out differently on one that is gone` }

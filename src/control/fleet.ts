@@ -3,7 +3,7 @@ import { decideBoundary, decideJoining, decideParting } from "./boundary.js";
 import { awaken } from "./clock.js";
 import { disbelief } from "./credible.js";
 import { decideReleasing, failUnwritable } from "./ending.js";
-import type { FleetCommand, FleetEvent, FleetOptions } from "./fleetEvent.js";
+import type { FleetCommand, FleetEvent, FleetOptions, Origin } from "./fleetEvent.js";
 import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
@@ -13,6 +13,7 @@ import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leavi
 import { decideLoading } from "./loading.js";
 import {
   disconnected,
+  disown,
   expire,
   expose,
   heard,
@@ -84,10 +85,12 @@ function take(t: Transition, event: FleetEvent): Transition {
   switch (event.kind) {
     case "worker":
       return event.event.kind === "hello"
-        ? takeHello(t, event.event)
+        ? takeHello(t, event.event, event.origin)
         : takeWorkerEvent(t, event, event.event);
     case "disconnected":
       return present(t, event) === undefined ? t : disconnected(t, event.workerId);
+    case "token-revoked":
+      return disown(t, event.token);
     case "nats":
       return natsChanged(t, event.isUp);
     case "tick":
@@ -109,7 +112,7 @@ function take(t: Transition, event: FleetEvent): Transition {
   }
 }
 
-function takeHello(t: Transition, hello: Hello): Transition {
+function takeHello(t: Transition, hello: Hello, origin: Origin): Transition {
   const { workerId, incarnation, term } = hello;
   if (term > t.fleet.options.term) {
     const reason = `this coordinator's term ${t.fleet.options.term} is over: ${workerId} has obeyed term ${term}`;
@@ -117,7 +120,7 @@ function takeHello(t: Transition, hello: Hello): Transition {
   }
   const lie = disbelief(t.fleet, hello);
   if (lie !== undefined) return turnAway(t, hello, lie);
-  const registered = register(t, hello);
+  const registered = register(t, hello, origin);
   const member = present(registered, hello);
   if (member === undefined) return registered;
   return repeatTasks(repeatDrain(synchronise(registered, member), member), member);
@@ -156,8 +159,8 @@ function takeWorkerEvent(
       return takeTaskEvent(so, member, event);
     case "log": {
       const { job, level, message } = event;
-      const fields = { worker: member.workerId, ...event.fields };
-      return emit(so, { kind: "log", job, level, message, fields });
+      const fields = { worker: member.workerId };
+      return emit(so, { kind: "log", job, level, message, fields, said: event.fields });
     }
     case "leaving":
       return takeLeaving(so, member.workerId, event.reason);

@@ -23,14 +23,25 @@ export type FleetEvent = FleetHappening & {
   readonly wallMs: number;
 };
 
+/** Where a stream comes from, as the server knows it, whatever the worker says. */
+export interface Origin {
+  /** Name of its token; empty where none is asked for, and of a worker whose token is no more. */
+  readonly token: string;
+  /** Network address of its other end. */
+  readonly address: string;
+}
+
 export type FleetHappening =
   | {
       /** The first event of a stream is a `hello`. */
       readonly kind: "worker";
       readonly workerId: string;
       readonly incarnation: string;
+      readonly origin: Origin;
       readonly event: WorkerEvent;
     }
+  /** Nobody is known by a token of that name any more. */
+  | { readonly kind: "token-revoked"; readonly token: string }
   | { readonly kind: "disconnected"; readonly workerId: string; readonly incarnation: string }
   /** The coordinator's own connection to NATS is lost, or there again. */
   | { readonly kind: "nats"; readonly isUp: boolean }
@@ -70,6 +81,8 @@ export type FleetCommand =
       readonly level: LogLevel;
       readonly message: string;
       readonly fields: LogFields;
+      /** Of a worker's own making: none of them may stand for one of ours. */
+      readonly said?: LogFields;
     }
   | TaskEvent
   /**
@@ -126,6 +139,9 @@ export interface FleetOptions {
   readonly recordMs: number;
   /** A lost worker is shown for this long. */
   readonly forgetMs: number;
+  /** So many workers of one token are members at once, and so many are known. */
+  readonly liveMax: number;
+  readonly knownMax: number;
 }
 
 export const fleetTimes = {
@@ -148,4 +164,6 @@ export const fleetTimes = {
   taskWaitMs: 5_000,
   recordMs: 1_000,
   forgetMs: 600_000,
+  liveMax: 1_024,
+  knownMax: 4_096,
 } as const;

@@ -1,4 +1,4 @@
-import type { FleetCommand, FleetOptions } from "./fleetEvent.js";
+import type { FleetCommand, FleetOptions, Origin } from "./fleetEvent.js";
 import type { Opinion } from "./judgement.js";
 import type {
   Check,
@@ -55,6 +55,7 @@ export interface Member {
   readonly workerId: string;
   readonly incarnation: string;
   readonly hello: Hello;
+  readonly origin: Origin;
   readonly link:
     | { readonly kind: "connected" }
     | { readonly kind: "disconnected"; readonly sinceMs: number }
@@ -74,6 +75,8 @@ export interface Member {
   readonly spare: string;
   /** Incarnations that had the name before; the oldest are forgotten. */
   readonly superseded: readonly string[];
+  /** The last other process that wanted the name, and since when it is put off. */
+  readonly rival: { readonly incarnation: string; readonly sinceMs: number } | undefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { ShardResult } from "./message.js";
+import { heaviest, type Voter } from "./voting.js";
 
 /**
  * Determinism as an oracle: what several workers got for one and the same thing must be the same,
@@ -30,18 +31,20 @@ export type Verdict =
 interface Group {
   readonly sample: Opinion;
   readonly opinions: readonly Opinion[];
-  /** How many of its workers are members. */
-  readonly weight: number;
+  /** Those of its workers that are members. */
+  readonly voters: readonly Voter[];
 }
 
 /** Judges what is known of a shard. Workers that are no members any more do not count, but may be wrong. */
-export function judgeShard(opinions: readonly Opinion[], members: readonly string[]): Verdict {
+export function judgeShard(opinions: readonly Opinion[], voters: readonly Voter[]): Verdict {
   if (isPlain(opinions)) return { kind: "agreed" };
-  const groups = grouped(opinions, members);
+  const groups = grouped(opinions, voters);
   const [first, second] = groups;
   if (first === undefined) return { kind: "open" };
+  const members = voters.map(({ workerId }) => workerId);
   const own = first.opinions.filter(({ workerId }) => members.includes(workerId));
-  const isSure = own.length > 1 && (first.weight > 1 || members.length === 1 || groups.length > 1);
+  const isSure =
+    own.length > 1 && (first.voters.length > 1 || members.length === 1 || groups.length > 1);
   if (second === undefined) {
     if (first.sample.result.finite) return { kind: "agreed" };
     return isSure ? { kind: "not-finite", workers: workersOf([first]) } : { kind: "open" };
@@ -51,7 +54,7 @@ export function judgeShard(opinions: readonly Opinion[], members: readonly strin
   );
   if (unsteady.length > 0) return { kind: "wrong", workers: unsteady, right: undefined };
   const isFiniteOne = first.sample.result.finite && !second.sample.result.finite;
-  const isLarger = first.weight > second.weight;
+  const isLarger = heaviest(groups) === first;
   if (!isFiniteOne && !(isLarger && isSure)) return { kind: "open" };
   if (!first.sample.result.finite) return { kind: "not-finite", workers: workersOf([first]) };
   return { kind: "wrong", workers: workersOf(groups.slice(1)), right: first.sample };
@@ -63,24 +66,27 @@ function isPlain([one, other = one, more]: readonly Opinion[]): boolean {
   return one.result.finite && isSame(one.result, other.result);
 }
 
-/** Equal values together: those of most members first, and finite ones before others. */
-function grouped(opinions: readonly Opinion[], members: readonly string[]): readonly Group[] {
+/** Equal values together: those that outweigh all others first, else those of most members, and finite ones before others. */
+function grouped(opinions: readonly Opinion[], voters: readonly Voter[]): readonly Group[] {
   const groups: Group[] = [];
   for (const opinion of opinions) {
     const at = groups.findIndex(({ sample }) => isSame(sample.result, opinion.result));
     const known = groups[at];
     const all = [...(known?.opinions ?? []), opinion];
-    const weight = members.filter((id) => all.some(({ workerId }) => workerId === id)).length;
+    const own = voters.filter((voter) => all.some(({ workerId }) => workerId === voter.workerId));
     // The one that has the checksum of its gradient tells more apart.
     const sample =
       known === undefined || known.sample.result.gradientChecksum === 0 ? opinion : known.sample;
-    const group = { sample, opinions: all, weight };
+    const group = { sample, opinions: all, voters: own };
     if (at < 0) groups.push(group);
     else groups[at] = group;
   }
+  const heavy = heaviest(groups);
   return groups.toSorted(
     (a, b) =>
-      b.weight - a.weight || Number(b.sample.result.finite) - Number(a.sample.result.finite),
+      Number(b === heavy) - Number(a === heavy) ||
+      b.voters.length - a.voters.length ||
+      Number(b.sample.result.finite) - Number(a.sample.result.finite),
   );
 }
 
@@ -132,20 +138,26 @@ export type Agreement =
 /** Judges numbers that must be the same on all; a worker may have said more than one. */
 export function judgeNumbers(
   stated: ReadonlyMap<string, readonly number[]>,
-  members: readonly string[],
+  voters: readonly Voter[],
 ): Agreement {
-  const said = members.map((id) => ({ id, values: new Set(stated.get(id)) }));
+  const said = voters.map((voter) => ({
+    ...{ voter, id: voter.workerId, values: new Set(stated.get(voter.workerId)) },
+  }));
   const unsteady = said.filter(({ values }) => values.size > 1).map(({ id }) => id);
   if (unsteady.length > 0) return { kind: "odd", workers: unsteady, value: undefined };
-  const counts = new Map<number, number>();
-  for (const { values } of said) {
-    for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  const sides = new Map<number, { readonly value: number; readonly voters: Voter[] }>();
+  for (const { voter, values } of said) {
+    for (const value of values) {
+      const side = sides.get(value) ?? { value, voters: [] };
+      side.voters.push(voter);
+      sides.set(value, side);
+    }
   }
-  if (counts.size < 2) return { kind: "agreed" };
+  if (sides.size < 2) return { kind: "agreed" };
   if (said.some(({ values }) => values.size === 0)) return { kind: "waiting" };
-  const [first, second] = [...counts].toSorted((a, b) => b[1] - a[1]);
-  if (first === undefined || second === undefined || first[1] === second[1]) return { kind: "tie" };
-  const [value] = first;
+  const heavy = heaviest([...sides.values()]);
+  if (heavy === undefined) return { kind: "tie" };
+  const { value } = heavy;
   const workers = said.filter(({ values }) => !values.has(value)).map(({ id }) => id);
   return { kind: "odd", workers, value };
 }

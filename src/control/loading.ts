@@ -21,6 +21,7 @@ import {
   note,
   recordOf,
   runOf,
+  votersOf,
   withEntry,
 } from "./transition.js";
 
@@ -45,7 +46,10 @@ export function decideLoading(
     return beginAttempt(problem === undefined ? late : giveUpNewest(late, problem));
   const judged = judgeNumbers(
     new Map(loaded.map(({ workerId, value }) => [workerId, [value]])),
-    loaded.map(({ workerId }) => workerId),
+    votersOf(
+      late,
+      loaded.map(({ workerId }) => workerId),
+    ),
   );
   if (judged.kind === "tie") {
     const values = loaded.map(({ workerId, value }) => `${value} on ${workerId}`).join(" and ");

@@ -1,4 +1,5 @@
-import type { Member, Transition } from "./fleetState.js";
+import type { Origin } from "./fleetEvent.js";
+import type { Hello, Member, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { isNatsSilent } from "./nats.js";
 import { drop, strike } from "./participation.js";
@@ -19,32 +20,41 @@ import {
 
 /**
  * Who is there. A worker is a member from its `hello` until its lease runs out, its stream is gone
- * for too long, it leaves, or a new process of the same name takes its place. Only what is said
- * by the incarnation that holds the name is heard.
+ * for too long, or it leaves. Only what is said by the incarnation that holds the name is heard.
  */
+
+const ownNames = "workers that live at once need names of their own (--id)";
 
 /** How many former processes of a name are remembered. */
 const supersededMax = 16;
 
 /**
- * A stream's first event, already checked for its term. Of two processes that live under one name
- * the newer has it for good, and the older is told to end: they would take it from each other for
- * ever.
+ * A stream's first event, already checked for its term. A name is its process' as long as that is
+ * not lost: another one is put off until then, and told to end where the first turns out to be
+ * alive. Who lost the name to a newer one is told to end: they would take it from each other for
+ * ever. And a name that is known is its token's.
  */
-export function register(t: Transition, hello: Member["hello"]): Transition {
+export function register(t: Transition, hello: Hello, origin: Origin): Transition {
   const { workerId, incarnation } = hello;
   const known = t.fleet.members.get(workerId);
-  if (known?.superseded.includes(incarnation) === true) return refuse(t, hello);
+  if (known !== undefined && isAnothers(known, origin)) return turnDown(t, hello, known);
+  if (known?.superseded.includes(incarnation) === true) {
+    return refuse(t, hello, `a newer process has the name ${workerId}; ${ownNames}`);
+  }
   const isNew = known !== undefined && known.incarnation !== incarnation;
-  const replaced = isNew
-    ? lose(refuse(t, known), workerId, "a new process took its place", false)
-    : t;
+  if (isNew && known.link.kind !== "lost") return putOff(t, known, incarnation);
+  const isOneMore = known === undefined || known.link.kind === "lost";
+  const tooMany = isOneMore ? excess(t, origin) : undefined;
+  if (tooMany !== undefined)
+    return emit(t, { kind: "close", workerId, incarnation, reason: tooMany });
+  const so = known === undefined ? withRoom(t, origin) : t;
   const superseded = isNew ? [...known.superseded, known.incarnation] : (known?.superseded ?? []);
   const back = known?.incarnation === incarnation && known.link.kind !== "lost";
   const member: Member = {
     workerId,
     incarnation,
     hello,
+    origin,
     link: { kind: "connected" },
     heardMs: t.fleet.clock.awakeMs,
     beat: back ? known.beat : undefined,
@@ -54,23 +64,86 @@ export function register(t: Transition, hello: Member["hello"]): Transition {
     leaving: back ? known.leaving : undefined,
     spare: "",
     superseded: superseded.slice(-supersededMax),
+    rival: back ? known.rival : undefined,
   };
   const { leaseMs, beatMs, nats, store } = t.fleet.options;
-  return send(
-    change(replaced, { members: withEntry(replaced.fleet.members, workerId, member) }),
-    workerId,
-    { kind: "welcome", leaseMs, beatMs, nats, store },
-  );
+  return send(change(so, { members: withEntry(so.fleet.members, workerId, member) }), workerId, {
+    kind: "welcome",
+    leaseMs,
+    beatMs,
+    nats,
+    store,
+  });
 }
 
 function refuse(
   t: Transition,
   { workerId, incarnation }: { readonly workerId: string; readonly incarnation: string },
+  reason: string,
 ): Transition {
-  const reason = `a newer process has the name ${workerId}; workers that live at once need names of their own (--id)`;
   return emit(t, {
     ...{ kind: "send", workerId, incarnation, command: { kind: "refuse", reason } },
   });
+}
+
+/** A name is open to all again once its token is no more, or it is forgotten. */
+function isAnothers({ origin }: Member, { token }: Origin): boolean {
+  return origin.token !== token && origin.token !== "";
+}
+
+function turnDown(t: Transition, hello: Hello, { origin, link }: Member): Transition {
+  const { workerId, incarnation } = hello;
+  const reason = `the name ${workerId} is of a worker with the token "${origin.token}"; ${ownNames}`;
+  // One that is lost will be forgotten: who may have its name then need not end.
+  return link.kind === "lost"
+    ? emit(t, { kind: "close", workerId, incarnation, reason })
+    : refuse(t, hello, reason);
+}
+
+/** Within these times the process that has the name is heard of, or lost. */
+function putOff(t: Transition, known: Member, incarnation: string): Transition {
+  const { workerId } = known;
+  const { clock, options } = t.fleet;
+  const rival =
+    known.rival?.incarnation === incarnation
+      ? known.rival
+      : { incarnation, sinceMs: clock.awakeMs };
+  const so = changeMember(t, workerId, { rival });
+  if (clock.awakeMs - rival.sinceMs > options.leaseMs + options.reconnectMs) {
+    const reason = `another process has the name ${workerId}, and is alive; ${ownNames}`;
+    return refuse(so, { workerId, incarnation }, reason);
+  }
+  const reason = `the process that had the name ${workerId} before is not known to have ended yet`;
+  return emit(so, { kind: "close", workerId, incarnation, reason });
+}
+
+/** Why no more workers of that token are taken on. */
+function excess({ fleet }: Transition, { token }: Origin): string | undefined {
+  const live = [...fleet.members.values()].filter(
+    ({ origin, link }) => origin.token === token && link.kind !== "lost",
+  );
+  if (live.length < fleet.options.liveMax) return undefined;
+  const whose = token === "" ? "" : ` with the token "${token}"`;
+  return `${live.length} workers${whose} are members, and more are not taken on`;
+}
+
+/** Forgets who of that token was lost first, where too many are known. */
+function withRoom(t: Transition, { token }: Origin): Transition {
+  const { members, options } = t.fleet;
+  const known = [...members.values()].filter(({ origin }) => origin.token === token);
+  if (known.length < options.knownMax) return t;
+  const sinceOf = ({ link }: Member): number => (link.kind === "lost" ? link.sinceMs : Infinity);
+  const [first] = known.toSorted((a, b) => sinceOf(a) - sinceOf(b));
+  return first?.link.kind === "lost"
+    ? change(t, { members: withoutKey(members, first.workerId) })
+    : t;
+}
+
+/** The token is no more: another one may have the names of its workers. */
+export function disown(t: Transition, token: string): Transition {
+  return forEach(t, t.fleet.members.values(), (so, { workerId, origin }) =>
+    origin.token === token ? changeMember(so, workerId, { origin: { ...origin, token: "" } }) : so,
+  );
 }
 
 /** The member of that name, if it is this incarnation of it and not lost. */

@@ -113,6 +113,8 @@ export type WorkerEvent =
       readonly workerId: string;
       /** One life of the worker process; also its address in the exchange. */
       readonly incarnation: string;
+      /** What proves that the incarnation is this process; nobody but the coordinator is told. */
+      readonly secret: string;
       readonly host: string;
       readonly pid: number;
       /** For people: "CPU, 2 threads" or the name of the GPU. */

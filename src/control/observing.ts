@@ -40,7 +40,7 @@ export type Saving = "checkpoint" | "weights";
 /** `recovery`: members that nobody knew of are back, as after a start of the coordinator. */
 export type RegroupReason = "join" | "leave" | "loss" | "recovery" | "again";
 
-export type LossReason = "left" | "replaced" | "disconnected" | "silent" | "stuck";
+export type LossReason = "left" | "disconnected" | "silent" | "stuck";
 
 export function observe(
   before: Fleet,
@@ -167,12 +167,8 @@ function ofMember(
   if (was === member) return [];
   const wasThere = was !== undefined && was.link.kind !== "lost";
   const isThere = member.link.kind !== "lost";
-  const isSame = was?.incarnation === member.incarnation;
-  if (isThere && !(wasThere && isSame)) {
-    const replaced = wasThere ? [{ kind: "lost", reason: "replaced" } as const] : [];
-    return [...replaced, { kind: "joined" }];
-  }
-  if (isThere || !wasThere) return [];
+  if (isThere === wasThere) return [];
+  if (isThere || was === undefined) return [{ kind: "joined" }];
   const isOver = was.link.kind === "disconnected";
   const isSilent = clock.awakeMs - was.heardMs >= options.leaseMs;
   const reason = hasLeft(member, happening)

@@ -3,6 +3,7 @@ import type { FleetCommand, LogFields } from "./fleetEvent.js";
 import type { Fleet, Member, Participant, Phase, Run, Transition } from "./fleetState.js";
 import type { LogLevel, WorkerCommand } from "./message.js";
 import type { JobRecord } from "./record.js";
+import type { Voter } from "./voting.js";
 
 /** Small steps that the rules are made of: each takes what has become so far and gives what it has become. */
 
@@ -154,4 +155,12 @@ export function forEach<Item>(
   let result = t;
   for (const item of items) result = step(result, item);
   return result;
+}
+
+/** Members as they count where they contradict each other. */
+export function votersOf({ fleet }: Transition, workerIds: readonly string[]): readonly Voter[] {
+  return workerIds.map((workerId) => {
+    const { token = "", address = "" } = fleet.members.get(workerId)?.origin ?? {};
+    return { workerId, token, address };
+  });
 }

@@ -7,6 +7,10 @@ import type { CallStatus } from "./status.js";
 
 /** A call that was let in. */
 export interface Guest {
+  /** Name of its token; empty where none is asked for. */
+  readonly caller: string;
+  /** Why its token does not let it be the worker of that id; undefined where it does. */
+  whyNotWorker(workerId: string): string | undefined;
   /** Why it was put out; undefined while it may stay. */
   readonly revocation: CallStatus | undefined;
   /** Calls back once, when its token allows it no more. */
@@ -36,7 +40,13 @@ export class Admissions {
     const authorization = authorizationOf(metadata);
     const refusal = this.#callers && refusalOf(this.#callers, authorization, call);
     if (refusal !== undefined) return statusOf(refusal);
-    const guest = new Visit(authorization, call, () => this.#guests.delete(guest));
+    const callers = this.#callers;
+    const caller = callers && callerOf(callers, authorization);
+    const guest: Visit = new Visit({
+      ...{ authorization, call, caller: caller?.name ?? "" },
+      whyNotWorker: (id) => caller && callers.whyNotWorker(caller.name, id),
+      leave: () => this.#guests.delete(guest),
+    });
     this.#guests.add(guest);
     return guest;
   }
@@ -68,16 +78,28 @@ export class Admissions {
   }
 }
 
+interface VisitOptions {
+  readonly authorization: string | undefined;
+  readonly call: Call;
+  readonly caller: string;
+  readonly whyNotWorker: (workerId: string) => string | undefined;
+  readonly leave: () => void;
+}
+
 class Visit implements Guest {
   readonly authorization: string | undefined;
   readonly call: Call;
+  readonly caller: string;
+  readonly whyNotWorker: (workerId: string) => string | undefined;
   readonly #leave: () => void;
   #listener: ((why: CallStatus) => void) | undefined;
   #revocation: CallStatus | undefined;
 
-  constructor(authorization: string | undefined, call: Call, leave: () => void) {
+  constructor({ authorization, call, caller, whyNotWorker, leave }: VisitOptions) {
     this.authorization = authorization;
     this.call = call;
+    this.caller = caller;
+    this.whyNotWorker = whyNotWorker;
     this.#leave = leave;
   }
 

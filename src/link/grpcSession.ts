@@ -1,5 +1,6 @@
 /** The coordinator's end of one worker's stream. */
-import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { status, type ServerDuplexStream } from "@grpc/grpc-js";
+import type { Origin } from "../control/fleetEvent.js";
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { FailureError } from "../job/problem.js";
 import { workerCommand } from "../wire/workerCommand.js";
@@ -30,6 +31,7 @@ export function serveSession(
 
 class StreamSession implements WorkerSession {
   readonly peer: string;
+  readonly origin: Origin;
   readonly #call: ServerDuplexStream<Buffer, Buffer>;
   readonly #host: CallHost;
   readonly #guest: Guest;
@@ -40,6 +42,7 @@ class StreamSession implements WorkerSession {
 
   constructor(call: ServerDuplexStream<Buffer, Buffer>, host: CallHost, guest: Guest) {
     this.peer = call.getPeer();
+    this.origin = { token: guest.caller, address: this.peer.replace(/:\d+$/, "") };
     this.#call = call;
     this.#host = host;
     this.#guest = guest;
@@ -73,7 +76,10 @@ class StreamSession implements WorkerSession {
     this.#call.on("data", (bytes: Buffer) => {
       if (this.#closed !== undefined) return;
       try {
-        listener(workerEvent.decode(bytes));
+        const event = workerEvent.decode(bytes);
+        const why = event.kind === "hello" ? this.#guest.whyNotWorker(event.workerId) : undefined;
+        if (why === undefined) listener(event);
+        else this.#end(why, { code: status.PERMISSION_DENIED, details: why });
       } catch (error) {
         if (isInternal(error)) this.#host.onError(error);
         this.#end(error instanceof Error ? error.message : "an error", toStatus(error));

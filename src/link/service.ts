@@ -3,6 +3,7 @@
  * The server turns what handlers throw into a status: ConfigError INVALID_ARGUMENT, NotFoundError NOT_FOUND,
  * FailureError FAILED_PRECONDITION, all with their sentence; anything else INTERNAL with a fixed text.
  */
+import type { Origin } from "../control/fleetEvent.js";
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
 import { ConfigError } from "../job/problem.js";
 import type { CallBounds } from "./callBounds.js";
@@ -65,6 +66,8 @@ export interface TrainingHandlers {
 export interface WorkerSession {
   /** Address of the other end, for logs. */
   readonly peer: string;
+  /** What the server knows of the other end. */
+  readonly origin: Origin;
   /** Queues a command. A worker that does not read what it is sent is closed once the queue is too long. */
   send(term: number, command: WorkerCommand): void;
   /** Ends the stream and tells the worker why. Nothing is received afterwards; `onClosed` follows. */

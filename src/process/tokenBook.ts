@@ -6,7 +6,7 @@ import { timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import { ConfigError, reasonOf } from "../job/problem.js";
-import type { Caller, Callers } from "../job/roles.js";
+import { whyNotWorker, type Caller, type Callers } from "../job/roles.js";
 import { readTokenFile } from "./environment.js";
 import { fileVersions } from "./fileVersions.js";
 import { parseTokens, tokenDigest, type TokenEntry } from "./tokensFile.js";
@@ -43,9 +43,18 @@ export class TokenBook implements Callers {
   find(token: string): Caller | undefined {
     const given = tokenDigest(token);
     let found: Caller | undefined;
-    for (const { name, role, digest } of this.#entries)
-      if (timingSafeEqual(given, digest)) found = { name, role };
+    for (const { digest, ...caller } of this.#entries)
+      if (timingSafeEqual(given, digest)) found = caller;
     return found;
+  }
+
+  whyNotWorker(name: string, workerId: string): string | undefined {
+    return whyNotWorker(this.#entries, name, workerId);
+  }
+
+  /** Of all entries. */
+  get names(): ReadonlySet<string> {
+    return new Set(this.#entries.map(({ name }) => name));
   }
 
   onChange(listener: () => void): () => void {
@@ -78,6 +87,7 @@ export function oneToken(token: string): Callers {
   return {
     find: (given) =>
       timingSafeEqual(tokenDigest(given), digest) ? { name: "fleet", role: "admin" } : undefined,
+    whyNotWorker: () => undefined,
     onChange: () => () => undefined,
   };
 }

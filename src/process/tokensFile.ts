@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 
 import { ConfigError } from "../job/problem.js";
-import { roles, type Caller } from "../job/roles.js";
+import { isWorkerPattern, roles, type Caller } from "../job/roles.js";
 
 export interface TokenEntry extends Caller {
   readonly digest: Buffer;
@@ -34,7 +34,9 @@ export function parseTokens(text: string, file: string): readonly TokenEntry[] {
     return refuse(`has ${list.length} tokens, but at most ${tokensMax} are read`);
   const names = new Set<string>();
   return list.map((entry: unknown, i) => {
-    const [name, role, sha256] = ["name", "role", "sha256"].map((key) => field(entry, key));
+    const [name, role, sha256, workers] = ["name", "role", "sha256", "workers"].map((key) =>
+      field(entry, key),
+    );
     if (!isTokenName(name))
       return refuse(`tokens[${i}].name must be 1 to 63 lower-case letters, digits or hyphens`);
     if (names.has(name)) return refuse(`the name "${name}" is there twice`);
@@ -44,14 +46,25 @@ export function parseTokens(text: string, file: string): readonly TokenEntry[] {
       return refuse(`the role of "${name}" must be one of ${roles.join(", ")}`);
     if (typeof sha256 !== "string" || !/^[0-9a-f]{64}$/.test(sha256))
       return refuse(`sha256 of "${name}" must be 64 hexadecimal digits in lower case`);
-    return { name, role: known, digest: Buffer.from(sha256, "hex") };
+    const digest = Buffer.from(sha256, "hex");
+    if (workers === undefined) return { name, role: known, digest };
+    const list = Array.isArray(workers) ? workers.filter(isWorkerPattern) : [];
+    if (
+      known !== "worker" ||
+      list.length === 0 ||
+      !Array.isArray(workers) ||
+      list.length < workers.length
+    )
+      return refuse(
+        `workers of "${name}" must be a list of worker ids, or of their beginnings with a *, and its role worker`,
+      );
+    return { name, role: known, workers: list, digest };
   });
 }
 
 export function writeTokens(entries: readonly TokenEntry[]): string {
-  const tokens = entries.map(({ name, role, digest }) => ({
-    name,
-    role,
+  const tokens = entries.map(({ digest, ...caller }) => ({
+    ...caller,
     sha256: digest.toString("hex"),
   }));
   return `${JSON.stringify({ tokens }, null, 2)}\n`;

@@ -23,6 +23,7 @@ import {
   token,
   word,
 } from "./codec.js";
+import { incarnationOf } from "./incarnation.js";
 import { ranges } from "./ranges.js";
 import { decodeFields, encodeFields } from "./fields.js";
 import { stepFacts } from "./stepFacts.js";
@@ -148,10 +149,14 @@ function taskEvent({ taskProgress, taskDone, taskFailed }: Message): WorkerEvent
 function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {
   check(message.protocol === protocol, `protocol ${message.protocol ?? 0}, ${protocol} is spoken`);
   const { held } = message;
+  const incarnation = token(message.incarnation, "incarnation");
+  const secret = token(message.secret, "secret of the incarnation");
+  check(incarnation === incarnationOf(secret), `incarnation ${incarnation}, which is another's`);
   return {
     kind: "hello",
     workerId: token(message.workerId, "worker id", workerIdMax),
-    incarnation: token(message.incarnation, "incarnation"),
+    incarnation,
+    secret,
     host: text(message.host, "host", 255),
     pid: count(message.pid, "pid"),
     device: text(message.device, "device", 255),

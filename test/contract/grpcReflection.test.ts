@@ -42,6 +42,7 @@ afterEach(async () => {
 
 const callers: Callers = {
   find: (token) => roles.map((role) => ({ name: role, role })).find(({ role }) => role === token),
+  whyNotWorker: () => undefined,
   onChange: () => () => undefined,
 };
 

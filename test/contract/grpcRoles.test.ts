@@ -7,6 +7,8 @@ import { roles, type Role } from "../../src/job/roles.js";
 import { Channel } from "../../src/link/channel.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import { trainingMethods } from "../../src/link/methods.js";
+import type { WorkerEvent } from "../../src/control/message.js";
+import { incarnationOf } from "../../src/wire/incarnation.js";
 import type { RunningServer, ServerOptions, WorkerSession } from "../../src/link/service.js";
 import { TokenBook } from "../../src/process/tokenBook.js";
 import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
@@ -187,6 +189,57 @@ describe.each(roles)("a token with the role %s", (role) => {
       ]);
       expect(fleet.sessions).toEqual([]);
     }
+  });
+});
+
+describe("a worker's stream", () => {
+  const helloOf = (workerId: string, secret: string, incarnation = incarnationOf(secret)) => ({
+    ...({ kind: "hello", workerId, incarnation, secret, host: "h", pid: 1, device: "d" } as const),
+    ...{ gpu: false, numerics: "n", term: 0, held: undefined },
+  });
+  const said = async (fleet: Guarded, hello: WorkerEvent) => {
+    const heard: WorkerEvent[] = [];
+    const ends: [string, boolean][] = [];
+    const session = openSession({
+      address: addressOf(fleet.server),
+      token: tokenOf("worker"),
+      onCommand: () => undefined,
+      onClosed: (reason, refused) => ends.push([reason, refused]),
+    });
+    closers.push(() => session.close());
+    session.send(hello);
+    await expect.poll(() => fleet.sessions.length).toBe(1);
+    fleet.sessions.pop()?.onEvent((event) => heard.push(event));
+    await expect.poll(() => heard.length + ends.length).toBe(1);
+    return { heard, ends };
+  };
+
+  test("tells whose token it came with, and from where", async () => {
+    const fleet = await guarded(training);
+    sessionOf(fleet, "worker");
+    await expect.poll(() => fleet.sessions.length).toBe(1);
+    expect(fleet.sessions[0]?.origin).toEqual({ token: "my-worker", address: "127.0.0.1" });
+  });
+
+  test("is not that of a process whose secret it does not have", async () => {
+    const fleet = await guarded(training);
+    const { heard, ends } = await said(fleet, helloOf("w", "mine", incarnationOf("another's")));
+    expect(heard).toEqual([]);
+    expect(ends[0]?.[0]).toContain("which is another's");
+  });
+
+  test("is not that of a worker that another token is for", async () => {
+    const fleet = await guarded(training);
+    const entries = roles.map((role) => ({
+      ...{ name: `my-${role}`, role, digest: tokenDigest(tokenOf(role)) },
+      ...(role === "worker" && { workers: ["gpu-*"] }),
+    }));
+    writeFileSync(fleet.file, writeTokens(entries));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const { ends } = await said(fleet, helloOf("cpu-1", "a"));
+    const why = 'the token "my-worker" is for workers gpu-*, not for cpu-1';
+    expect(ends).toEqual([[`the coordinator at ${addressOf(fleet.server)} refused: ${why}`, true]]);
+    expect((await said(fleet, helloOf("gpu-1", "b"))).heard).toMatchObject([{ workerId: "gpu-1" }]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { Client, credentials } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import type { WorkerCommand, WorkerEvent } from "../../src/control/message.js";
+import { incarnationOf } from "../../src/wire/incarnation.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import { sessionPath } from "../../src/link/methods.js";
 import type {
@@ -20,7 +21,8 @@ afterEach(async () => {
 const hello: WorkerEvent = {
   kind: "hello",
   workerId: "worker-1",
-  incarnation: "a1b2c3",
+  incarnation: incarnationOf("a1b2c3"),
+  secret: "a1b2c3",
   host: "host",
   pid: 12,
   device: "CPU, 1 thread",

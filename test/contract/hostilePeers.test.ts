@@ -30,7 +30,11 @@ afterEach(async () => {
 
 const name = framed(jobName.encode("digits"));
 const training = "/bitfleet.v1.Training";
-const callers = { find: () => undefined, onChange: () => () => undefined };
+const callers = {
+  find: () => undefined,
+  whyNotWorker: () => undefined,
+  onChange: () => () => undefined,
+};
 
 async function serving(...how: Parameters<typeof serve>): Promise<RunningServer> {
   const server = await serve({ getJob: async () => jobStatus(), ...how[0] }, how[1]);

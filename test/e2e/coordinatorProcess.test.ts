@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { connect } from "../../src/client/client.js";
+import { incarnationOf } from "../../src/wire/incarnation.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
 import { FolderStore } from "../../src/store/folderStore.js";
@@ -244,7 +245,15 @@ test("a worker that has obeyed a higher term makes the coordinator begin anew ab
       onClosed: (reason) => ends.push(reason),
     });
     session.send({
-      ...{ kind: "hello", workerId: "w", incarnation: "i", host: "h", pid: 1, device: "d" },
+      ...{
+        kind: "hello",
+        workerId: "w",
+        incarnation: incarnationOf("i"),
+        secret: "i",
+        host: "h",
+        pid: 1,
+        device: "d",
+      },
       ...{ gpu: false, numerics: "n", term: 7, held: undefined },
     });
     cleanups.push(() => session.close());

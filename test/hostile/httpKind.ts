@@ -15,6 +15,7 @@ const secret = "what only a viewer may read";
 export function callersOf(role: Role): Callers {
   return {
     find: (given) => (given === token ? { name: "somebody", role } : undefined),
+    whyNotWorker: () => undefined,
     onChange: () => () => undefined,
   };
 }

@@ -1,5 +1,3 @@
-import { randomUUID } from "node:crypto";
-
 import { advanceMember, emptyMember, type Member } from "../../src/control/member.js";
 import type {
   ChildCommand,
@@ -17,6 +15,7 @@ import type {
 import { checkpointName, weightsName } from "../../src/job/storedNames.js";
 import { openSession } from "../../src/link/grpcClient.js";
 import type { SessionClient } from "../../src/link/service.js";
+import { incarnationOf, newSecret } from "../../src/wire/incarnation.js";
 import { evaluationShards } from "../../src/plan/evaluation.js";
 import type { Store } from "../../src/store/store.js";
 
@@ -53,7 +52,8 @@ export const toyWeights = Buffer.alloc(2_500_000, "weights of a toy ");
  * answers in time.
  */
 export class ScriptedWorker {
-  readonly incarnation = randomUUID();
+  readonly #secret = newSecret();
+  readonly incarnation = incarnationOf(this.#secret);
   /** What the coordinator has told it, in order. */
   readonly heard: { readonly term: number; readonly command: WorkerCommand }[] = [];
   readonly tasks: Task[] = [];
@@ -72,6 +72,7 @@ export class ScriptedWorker {
     this.#member = emptyMember({
       workerId: options.id,
       incarnation: this.incarnation,
+      secret: this.#secret,
       host: "toy",
       pid: 1,
       device: "toy",

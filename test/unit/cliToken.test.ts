@@ -50,6 +50,45 @@ test("add prints a token once, which the coordinator knows by its role, until it
   expect(await readdir(folder)).toEqual(["tokens.json"]);
 });
 
+test("a worker's token may be for some ids alone", async () => {
+  const args = ["add", "gpus", "--role", "worker", "--workers", "gpu-*", "lone"];
+  const [plain = ""] = (await token(args)).answers;
+  await token(["add", "others", "--role", "worker"]);
+  expect(callerOf(plain)).toEqual({ name: "gpus", role: "worker", workers: ["gpu-*", "lone"] });
+  expect((await token(["list"])).answers).toEqual([
+    "NAME    ROLE",
+    "gpus    worker (gpu-*, lone)",
+    "others  worker",
+  ]);
+  const book = TokenBook.open({
+    ...{ tokenFile: undefined, tokensFile: file, warn: () => undefined },
+  });
+  book.close();
+  for (const id of ["gpu-1", "gpu-", "lone"]) {
+    expect(book.whyNotWorker("gpus", id), id).toBeUndefined();
+    expect(book.whyNotWorker("others", id)).toBe(
+      `the worker id ${id} is for the token "gpus", not for "others"`,
+    );
+  }
+  for (const id of ["lone-2", "gpu", "cpu-1"]) {
+    expect(book.whyNotWorker("others", id), id).toBeUndefined();
+    expect(book.whyNotWorker("gpus", id)).toBe(
+      `the token "gpus" is for workers gpu-*, lone, not for ${id}`,
+    );
+  }
+});
+
+test.each([
+  [
+    ["--role", "viewer", "--workers", "a"],
+    "--workers is for the role worker, and --role is viewer",
+  ],
+  [["--role", "worker", "--workers", "a b"], '--workers is "a b", but must be a worker id'],
+  [["--role", "worker", "--workers", "a*b"], '--workers is "a*b", but must be a worker id'],
+])("add %j is refused", async (args, sentence) => {
+  expect(await failureOf(token(["add", "x", ...args]))).toContain(sentence);
+});
+
 test("list shows names and roles, and no hash", async () => {
   await token(["add", "anna", "--role", "viewer"]);
   await token(["add", "ben", "--role", "worker"]);

@@ -228,7 +228,7 @@ describe("a failure", () => {
     expect(driver.kinds("w2")).toEqual(["prepare"]);
     // The same again as another process of the name: it has not become another worker by that.
     driver.hello("w2", { incarnation: "w2.2" });
-    expect(driver.kinds("w2")).toEqual(["refuse", "welcome", "prepare"]);
+    expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
     driver.say(
       "w2",
       { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "broken" },
@@ -243,8 +243,9 @@ describe("a failure", () => {
   test("of a worker that was lost is none: machines may come and go as they like", () => {
     const driver = FleetDriver.started(["w1", "w2"]);
     for (let life = 2; life < 50; life += 1) {
+      driver.beat("w1", 0);
       driver.hello("w2", { incarnation: `w2.${life}` });
-      expect(driver.kinds("w2")).toEqual(["refuse", "welcome", "prepare"]);
+      expect(driver.kinds("w2")).toEqual(["welcome", "prepare"]);
     }
   });
 

@@ -55,7 +55,7 @@ test("a new process of a name is a loss and a join", () => {
   const driver = new FleetDriver();
   driver.hello("a");
   driver.hello("a", { incarnation: "a.2" });
-  expect(counts(driver)).toEqual({ joined: 2, "lost:replaced": 1 });
+  expect(counts(driver)).toEqual({ joined: 2, "lost:disconnected": 1 });
 });
 
 test("steps that workers come back with were counted by the coordinator before", () => {

@@ -17,6 +17,7 @@ afterEach(() => {
 /** One end of a stream, in memory. */
 class Stream implements WorkerSession {
   readonly peer = "memory";
+  readonly origin = { token: "", address: "memory" };
   readonly sent: (readonly [number, string])[] = [];
   closed: string | undefined;
   #onEvent: (event: WorkerEvent) => void = () => undefined;
@@ -46,7 +47,16 @@ class Stream implements WorkerSession {
 }
 
 const hello = (workerId: string, incarnation: string): WorkerEvent => ({
-  ...{ kind: "hello", workerId, incarnation, host: "h", pid: 1, device: "", gpu: false },
+  ...{
+    kind: "hello",
+    workerId,
+    incarnation,
+    secret: "s",
+    host: "h",
+    pid: 1,
+    device: "",
+    gpu: false,
+  },
   ...{ numerics: "n", term: 0, held: undefined },
 });
 const beat: WorkerEvent = {

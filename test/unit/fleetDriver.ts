@@ -3,6 +3,7 @@ import {
   fleetTimes,
   type FleetCommand,
   type FleetHappening,
+  type Origin,
 } from "../../src/control/fleetEvent.js";
 import { observe, type Observation } from "../../src/control/observing.js";
 import type { Fleet, Hello, LoggedLines, Run } from "../../src/control/fleetState.js";
@@ -15,6 +16,8 @@ import type {
 import { queuedRecord, type JobRecord } from "../../src/control/record.js";
 import { planJob } from "../../src/job/plan.js";
 import type { JobRequest } from "../../src/job/settings.js";
+
+const nowhere: Origin = { token: "", address: "" };
 
 type Report = Extract<WorkerEvent, { readonly kind: "report" }>;
 type Round = Extract<WorkerCommand, { readonly kind: "round" }>;
@@ -50,6 +53,7 @@ export class FleetDriver {
   /** Of all events, in order. */
   readonly observed: Observation[] = [];
   readonly records = new Map<string, JobRecord>();
+  readonly #origins = new Map<string, Origin>();
 
   constructor(
     records: readonly JobRecord[] = [],
@@ -88,17 +92,39 @@ export class FleetDriver {
     }
   }
 
-  hello(workerId: string, how: Partial<Hello> = {}): void {
+  /** A stream's first event; where another process has the name its stream ends before, and its time is over. */
+  hello(workerId: string, how: Partial<Hello> = {}, origin: Partial<Origin> = {}): void {
+    const known = this.fleet.members.get(workerId);
+    const { incarnation = `${workerId}.1` } = how;
+    const before: FleetCommand[] = [];
+    if (known !== undefined && known.incarnation !== incarnation && known.link.kind !== "lost") {
+      this.happens({ kind: "disconnected", workerId, incarnation: known.incarnation });
+      before.push(...this.commands);
+      for (let ms = 0; ms < this.fleet.options.reconnectMs; ms += 250) {
+        this.nowMs += 250;
+        this.happens({ kind: "tick" });
+        before.push(...this.commands);
+      }
+    }
+    this.greet(workerId, how, origin);
+    this.commands = [...before, ...this.commands];
+  }
+
+  /** Just the first event of a stream. */
+  greet(workerId: string, how: Partial<Hello> = {}, origin: Partial<Origin> = {}): void {
     const event: Hello = {
       ...{ kind: "hello", workerId, incarnation: `${workerId}.1`, host: "host", pid: 1 },
+      secret: "secret",
       ...{ device: "toy", gpu: false, numerics: "toy", term: 0, held: undefined },
       ...how,
     };
-    this.happens({ kind: "worker", workerId, incarnation: event.incarnation, event });
+    this.#origins.set(event.incarnation, { ...nowhere, ...origin });
+    this.say(workerId, event, event.incarnation);
   }
 
   say(workerId: string, event: WorkerEvent, incarnation = `${workerId}.1`): void {
-    this.happens({ kind: "worker", workerId, incarnation, event });
+    const origin = this.#origins.get(incarnation) ?? nowhere;
+    this.happens({ kind: "worker", workerId, incarnation, origin, event });
   }
 
   disconnect(workerId: string): void {

@@ -22,7 +22,7 @@ const talk: ChildEvent = {
 /** One worker's machine, driven by hand. */
 export class MemberDriver {
   member: Member = emptyMember({
-    ...{ workerId: "w1", incarnation: "w1.1", host: "host", pid: 1 },
+    ...{ workerId: "w1", incarnation: "w1.1", secret: "secret", host: "host", pid: 1 },
     ...{ device: "toy", gpu: false, numerics: "toy" },
   });
   nowMs = 0;

@@ -1,4 +1,5 @@
 import type { WorkerCommand, WorkerEvent } from "../../src/control/message.js";
+import { incarnationOf } from "../../src/wire/incarnation.js";
 import { settings } from "../contract/grpcFixture.js";
 
 /** One value of every kind that a worker says, with every field set to something that a wrong codec would lose. */
@@ -6,7 +7,8 @@ export const events: readonly WorkerEvent[] = [
   {
     kind: "hello",
     workerId: "worker-1",
-    incarnation: "4f6b2c1e-0a",
+    incarnation: incarnationOf("4f6b2c1e-0a"),
+    secret: "4f6b2c1e-0a",
     host: "gpu.example.org",
     pid: 4321,
     device: "NVIDIA H100",

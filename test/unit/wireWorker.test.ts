@@ -57,6 +57,7 @@ describe("what a worker says", () => {
     ["a worker id that is a path", event("hello", { workerId: "../w" })],
     ["a worker id with a wildcard", event("hello", { workerId: "w.*" })],
     ["a worker id of 129 characters", event("hello", { workerId: "w".repeat(129) })],
+    ["another's incarnation", event("hello", { incarnation: "a1b2c3" })],
     ["an incarnation with a line break", event("hello", { incarnation: "a\nb" })],
     ["a device of 256 characters", event("hello", { device: "x".repeat(256) })],
     ["a negative term", event("hello", { term: -1 })],

@@ -113,7 +113,8 @@ export class CoordinatorSim {
       void this.#raise(stream, event.term);
       return;
     }
-    this.handle({ kind: "worker", workerId, incarnation, event });
+    const origin = { token: "workers", address: workerId };
+    this.handle({ kind: "worker", workerId, incarnation, origin, event });
   }
 
   ended(stream: Stream, workerId: string, incarnation: string): void {

@@ -57,7 +57,7 @@ export class WorkerSim {
     this.process = new Process(place.world, kind.clock);
     const { workerId, numerics } = kind;
     this.#member = emptyMember({
-      ...{ workerId, numerics, incarnation: this.incarnation },
+      ...{ workerId, numerics, incarnation: this.incarnation, secret: "" },
       ...{ host: "host", pid: life, device: "toy", gpu: false },
     });
     this.process.every(100, () => {
