@@ -7,8 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { LoggedLines } from "../src/control/fleetState.js";
 import { loggedIn } from "../src/control/history.js";
-import { FailureError } from "../src/job/problem.js";
-import type { LineBatch, LineStream } from "../src/link/jetstream.js";
+import { FailureError, WireError } from "../src/job/problem.js";
+import type { LineBatch, LineStream, Written } from "../src/link/jetstream.js";
 import type { LogLine } from "../src/wire/training.js";
 import { decodeLine, encodeLine, termOf, type LogEvent } from "./logLine.js";
 import { Waiters } from "./waiters.js";
@@ -199,13 +199,15 @@ export class JobLogs {
 
   /** False where another coordinator has taken the log over. */
   async #write(job: string, event: LogEvent): Promise<boolean> {
-    const { signal, onLine } = this.#options;
+    const { onLine } = this.#options;
     for (;;) {
       const term = this.#options.term();
       const tail = this.#tails.get(job) ?? (await this.#tail(job));
       if (tail.term > term) return this.#endDeposed(job, tail.term);
       const line = encodeLine(tail.sequence + 1, term, event);
-      const position = await this.#stream.append(job, line, tail.position, signal);
+      const position = await this.#append(job, line, tail.position);
+      // A log with a hole is better than none.
+      if (position === "refused") return true;
       if (position !== undefined) {
         this.#tails.set(job, { position, sequence: tail.sequence + 1, term });
         onLine?.(job, tail.sequence + 1);
@@ -214,6 +216,16 @@ export class JobLogs {
       // A coordinator before us wrote the last line, or the stream's bounds have taken it.
       const last = await this.#tail(job);
       this.#tails.set(job, { ...last, sequence: Math.max(last.sequence, tail.sequence) });
+    }
+  }
+
+  /** "refused": NATS would never take such a line, as where somebody has bounded the stream. */
+  async #append(job: string, line: Uint8Array, after: number): Promise<Written | "refused"> {
+    try {
+      return await this.#stream.append(job, line, after, this.#options.signal);
+    } catch (error) {
+      if (error instanceof WireError) return "refused";
+      throw error;
     }
   }
 

@@ -128,7 +128,7 @@ async function serve(setting: Setting): Promise<void> {
   const nats = await reachNats(setting);
   const store = await provedStore(environment, logger);
   const news = new NatsNews();
-  const durable = await openDurable(nats, news, logger);
+  const durable = await openDurable(setting, nats, news);
   // Ends after the last write, and so later than the shutdown begins.
   const life = new AbortController();
   shutdown.add("the connection to NATS", async () => {
@@ -186,7 +186,11 @@ async function serve(setting: Setting): Promise<void> {
   logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
 }
 
-function openDurable(nats: ReachedNats, news: NatsNews, logger: Logger): Promise<RecordStore> {
+function openDurable(
+  { environment, logger }: Setting,
+  nats: ReachedNats,
+  news: NatsNews,
+): Promise<RecordStore> {
   return openRecords(nats.target, {
     onTrouble: (problem) => {
       if (problem === undefined) logger.info("NATS answers again");
@@ -194,6 +198,8 @@ function openDurable(nats: ReachedNats, news: NatsNews, logger: Logger): Promise
     },
     onConnection: news.onConnection,
     onEmptied: news.onEmptied,
+    onBounded: (sentence) => logger.warn(sentence),
+    logBytesMax: environment.logBytes,
   });
 }
 

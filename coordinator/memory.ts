@@ -74,7 +74,7 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   for (const { record, lines } of lost) {
     await records.store(record);
     logs.lose(record.name, lines);
-    logger.warn({ job: record.name, step: record.step }, "NATS has lost a job; it is in the store");
+    tellLost(logger, record, known.get(record.name));
   }
   for (const { record } of lost) known.set(record.name, record);
   const aside = new Map([...unreadable].filter(([job]) => !known.has(job)));
@@ -107,6 +107,16 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
       await mirror.flush(deadlineMs);
     },
   };
+}
+
+function tellLost(logger: Logger, copy: JobRecord, found: JobRecord | undefined): void {
+  const { name: job, state, step } = copy;
+  if (found === undefined) logger.warn({ job, step }, "NATS has lost a job; it is in the store");
+  else
+    logger.warn(
+      { job, state, step, stateInNats: found.state, stepInNats: found.step },
+      "NATS holds an older state of a job, as after a backup was put back; the store's copy counts",
+    );
 }
 
 /** Of more jobs than this that ended before, the lines have been written long ago. */

@@ -115,9 +115,13 @@ export class Records {
     for (let next = first(this.#pending); next; next = first(this.#pending)) {
       const [name, { record, settle }] = next;
       this.#pending.delete(name);
-      const value = this.#encoded(record, settle);
-      if (value === undefined) continue;
-      if (!(await this.#write(name, value))) return;
+      try {
+        if (!(await this.#write(name, record))) return;
+      } catch (error) {
+        if (!(error instanceof WireError)) throw error;
+        this.#putOff(name, error.message, settle);
+        continue;
+      }
       const all = [...(this.#unwritable.get(name) ?? []), ...settle];
       this.#unwritable.delete(name);
       if (all.length > 0) void this.#settle(all);
@@ -126,20 +130,14 @@ export class Records {
     this.#idle.wake();
   }
 
-  /** Undefined where the record could not be read again: those who wait for it wait for the job's next one. */
-  #encoded(record: JobRecord, settle: readonly (() => void)[]): Uint8Array | undefined {
-    const { name } = record;
-    try {
-      return this.#options.codec.encode(record);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      const before = this.#unwritable.get(name);
-      this.#unwritable.set(name, [...(before ?? []), ...settle]);
-      if (before === undefined) this.#options.onUnwritable(name, error.message);
-      // Nor could the one that was to be kept instead. The job has failed, and others must not wait for it.
-      else void this.#settle(this.#unwritable.get(name) ?? []);
-      return undefined;
-    }
+  /** Those who wait for a record that is none, or that NATS takes from nobody, wait for the job's next one. */
+  #putOff(name: string, problem: string, settle: readonly (() => void)[]): void {
+    const before = this.#unwritable.get(name);
+    const waiting = [...(before ?? []), ...settle];
+    this.#unwritable.set(name, waiting);
+    if (before === undefined) this.#options.onUnwritable(name, problem);
+    // Nor could the one that was to be kept instead. The job has failed, and others must not wait for it.
+    else void this.#settle(waiting);
   }
 
   /** What is written meanwhile does not wait for the answer. */
@@ -148,10 +146,12 @@ export class Records {
     for (const done of settle) done();
   }
 
-  async #write(name: string, value: Uint8Array): Promise<boolean> {
-    const { bucket, signal, isHolder, onConflict } = this.#options;
+  /** False once another coordinator has taken over. WireError: the record can be kept nowhere. */
+  async #write(name: string, record: JobRecord): Promise<boolean> {
+    const { bucket, codec, signal, isHolder, onConflict } = this.#options;
     let problem = `the record of job ${name} is gone, and another coordinator has taken over`;
     try {
+      const value = codec.encode(record);
       for (;;) {
         // Nothing is put where NATS has lost what was there, before the lock is known to be ours.
         if (this.#emptied && !(await this.#claim())) break;
@@ -171,6 +171,7 @@ export class Records {
       }
     } catch (error) {
       if (signal.aborted) return false;
+      if (error instanceof WireError) throw error;
       problem = `the record of job ${name} cannot be written: ${String(error)}`;
     }
     onConflict(problem);

@@ -150,7 +150,15 @@ export function revived(copy: JobRecord, found: JobRecord | undefined): JobRecor
   return { ...copy, generation: copy.generation + ahead };
 }
 
-/** Whether the job has come further in the one than in the other: by attempts, then by generations. */
+/**
+ * Whether the job has come further in the one than in the other: by its place in the queue, which is a later one after each
+ * resume, then by attempts, then by generations. Of equals one that has ended is ahead, else the one of more steps.
+ */
 function isAheadOf(a: JobRecord, b: JobRecord): boolean {
-  return a.attempt > b.attempt || (a.attempt === b.attempt && a.generation > b.generation);
+  const progress = ({ order, attempt, generation, state, step }: JobRecord): readonly number[] => [
+    ...[order, attempt, generation, Number(hasEnded(state)), step],
+  ];
+  const others = progress(b);
+  const more = progress(a).map((count, i) => count - (others[i] ?? 0));
+  return (more.find((difference) => difference !== 0) ?? 0) > 0;
 }

@@ -15,14 +15,17 @@ import {
   type NatsConnection,
 } from "nats";
 
-import { FailureError } from "../job/problem.js";
+import { recordBytesMax } from "../job/limits.js";
+import { FailureError, WireError } from "../job/problem.js";
 import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
 import {
   apiCode,
+  isTooMuch,
   jobsStream,
   lockStream,
   logStream,
   logsName,
+  streamBytesLeast,
   streamNotFound,
   Streams,
 } from "./jetstreamStreams.js";
@@ -38,6 +41,9 @@ const pingMs = 1000;
 /** Batched direct reads came with this version. */
 const serverVersionMin = "2.11.0";
 const wrongLastSequence = 10_071;
+const tooLargeForStream = 10_054;
+/** A record, and the headers that it travels with. */
+const payloadMin = recordBytesMax + 1024;
 const noMessageFound = 10_037;
 const writeHeader = "Bitfleet-Write";
 
@@ -56,7 +62,10 @@ export type Written = number | undefined;
 export interface Bucket {
   keys(): Promise<readonly string[]>;
   read(key: string): Promise<Entry | undefined>;
-  /** Replaces exactly `revision` (0: nothing is there). Waits while NATS is away; rejects only when aborted or closed. */
+  /**
+   * Replaces exactly `revision` (0: nothing is there). Waits while NATS is away; rejects when aborted or closed, and with a
+   * WireError where no repetition would help.
+   */
   write(key: string, value: Uint8Array, revision: number, signal: AbortSignal): Promise<Written>;
 }
 
@@ -90,7 +99,9 @@ export interface RecordStoreOptions {
   readonly onConnection?: (isUp: boolean) => void;
   /** NATS came back without what it had stored: the buckets, or the stream of logs, were made anew and are empty. */
   readonly onEmptied?: (what: Emptied) => void;
-  readonly logBytesMax?: number;
+  /** Told where a stream was made with another bound than was asked for. */
+  readonly onBounded?: (sentence: string) => void;
+  readonly logBytesMax?: number | undefined;
   readonly logDays?: number;
 }
 
@@ -103,8 +114,13 @@ export async function openRecords(
   const connection = await dialNats({ ...target, name, pingMs, withinMs: connectWithinMs });
   try {
     checkVersion(connection, target.url);
+    checkPayload(connection, target.url);
     const manager = await connection.jetstreamManager({ timeout: requestTimeoutMs });
-    const streams = new Streams(manager, [jobsStream, lockStream, logStream(options)]);
+    const wanted = [jobsStream, lockStream, logStream(options)];
+    const streams = new Streams(manager, wanted, (stream, bytes, asked) => {
+      const instead = asked > 0 ? `, not ${asked}, for which NATS has no room` : "";
+      options.onBounded?.(`stream ${stream} may take ${bytes} bytes${instead}`);
+    });
     await streams.ensure();
     const store = new JetStreamStore(connection, { manager, streams, options, target });
     await store.checkRights();
@@ -118,6 +134,10 @@ export async function openRecords(
     await connection.close();
     if (error instanceof FailureError) throw error;
     const reason = natsReason(error, target);
+    if (isTooMuch(error))
+      throw new FailureError(
+        `NATS at ${target.url} has no room for the records and logs of jobs, which take ${streamBytesLeast} bytes a stream at least: ${reason}`,
+      );
     throw isDenied(error)
       ? new FailureError(reason)
       : new FailureError(`NATS at ${target.url} has no usable JetStream: ${reason}`);
@@ -223,6 +243,8 @@ class JetStreamStore {
       } catch (error) {
         if (this.#connection.isClosed())
           throw new FailureError("the connection to NATS was closed", { cause: error });
+        const why = hopeless(error, value.length);
+        if (why !== undefined) throw new WireError(why, { cause: error });
         this.#report(this.#whyNotWritten(error));
         await sleep(retryMs, undefined, { signal });
       }
@@ -343,6 +365,23 @@ function checkVersion(connection: NatsConnection, url: string): void {
     throw new FailureError(
       `NATS at ${url} is ${version}, but at least ${serverVersionMin} is needed`,
     );
+}
+
+/** Found only with the first record that is too large, it would stop all of them. */
+function checkPayload(connection: NatsConnection, url: string): void {
+  const most = connection.info?.max_payload ?? 0;
+  if (most < payloadMin)
+    throw new FailureError(
+      `NATS at ${url} lets messages of ${most} bytes through, but at least ${payloadMin} are needed for the records of jobs: raise its max_payload`,
+    );
+}
+
+/** Where no repetition helps: why. */
+function hopeless(error: unknown, bytes: number): string | undefined {
+  const code = error instanceof NatsError ? error.code : "";
+  return code === "MAX_PAYLOAD_EXCEEDED" || apiCode(error) === tooLargeForStream
+    ? `NATS takes no message of ${bytes} bytes`
+    : undefined;
 }
 
 function isDenied(error: unknown): error is NatsError {

@@ -18,6 +18,16 @@ const streamNameInUse = 10_058;
 
 type StreamSettings = Partial<StreamConfig> & { readonly name: string; allow_direct: boolean };
 
+/** Of storage that a server or an account does not have. */
+const tooMuch: ReadonlySet<number> = new Set([10_002, 10_023, 10_047, 10_122]);
+/** The account wants every stream to say how large it may become. */
+const maxBytesRequired = 10_113;
+/** The log stream's share where nobody has set one: the server reserves it at once, and a smaller one is tried where it has not so much. */
+export const logBytesDefault = 2 ** 30;
+export const streamBytesLeast = 2 ** 24;
+/** For some thousand jobs: a bucket holds one value of each, of a megabyte at most. */
+const bucketBytes = 2 ** 28;
+
 export const logsName = "bitfleet_logs";
 export const jobsStream = bucketConfig("bitfleet_jobs");
 export const lockStream = bucketConfig("bitfleet_lock");
@@ -27,11 +37,18 @@ export class Streams {
   readonly #settings: readonly StreamSettings[];
   /** When each was made: one of the same name made later holds nothing that we know of. */
   readonly #madeAt = new Map<string, string>();
+  readonly #onSmaller: (name: string, bytes: number, wanted: number) => void;
   #emptied = new Set<string>();
 
-  constructor(manager: JetStreamManager, settings: readonly StreamSettings[]) {
+  /** `onSmaller` hears of a stream that was made with another bound than was asked for; -1 is none. */
+  constructor(
+    manager: JetStreamManager,
+    settings: readonly StreamSettings[],
+    onSmaller: (name: string, bytes: number, wanted: number) => void,
+  ) {
     this.#manager = manager;
     this.#settings = settings;
+    this.#onSmaller = onSmaller;
   }
 
   /** Makes what is missing. Returns the names of those that are not the ones that were there before. */
@@ -64,16 +81,39 @@ export class Streams {
   }
 
   async #make(settings: StreamSettings): Promise<string> {
+    try {
+      return await this.#add(settings);
+    } catch (error) {
+      const smaller = smallerThan(settings, error);
+      if (smaller === undefined) throw error;
+      return this.#make(smaller);
+    }
+  }
+
+  async #add(settings: StreamSettings): Promise<string> {
     const { streams } = this.#manager;
     try {
       // No version of what a lost stream held is ever one of the new one's: whoever names it is refused.
-      return (await streams.add({ ...settings, first_seq: Date.now() })).created;
+      const { config, created } = await streams.add({ ...settings, first_seq: Date.now() });
+      const wanted = this.#settings.find(({ name }) => name === settings.name)?.max_bytes ?? -1;
+      if (config.max_bytes !== wanted) this.#onSmaller(settings.name, config.max_bytes, wanted);
+      return created;
     } catch (error) {
       // Another was faster.
       if (apiCode(error) !== streamNameInUse) throw error;
       return (await streams.info(settings.name)).created;
     }
   }
+}
+
+/** What to ask for instead where the server has less room, or wants a bound; undefined where that would not help. */
+function smallerThan(settings: StreamSettings, error: unknown): StreamSettings | undefined {
+  const code = apiCode(error);
+  const { name, max_bytes: bytes = -1 } = settings;
+  if (code === maxBytesRequired && bytes <= 0)
+    return { ...settings, max_bytes: name === lockStream.name ? streamBytesLeast : bucketBytes };
+  if (!isTooMuch(error) || bytes / 2 < streamBytesLeast) return undefined;
+  return { ...settings, max_bytes: bytes / 2 };
 }
 
 /** The layout of a NATS key-value bucket, so that NATS' own tools show it. */
@@ -92,7 +132,7 @@ function bucketConfig(bucket: string): StreamSettings {
 }
 
 export function logStream(options: {
-  readonly logBytesMax?: number;
+  readonly logBytesMax?: number | undefined;
   readonly logDays?: number;
 }): StreamSettings {
   return {
@@ -101,10 +141,14 @@ export function logStream(options: {
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.Old,
-    max_bytes: options.logBytesMax ?? 2 ** 30,
+    max_bytes: options.logBytesMax ?? logBytesDefault,
     max_age: nanos((options.logDays ?? 30) * dayMs),
     allow_direct: true,
   };
+}
+
+export function isTooMuch(error: unknown): boolean {
+  return tooMuch.has(apiCode(error) ?? 0);
 }
 
 /** The number that JetStream gives an error, undefined for any other. */

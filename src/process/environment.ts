@@ -36,6 +36,8 @@ export interface Environment {
   readonly clientCertificates: boolean;
   /** A NATS server that is already there. */
   readonly nats: NatsSettings | undefined;
+  /** How large the stream of jobs' logs may become in NATS, which sets so much aside; undefined: 1 GiB, or what there is. */
+  readonly logBytes: number | undefined;
   /** What a coordinator on Kubernetes scales; undefined: nothing. */
   readonly scaling: ScalingTarget | undefined;
   /** The coordinator that a worker joins. */
@@ -68,6 +70,7 @@ export function readEnvironment(variables: Variables): Environment {
     tls: tlsFiles(variables),
     clientCertificates: clientCertificates(variables),
     nats: natsSettings(variables),
+    logBytes: logBytes(variables, "BITFLEET_LOG_BYTES"),
     scaling: scalingTarget(variables),
     join: joinAddress(variables, "BITFLEET_JOIN"),
     workerId: workerId(variables, "BITFLEET_WORKER_ID"),
@@ -165,6 +168,18 @@ function seconds(variables: Variables, name: string): number | undefined {
   if (!/^\d{1,6}$/.test(value) || number < 1)
     throw new ConfigError(`${name} is "${value}", but must be whole seconds from 1 to 999999`);
   return number;
+}
+
+const logBytesLeast = 2 ** 24;
+
+function logBytes(variables: Variables, name: string): number | undefined {
+  const value = text(variables, name);
+  if (value === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(value) || Number(value) < logBytesLeast)
+    throw new ConfigError(
+      `${name} is "${value}", but must be whole bytes from ${logBytesLeast} on`,
+    );
+  return Number(value);
 }
 
 function hostName(variables: Variables, name: string): string | undefined {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect as dial } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,6 +71,21 @@ export class NatsProcess {
   async wipe(): Promise<void> {
     await this.kill();
     rmSync(join(this.folder, "store"), { recursive: true, force: true });
+    await this.resume();
+  }
+
+  /** Copies what it has stored. */
+  async backUp(): Promise<void> {
+    await this.kill();
+    cpSync(join(this.folder, "store"), join(this.folder, "backup"), { recursive: true });
+    await this.resume();
+  }
+
+  /** As after `kill`, with what it had stored when it was backed up. */
+  async putBack(): Promise<void> {
+    await this.kill();
+    rmSync(join(this.folder, "store"), { recursive: true, force: true });
+    cpSync(join(this.folder, "backup"), join(this.folder, "store"), { recursive: true });
     await this.resume();
   }
 

@@ -92,6 +92,29 @@ test("a coordinator that lives through it writes all that it knows again, and no
   expect(now.conflicts).toEqual([]);
 });
 
+test("a server that was put back to an older state raises no job that has ended since", async () => {
+  const store = await openStore();
+  const first = await coordinator(store);
+  const at = (name: string, more: Partial<JobRecord>): JobRecord => ({
+    ...{ ...jobRecordOf(name, 12), state: "training", attempt: 1, generation: 1 },
+    ...more,
+  });
+  for (const name of ["cancelled", "done", "on"]) await first.memory.store(at(name, {}));
+  await stores.server.backUp();
+  const now = await coordinator(store, 2);
+  await now.memory.store(at("cancelled", { state: "cancelled", endedMs: 9 }));
+  await now.memory.store(at("done", { state: "done", step: 100, endedMs: 9 }));
+  await now.memory.store(at("on", { step: 40 }));
+  await now.memory.flush(10_000);
+  await stores.server.putBack();
+  for (const term of [3, 4]) {
+    const next = await coordinator(store, term);
+    const found = next.memory.found.map(({ name, state, step }) => `${name} ${state} ${step}`);
+    expect(found.toSorted()).toEqual(["cancelled cancelled 12", "done done 100", "on training 40"]);
+    await next.memory.flush(10_000);
+  }
+});
+
 test("what another coordinator has written into the empty server is left alone", async () => {
   const store = await openStore();
   const former = await coordinator(store);
