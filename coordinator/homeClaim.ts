@@ -1,60 +1,70 @@
-import { createHash } from "node:crypto";
-import { connect, createServer, type Server } from "node:net";
-import { mkdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+/**
+ * Holds a state folder for this process: two nats-servers on one folder would ruin each other's files.
+ *
+ * A claim is a numbered socket in the folder `claims`, which ends with its process, however that ended. It is listened on before it
+ * gets its number by a link, which only one process can make: a claim that is there has a holder or had one. Whoever finds the
+ * highest without a holder takes the next number. The highest is never removed, so nobody is ever on an empty folder.
+ */
+import { randomUUID } from "node:crypto";
+import { link, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { FailureError } from "../src/job/problem.js";
+import { FailureError, reasonOf } from "../src/job/problem.js";
+import { isLive, liveSocket } from "../src/process/liveSocket.js";
+import { makeStateFolder } from "../src/process/stateFolder.js";
 
-/** Systems differ; 103 is the least of Linux and macOS. */
-const pathBytesMax = 103;
-
-/**
- * Holds a state folder for this process: two nats-servers on one folder would ruin each other's files. The claim is a socket
- * that somebody listens on, so it ends with its process, however that ended.
- * FailureError: another coordinator runs on the folder.
- */
+/** FailureError: another coordinator runs on the folder, or it cannot be written. */
 export async function claimHome(home: string): Promise<{ release(): Promise<void> }> {
-  await mkdir(home, { recursive: true, mode: 0o700 });
-  const path = socketPath(home);
-  if (await answers(path))
-    throw new FailureError(
-      `another coordinator runs on ${home}; stop it, or choose another BITFLEET_HOME`,
-    );
-  await rm(path, { force: true });
-  const server = await listen(path, home);
-  // Held for the life of the process, but nothing that keeps it alive.
-  server.unref();
-  return {
-    release: () => new Promise((resolve) => server.close(() => resolve())),
-  };
-}
-
-/** In the home itself where that is short enough for the path of a socket. */
-function socketPath(home: string): string {
-  const path = join(home, "coordinator.sock");
-  if (Buffer.byteLength(path) <= pathBytesMax) return path;
-  const digest = createHash("sha256").update(home).digest("hex").slice(0, 16);
-  return join(tmpdir(), `bitfleet-${process.getuid?.() ?? 0}-${digest}.sock`);
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
+  await makeStateFolder(home);
+  const folder = join(home, "claims");
+  const own = `.${randomUUID()}`;
+  const server = await mkdir(folder, { recursive: true, mode: 0o700 })
+    .then(() => liveSocket(folder, own))
+    .catch((error: unknown) => {
+      throw new FailureError(`cannot claim ${home} for this coordinator: ${reasonOf(error)}`);
     });
-    socket.once("error", () => resolve(false));
-  });
+  const release = async (): Promise<void> => {
+    await new Promise((resolve) => server.close(resolve));
+    await rm(join(folder, own), { force: true });
+  };
+  try {
+    await takeNumber(home, folder, own);
+    // The number stays; the name that the server was made under is of no more use.
+    await rm(join(folder, own), { force: true });
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { release };
 }
 
-function listen(path: string, home: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", (error) =>
-      reject(new FailureError(`cannot claim ${home} for this coordinator: ${error.message}`)),
-    );
-    server.listen(path, () => resolve(server));
-  });
+async function takeNumber(home: string, folder: string, own: string): Promise<void> {
+  for (;;) {
+    const highest = Math.max(0, ...(await numbers(folder)));
+    if (highest > 0 && (await isLive(folder, String(highest)))) throw taken(home);
+    const number = highest + 1;
+    try {
+      await link(join(folder, own), join(folder, String(number)));
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") continue;
+      throw new FailureError(`cannot claim ${home} for this coordinator: ${reasonOf(error)}`);
+    }
+    // Others may have come and gone since we looked, and a claim of theirs be above ours.
+    const found = await numbers(folder);
+    if (found.some((other) => other > number)) continue;
+    for (const other of found)
+      if (other < number - 1) await rm(join(folder, String(other)), { force: true });
+    return;
+  }
+}
+
+async function numbers(folder: string): Promise<readonly number[]> {
+  const names = await readdir(folder);
+  return names.filter((name) => /^[1-9]\d{0,14}$/.test(name)).map(Number);
+}
+
+function taken(home: string): FailureError {
+  return new FailureError(
+    `another coordinator runs on ${home}; stop it, or choose another BITFLEET_HOME`,
+  );
 }

@@ -2,11 +2,11 @@ import type { ChildCommand, ChildEvent } from "../src/control/memberEvent.js";
 import type { ChildNews } from "./childNews.js";
 import type { ComputeCalls } from "./computeThread.js";
 import { onStarterGone } from "../src/process/starterGone.js";
+import { removeOwnTemporary } from "../src/process/temporaryFolder.js";
 import { parseFailpoints } from "./failpoint.js";
 import { exitBeforeReady } from "./faults.js";
 import type { JobChild } from "./jobChild.js";
 import type { LoaderCalls } from "./loaderThread.js";
-import { removeScratch } from "./scratch.js";
 import { Thread } from "./thread.js";
 
 /**
@@ -24,7 +24,7 @@ const send = (event: ChildEvent | ChildNews): void => {
 
 /** `process.exit` waits for threads, and a wedged kernel never gives one back. */
 function killSelf(): void {
-  removeScratch(process.pid);
+  removeOwnTemporary();
   process.kill(process.pid, "SIGKILL");
 }
 
@@ -36,6 +36,7 @@ onStarterGone(() => {
 // A terminal's Ctrl-C reaches the whole group; the supervisor says when this process ends.
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
+process.on("SIGHUP", () => undefined);
 
 const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
 exitBeforeReady(failpoints);

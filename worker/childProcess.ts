@@ -1,7 +1,7 @@
 import { fork, type ChildProcess as NodeProcess } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { removeScratch } from "./scratch.js";
+import { clearTemporary } from "../src/process/temporaryFolder.js";
 
 /** How a process ended. */
 export interface Exit {
@@ -47,9 +47,8 @@ export class ChildProcess<Command, Event> {
       this.#process.on("close", (code, signal) => {
         if (this.#ended) return;
         this.#ended = true;
-        if (this.#process.pid !== undefined) removeScratch(this.#process.pid);
         options.onExit({ code, signal, lastWords: this.#lastWords });
-        resolve();
+        void clearTemporary().finally(resolve);
       });
     });
   }

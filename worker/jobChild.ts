@@ -10,6 +10,7 @@ import { assert, FailureError } from "../src/job/problem.js";
 import { statusText } from "../src/link/frameLink.js";
 import { ExchangePump } from "../src/link/exchangePump.js";
 import { connectFrames } from "../src/link/nats.js";
+import { temporaryFolder } from "../src/process/temporaryFolder.js";
 import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
 import type { Variables } from "../src/process/environment.js";
@@ -19,7 +20,6 @@ import type { Failpoint } from "./failpoint.js";
 import { Faults } from "./faults.js";
 import { probe, type Threads } from "./probe.js";
 import { saveCheckpointOf, saveWeightsOf, whyNotSaved, type Snapshot } from "./saving.js";
-import { scratchFolder } from "./scratch.js";
 import { ShardWork } from "./shardWork.js";
 import { stateFrom, untrained, type State } from "./state.js";
 import { sharedFloats } from "./thread.js";
@@ -127,6 +127,7 @@ export class JobChild {
     address,
   }: Command<"prepare">): Promise<void> {
     const { settings, classes, indexDigest } = order;
+    const scratch = await temporaryFolder();
     const opening = Promise.all([
       openStore(storeAddress, this.#variables),
       this.#threads.loader.call("open", { indexDigest, store: storeAddress }),
@@ -136,7 +137,7 @@ export class JobChild {
         side: settings.crop,
         microBatch: settings.microBatch,
         mixup: settings.mixup > 0,
-        scratch: scratchFolder(),
+        scratch,
       }),
     ]);
     const initial = untrained(order);

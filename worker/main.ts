@@ -4,9 +4,10 @@ import { hostPort } from "../src/process/address.js";
 import { cacheSetting } from "../src/process/cacheSetting.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
-import { createLogger } from "../src/process/logger.js";
+import { createLogger, type Logger } from "../src/process/logger.js";
 import { numerics } from "../src/process/numerics.js";
 import { run } from "../src/process/shutdown.js";
+import { clearTemporary } from "../src/process/temporaryFolder.js";
 import { readToolchain } from "../src/process/toolchain.js";
 import { incarnationOf, newSecret } from "../src/wire/incarnation.js";
 import { parseFailpoints } from "./failpoint.js";
@@ -16,17 +17,18 @@ import { Supervisor } from "./supervisor.js";
 
 /** What ending a job's process may take on top of the grace. */
 const endingMs = 10_000;
+const noCache = "there is no home folder for a cache of pictures: BITFLEET_CACHE may name one";
 
 /** One worker: joins a coordinator and takes part in its jobs until it is told to stop. */
 run(
   async (shutdown) => {
-    const environment = readEnvironment(process.env);
+    const environment = readEnvironment(process.env, "worker");
     const { join } = environment;
     if (join === undefined) {
       throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
     }
     // Refused now rather than by a job.
-    cacheSetting(process.env, true);
+    const hasCache = cacheSetting(process.env, true) !== undefined;
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const secret = newSecret();
     const incarnation = incarnationOf(secret);
@@ -35,6 +37,7 @@ run(
     const token =
       environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
     if (token?.warning !== undefined) logger.warn(token.warning);
+    if (!hasCache) logger.warn(noCache);
     if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
     const { tls } = environment;
     for (const files of [tls, tlsFiles(process.env, "NATS_")]) {
@@ -43,6 +46,7 @@ run(
       const look = warnOfExpiry(files, (sentence) => logger.warn(sentence));
       shutdown.add("the look at certificates", look);
     }
+    void clearLeft(logger);
     const toolchain = readToolchain();
     const metrics = new WorkerMetrics(tls);
     const supervisor = new Supervisor({
@@ -91,6 +95,11 @@ run(
   },
   { debug: process.env["LOG_LEVEL"] === "debug" },
 );
+
+async function clearLeft(logger: Logger): Promise<void> {
+  const folders = await clearTemporary();
+  if (folders > 0) logger.info({ folders }, "removed what processes left that are gone");
+}
 
 /** Told apart by people: the host's name, and a part of the incarnation for several on one host. */
 function defaultWorkerId(incarnation: string): string {

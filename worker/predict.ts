@@ -7,10 +7,10 @@ import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
 import type { Store } from "../src/store/store.js";
+import { temporaryFolder } from "../src/process/temporaryFolder.js";
 import { withStoredFile } from "../src/store/storedFile.js";
 import { readWhole } from "../src/store/readWhole.js";
 import { readNpz } from "../src/store/readNpz.js";
-import { scratchFolder } from "./scratch.js";
 
 type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 
@@ -24,7 +24,7 @@ export async function predict(task: PredictTask, store: Store): Promise<string> 
     const picture = await decodePicture(await readWhole(store, name), basename(name));
     images.push(squash(picture, crop, crop).pixels);
   }
-  const engine = await trainedEngine(task, store, scratchFolder());
+  const engine = await trainedEngine(task, store, await temporaryFolder());
   return JSON.stringify(probabilities(engine, images, classes));
 }
 

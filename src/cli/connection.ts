@@ -1,10 +1,10 @@
 /** Which coordinator a command talks to, and with which token. */
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { Option, type Command } from "commander";
 import { connect, type BitfleetClient } from "../client/client.js";
 import { readTls } from "../process/certificates.js";
+import { stateFolder } from "../process/stateFolder.js";
 import { defaultPort, readTokenFile, tlsFiles, type Variables } from "../process/environment.js";
 
 export interface ConnectionFlags {
@@ -68,8 +68,9 @@ export async function withClient<T>(
 /** The token that `bitfleet up` has made here, for this machine's own coordinator only: another one must not see it. */
 function ownTokenFile(address: string | undefined, variables: Variables): string | undefined {
   if (address !== undefined) return undefined;
-  const file = join(filled(variables["BITFLEET_HOME"]) ?? join(homedir(), ".bitfleet"), "token");
-  return existsSync(file) ? file : undefined;
+  const home = stateFolder(variables["BITFLEET_HOME"]);
+  const file = home === undefined ? undefined : join(home, "token");
+  return file !== undefined && existsSync(file) ? file : undefined;
 }
 
 function filled(value: string | undefined): string | undefined {

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FailureError, reasonOf } from "../job/problem.js";
+import { FailureError } from "../job/problem.js";
+import { fileProblem } from "../process/fileProblem.js";
 
 const tokenBytes = 32;
 
@@ -12,7 +13,7 @@ export function newToken(): string {
 /** Makes a token that only this user can read; one that is there stays. Returns whether it was made. */
 export async function makeTokenFile(file: string): Promise<boolean> {
   const refuse = (error: unknown): never => {
-    const reason = reasonOf(error);
+    const reason = fileProblem(error);
     throw new FailureError(`cannot write the token file ${file}: ${reason}`, { cause: error });
   };
   await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch(refuse);

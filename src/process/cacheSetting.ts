@@ -1,6 +1,6 @@
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../job/problem.js";
+import { userHome } from "./stateFolder.js";
 
 /** The cache of pushed pictures that the workers of one machine share. */
 export interface CacheSetting {
@@ -14,7 +14,7 @@ const bytesLimit = 2 ** 50;
 
 /**
  * From BITFLEET_CACHE and BITFLEET_CACHE_BYTES. Undefined: none is asked for, and the store is a folder, which a worker
- * reads as fast as a cache. ConfigError names the variable, the value and the bound.
+ * reads as fast as a cache, or the user has no home folder for one. ConfigError names the variable, the value and the bound.
  */
 export function cacheSetting(
   variables: Readonly<Record<string, string | undefined>>,
@@ -23,8 +23,14 @@ export function cacheSetting(
   const bytesMax = bytesOf(variables["BITFLEET_CACHE_BYTES"]);
   const given = filled(variables["BITFLEET_CACHE"]);
   if (given === undefined && !isRemote) return undefined;
-  const home = filled(variables["XDG_CACHE_HOME"]) ?? join(homedir(), ".cache");
-  return { folder: resolve(given ?? join(home, "bitfleet", "data")), bytesMax };
+  const folder = given ?? ownFolder(filled(variables["XDG_CACHE_HOME"]));
+  return folder === undefined ? undefined : { folder: resolve(folder), bytesMax };
+}
+
+function ownFolder(caches: string | undefined): string | undefined {
+  const home = userHome();
+  const folder = caches ?? (home === undefined ? undefined : join(home, ".cache"));
+  return folder === undefined ? undefined : join(folder, "bitfleet", "data");
 }
 
 function bytesOf(value: string | undefined): number {

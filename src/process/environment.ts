@@ -1,6 +1,5 @@
 /** The settings of a process, read and checked once. The environment is an argument: only a main.ts reads process.env. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { ConfigError, reasonOf } from "../job/problem.js";
@@ -9,6 +8,7 @@ import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
 import { logLevels, type LoggerLevel } from "./logLevels.js";
 import { natsSettings, type NatsSettings } from "./natsSettings.js";
+import { neededStateFolder, stateFolder } from "./stateFolder.js";
 import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
 
 export type Variables = Readonly<Record<string, string | undefined>>;
@@ -23,7 +23,7 @@ export interface Environment {
   readonly metricsAreOpen: boolean;
   /** Where a worker answers probes and Prometheus; undefined: nowhere. */
   readonly workerHttp: Address | undefined;
-  /** State folder: nats/, store/, token. */
+  /** State folder: nats/, store/, token. Empty for a worker, which needs none, of a user without a home folder. */
   readonly home: string;
   /** A folder or s3://BUCKET/PREFIX?endpoint=URL&region=REGION, else a folder of the state folder. */
   readonly store: string;
@@ -55,8 +55,12 @@ export const defaultHttpPort = 7451;
 export const defaultKeepStateSeconds = 600;
 
 /** Throws a ConfigError that names the variable, the value and the bound. An empty variable counts as not set. */
-export function readEnvironment(variables: Variables): Environment {
-  const home = resolve(text(variables, "BITFLEET_HOME") ?? join(homedir(), ".bitfleet"));
+export function readEnvironment(
+  variables: Variables,
+  part: "coordinator" | "worker" = "coordinator",
+): Environment {
+  const givenHome = text(variables, "BITFLEET_HOME");
+  const home = part === "worker" ? (stateFolder(givenHome) ?? "") : neededStateFolder(givenHome);
   return {
     host: hostName(variables, "BITFLEET_HOST") ?? "127.0.0.1",
     port: port(variables, "BITFLEET_PORT") ?? defaultPort,

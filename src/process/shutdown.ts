@@ -1,9 +1,11 @@
 /**
- * How a process of ours begins and ends. SIGINT and SIGTERM abort one signal, which `main` passes to all that is long; when
+ * How a process of ours begins and ends. SIGINT, SIGTERM and the end of the terminal abort one signal, which `main` passes to all that is long; when
  * `main` has returned, the clean-ups run, the last added first. A second signal, unless `main` wants to hear of it, or a deadline
  * missed, ends the process at once.
  */
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { fileSentence } from "./fileProblem.js";
+import { isHangUpIgnored } from "./hangUp.js";
 import { hasStarter, onStarterGone } from "./starterGone.js";
 
 /** A clean-up that takes longer is left behind: the next start copes with what it leaves. */
@@ -99,8 +101,14 @@ export function run(
     if (shutdown.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
     shutdown.begin(new FailureError(`stopped by ${name}`));
   };
+  // The whole terminal goes: that is no second wish for haste.
+  const onHangUp = (): void => shutdown.begin(new FailureError("its terminal was closed"));
+  // Nobody may be left to read a sentence: its terminal closed, its pipe without a reader.
+  process.stderr.on("error", () => undefined);
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  // Listened for in any case: Node has made the signal deadly, also where it was ignored before.
+  process.on("SIGHUP", isHangUpIgnored() ? () => undefined : onHangUp);
   endWithStarter(shutdown);
   const crashed = new Promise<never>((_, reject) => {
     process.on("uncaughtException", reject);
@@ -133,6 +141,8 @@ export function verdict(
 ): { readonly code: number; readonly lines: readonly string[] } {
   if (error instanceof ConfigError) return { code: 2, lines: [error.message] };
   if (error instanceof FailureError) return { code: 1, lines: [error.message] };
+  const sentence = fileSentence(error);
+  if (sentence !== undefined && !debug) return { code: 1, lines: [sentence] };
   const stack = error instanceof Error ? error.stack : undefined;
   return {
     code: 1,

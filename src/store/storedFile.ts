@@ -1,8 +1,8 @@
 import { createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { temporaryFolder } from "../process/temporaryFolder.js";
 import { FolderStore } from "./folderStore.js";
 import type { Store } from "./store.js";
 
@@ -13,7 +13,7 @@ export async function withStoredFile<T>(
   use: (path: string) => Promise<T>,
 ): Promise<T> {
   if (store instanceof FolderStore) return use(await store.file(name));
-  const folder = await mkdtemp(join(tmpdir(), `bitfleet-${process.pid}-`));
+  const folder = await temporaryFolder();
   try {
     const copy = join(folder, "copy");
     await pipeline(store.get(name), createWriteStream(copy));

@@ -2,14 +2,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
+import { packageRoot } from "../../src/process/toolchain.js";
 import { ChildProcess } from "../../worker/childProcess.js";
 import { temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
+const built = pathToFileURL(join(packageRoot(), "dist/src/process/temporaryFolder.js")).href;
 const program = `
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-process.send(mkdtempSync(join(tmpdir(), "bitfleet-" + process.pid + "-")));
+import { temporaryFolder } from ${JSON.stringify(built)};
+process.send(await temporaryFolder());
 setInterval(() => undefined, 1000);
 `;
 

@@ -1,0 +1,60 @@
+/**
+ * A socket in a folder that tells that its process lives: it ends with the process, however that ended, and whoever sees the folder
+ * can ask, also from another container, where process ids mean nothing.
+ */
+import { closeSync, openSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+
+/** Systems differ; 103 is the least of Linux and macOS. */
+const pathBytesMax = 103;
+
+/** Listens at `name` in the folder. Throws as the file system does, EADDRINUSE where there is a file of that name. */
+export async function liveSocket(folder: string, name: string): Promise<Server> {
+  return shortPath(folder, name, async (path) => {
+    // Whoever asks is let go: a queue that is full would look like a process that has ended.
+    const server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ path }, resolve);
+    });
+    // Nothing that keeps the process alive.
+    return server.unref();
+  });
+}
+
+/** Whether a process listens there. Where that cannot be told, one does. */
+export async function isLive(folder: string, name: string): Promise<boolean> {
+  const ask = (path: string): Promise<boolean> =>
+    new Promise((resolve) => {
+      const socket = connect(path);
+      const answer = (lives: boolean): void => {
+        socket.destroy();
+        resolve(lives);
+      };
+      socket.once("connect", () => answer(true));
+      socket.once("error", (error) => answer(!isNobody(error)));
+    });
+  return shortPath(folder, name, ask).catch((error: unknown) => !isNobody(error));
+}
+
+function isNobody(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ECONNREFUSED" || code === "ENOENT" || code === "ENOTDIR";
+}
+
+/** The kernel takes no long path for a socket, but one that begins at an open folder. */
+async function shortPath<T>(
+  folder: string,
+  name: string,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  const path = join(folder, name);
+  if (Buffer.byteLength(path) <= pathBytesMax) return use(path);
+  const opened = openSync(folder, "r");
+  try {
+    return await use(`/proc/self/fd/${opened}/${name}`);
+  } finally {
+    closeSync(opened);
+  }
+}
