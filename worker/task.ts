@@ -83,3 +83,4 @@ process.on("message", (order: TaskOrder) => {
 onStarterGone(() => process.exit(0));
 process.on("SIGINT", () => undefined);
 process.on("SIGTERM", () => undefined);
+process.on("SIGHUP", () => undefined);

@@ -30,6 +30,9 @@ for (const [signal, code] of [
   ["SIGTERM", 143],
 ])
   process.once(signal, () => process.exit(code));
+// Node has made this one deadly also where nohup had it ignored; then no stream is a terminal.
+const { isatty } = await import("node:tty");
+process.on("SIGHUP", () => [0, 1, 2].some((fd) => isatty(fd)) && process.exit(129));
 
 try {
   const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -44,6 +47,7 @@ try {
 if (run !== undefined) {
   process.removeAllListeners("SIGINT");
   process.removeAllListeners("SIGTERM");
+  process.removeAllListeners("SIGHUP");
   process.argv = [process.argv[0], resolve(run), ...rest];
   await import(pathToFileURL(process.argv[1]).href);
 }

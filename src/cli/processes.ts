@@ -62,10 +62,6 @@ export class PartProcess {
     return this.#child.pid ?? 0;
   }
 
-  signal(name: NodeJS.Signals): void {
-    this.#child.kill(name);
-  }
-
   /** SIGTERM, and SIGKILL to one that is still there after `graceMs`. */
   async stop(graceMs: number): Promise<Ended> {
     this.#child.kill("SIGTERM");

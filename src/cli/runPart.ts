@@ -13,13 +13,10 @@ export async function runPart(
 ): Promise<void> {
   const stopMs = graceMs(environment) + endingMs;
   const child = new PartProcess(part, environment);
-  const hangUp = (): void => child.signal("SIGTERM");
   const stop = (): void => void child.stop(stopMs);
-  process.on("SIGHUP", hangUp);
   if (signal.aborted) stop();
   else signal.addEventListener("abort", stop, { once: true });
   const { code } = await child.ended;
   signal.removeEventListener("abort", stop);
-  process.off("SIGHUP", hangUp);
   setExitCode(code);
 }

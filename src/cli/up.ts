@@ -4,6 +4,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers } from "../process/address.js";
 import { defaultHttpPort, readEnvironment } from "../process/environment.js";
+import { makeStateFolder } from "../process/stateFolder.js";
 import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, gpuFor, type Gpu } from "./gpus.js";
@@ -28,14 +29,12 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
   const given = partEnvironment(variables, flags);
   // Refuses here what every part would refuse after it.
   const { host, home, tokenFile } = readEnvironment(given);
+  await makeStateFolder(home);
   const token = await ensureToken(host, home, tokenFile, (line) => terminal.note(line));
   const environment = partEnvironment(given, token === undefined ? {} : { tokenFile: token });
 
   const gpus = await findGpus(variables);
   const workers = dealGpus(gpus, flags.workers);
-  const closed = new AbortController();
-  const hangUp = (): void => closed.abort();
-  process.on("SIGHUP", hangUp);
   terminal.note(`starting a coordinator and ${workersText(workers)}; state is in ${home}`);
   const fleet = new FleetUp(
     {
@@ -53,11 +52,10 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
     },
   );
   const over = fleet.over();
-  const asked = aborted(AbortSignal.any([signal, closed.signal]));
+  const asked = aborted(signal);
   const outcome = await Promise.race([over, asked]);
   if (outcome === undefined) terminal.note("stopping: workers first, then the coordinator");
   await fleet.stop();
-  process.off("SIGHUP", hangUp);
   if (outcome === undefined) return;
   if (outcome.lastWords !== "") terminal.note(outcome.lastWords);
   // A coordinator that ends without being asked to has failed, whatever it says.
