@@ -45,7 +45,11 @@ export function parseArguments(args: readonly string[]): {
   readonly run: string | undefined;
   readonly rest: readonly string[];
 };
-export function packagesMatch(lock: LockFile, installed: LockFile, machine: Machine): boolean;
+export function missingPackages(
+  lock: LockFile,
+  installed: LockFile,
+  machine: Machine,
+): readonly string[];
 export function extraRequirements(metadata: string, extra: string): readonly string[];
 export function orphans(compiled: readonly string[], sources: readonly string[]): readonly string[];
 export function countTests(

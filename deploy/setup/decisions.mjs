@@ -69,18 +69,17 @@ export function parseArguments(args) {
 }
 
 /**
- * Whether what npm says it installed (`node_modules/.package-lock.json`, which it writes last) is
- * what the lock file asks for. Packages for other machines may be absent.
+ * What the lock file asks for and npm does not say it installed alike (`node_modules/.package-lock.json`,
+ * which it writes last), as names. Packages for other machines may be absent.
  */
-export function packagesMatch(lock, installed, machine) {
+export function missingPackages(lock, installed, machine) {
   const wanted = Object.entries(lock.packages ?? {}).filter(([path]) => path !== "");
-  return wanted.every(([path, entry]) => {
+  const missing = wanted.filter(([path, entry]) => {
     const found = installed.packages?.[path];
-    if (found !== undefined) {
-      return found.version === entry.version && found.integrity === entry.integrity;
-    }
-    return entry.optional === true && !isFor(entry, machine);
+    if (found === undefined) return entry.optional !== true || isFor(entry, machine);
+    return found.version !== entry.version || found.integrity !== entry.integrity;
   });
+  return missing.map(([path]) => path.slice(path.lastIndexOf("node_modules/") + 13));
 }
 
 /** Optional packages that name no machine (WebAssembly twins and what those need) are for none. */

@@ -1,35 +1,30 @@
 // The npm packages, exactly as package-lock.json lists them, with install scripts off.
 
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { mustRun } from "./command.mjs";
-import { packagesMatch } from "./decisions.mjs";
-import { readText, writeWhole } from "./toolchain.mjs";
+import { mustRun, SetupError } from "./command.mjs";
+import { missingPackages } from "./decisions.mjs";
+import { readText } from "./toolchain.mjs";
+
+/** Whatever the machine's npm settings (omit, production) and NODE_ENV leave out elsewhere. */
+const everyKind = ["prod", "dev", "optional", "peer"].map((kind) => `--include=${kind}`);
 
 export function packagesStep({ root, lock, machine, say }) {
-  const modules = join(root, "node_modules");
-  const stamp = join(modules, ".bitfleet", "packages.sha256");
-  const lockDigest = () =>
-    createHash("sha256")
-      .update(readFileSync(join(root, "package-lock.json")))
-      .digest("hex");
+  // npm writes this file last; who ran `npm install` by hand is ready as well, if it gave the same.
+  const list = join(root, "node_modules", ".package-lock.json");
+  const missing = () => missingPackages(lock, JSON.parse(readText(list) ?? "{}"), machine);
   return {
     tools: () => ["npm"],
-    ready: () => {
-      if (readText(stamp) === lockDigest()) return true;
-      // Someone ran `npm install` by hand: good as well, if it gave the same.
-      const installed = readText(join(modules, ".package-lock.json"));
-      if (installed === undefined || !packagesMatch(lock, JSON.parse(installed), machine))
-        return false;
-      writeWhole(stamp, lockDigest());
-      return true;
-    },
+    ready: () => missing().length === 0,
     install: async () => {
       say("installing the npm packages (npm ci, install scripts off)");
-      const args = ["ci", "--ignore-scripts", "--include=dev", "--no-audit", "--no-fund"];
+      const args = ["ci", "--ignore-scripts", ...everyKind, "--no-audit", "--no-fund"];
       await mustRun("npm ci", "npm", args, { cwd: root });
-      writeWhole(stamp, lockDigest());
+      const [first, ...others] = missing();
+      if (first === undefined) return;
+      const more = others.length === 0 ? "" : ` and ${others.length} more`;
+      throw new SetupError(
+        `npm ci ended well, but left out ${first}${more}: look at npm's settings (npm config list).`,
+      );
     },
   };
 }

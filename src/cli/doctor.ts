@@ -99,7 +99,7 @@ async function checkSharp(): Promise<Check> {
     return ok("sharp", `${sharp.versions["sharp"]}, libvips ${sharp.versions.vips}`);
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    return missing("sharp", `${reason}; run: npm ci --ignore-scripts`);
+    return missing("sharp", `${reason}; run: npm run setup`);
   }
 }
 

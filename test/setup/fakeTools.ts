@@ -45,6 +45,14 @@ const npm = `${common}
 note(args[0] === "ci" ? "npm ci" : "npm " + args.join(" "));
 if (args[0] !== "ci") process.exit(0);
 fs.rmSync("node_modules", { recursive: true, force: true });
+const omitted = ["dev", "optional"].filter(
+  (kind) => (process.env.npm_config_omit ?? "").includes(kind) && !args.includes("--include=" + kind),
+);
+const { packages } = JSON.parse(fs.readFileSync("package-lock.json", "utf8"));
+const installed = Object.entries(packages).filter(
+  ([name, entry]) => name !== "" && !omitted.some((kind) => entry[kind]) && !name.endsWith(process.env.FAKE_OMIT),
+);
+write("node_modules/.package-lock.json", JSON.stringify({ packages: Object.fromEntries(installed) }));
 write("node_modules/@tensorflow/tfjs-node-gpu/binding/a.cc", "source");
 write("node_modules/typescript/package.json", '{"type":"commonjs"}');
 write("node_modules/typescript/bin/tsc", ${JSON.stringify(tsc)});

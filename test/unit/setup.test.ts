@@ -13,13 +13,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { FakeMachine } from "../setup/fakeMachine.js";
 import { fakeWheels } from "../setup/fakeTools.js";
 
 // The whole set-up as a process, on a machine whose npm, pip and compiler are small stand-ins that
 // note each call. Nothing is fetched; wheels are unpacked by the real code.
+
+// Each set-up starts a dozen processes, one after another.
+vi.setConfig({ testTimeout: 60_000 });
 
 let machine: FakeMachine;
 const wheels = mkdtempSync(join(tmpdir(), "bitfleet-wheels-"));
@@ -94,6 +97,34 @@ test("a changed lock file installs the packages again, and the addon from the ca
   expect(machine.has("node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node")).toBe(
     true,
   );
+});
+
+const native = { version: "1.0.0", optional: true, os: [process.platform], cpu: [process.arch] };
+
+test("no setting of npm leaves out what the machine needs", async () => {
+  machine.lock({
+    "node_modules/native": native,
+    "node_modules/tool": { version: "1.0.0", dev: true },
+  });
+  const settings = { npm_config_omit: "dev,optional", NODE_ENV: "production" };
+  expect((await machine.setUp(lean, settings)).code).toBe(0);
+  const list = machine.read("node_modules/.package-lock.json");
+  expect(list).toContain("node_modules/native");
+  expect(list).toContain("node_modules/tool");
+});
+
+test("npm that leaves out a package ends the set-up with the name, each time", async () => {
+  machine.lock({ "node_modules/native": native });
+  for (let time = 0; time < 2; time += 1) {
+    machine.forgetCalls();
+    const { code, stderr } = await machine.setUp(lean, { FAKE_OMIT: "native" });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      "npm ci ended well, but left out native: look at npm's settings (npm config list).\n",
+    );
+    expect(machine.calls()).toEqual(["npm ci"]);
+  }
+  expect((await machine.setUp(lean)).code).toBe(0);
 });
 
 test("a changed source is compiled, and what lost its source is removed", async () => {

@@ -5,9 +5,9 @@ import {
   countTests,
   extraRequirements,
   machineProblem,
+  missingPackages,
   missingToolsMessage,
   orphans,
-  packagesMatch,
   parseArguments,
 } from "../../deploy/setup/decisions.mjs";
 
@@ -81,17 +81,25 @@ const good = {
 };
 
 test("packages match although those for other machines are absent", () => {
-  expect(packagesMatch(lock, { packages: good }, linux)).toBe(true);
+  expect(missingPackages(lock, { packages: good }, linux)).toEqual([]);
 });
 
 test.each([
-  ["another version", { ...good, "node_modules/a": { version: "1.0.1", integrity: "sha512-a" } }],
-  ["other bytes", { ...good, "node_modules/a": { version: "1.0.0", integrity: "sha512-b" } }],
-  ["a package that is missing", { "node_modules/native": good["node_modules/native"] }],
-  ["this machine's native part missing", { "node_modules/a": good["node_modules/a"] }],
-  ["nothing at all", undefined],
-])("packages do not match with %s", (_, packages) => {
-  expect(packagesMatch(lock, packages === undefined ? {} : { packages }, linux)).toBe(false);
+  [
+    "another version",
+    { ...good, "node_modules/a": { version: "1.0.1", integrity: "sha512-a" } },
+    ["a"],
+  ],
+  [
+    "other bytes",
+    { ...good, "node_modules/a": { version: "1.0.0", integrity: "sha512-b" } },
+    ["a"],
+  ],
+  ["a package that is missing", { "node_modules/native": good["node_modules/native"] }, ["a"]],
+  ["this machine's native part missing", { "node_modules/a": good["node_modules/a"] }, ["native"]],
+  ["nothing at all", undefined, ["a", "native"]],
+])("with %s what is missing is named", (_, packages, missing) => {
+  expect(missingPackages(lock, packages === undefined ? {} : { packages }, linux)).toEqual(missing);
 });
 
 test("only the packages under the extra are taken from a wheel's metadata", () => {
