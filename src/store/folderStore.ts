@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { link, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import type { BigIntStats, Dirent } from "node:fs";
 import { dirname, join } from "node:path";
 import { assert, FailureError, reasonOf } from "../job/problem.js";
+import { createIn, removeEmpty, removeEmptyAbove } from "./emptyFolders.js";
 import { checkFolder, openPlain, statPlain } from "./plainFile.js";
 import {
   blobsPrefix,
@@ -82,7 +83,7 @@ export class FolderStore implements ProvableStore {
 
   async #limits(first: string, second: string): Promise<readonly string[]> {
     const limits: string[] = [];
-    await this.#write(first, [Buffer.from("probe\n")]);
+    await this.#write(await open(first, "wx", 0o644), [Buffer.from("probe\n")]);
     if ((await this.#link(first, second)) === "never")
       limits.push(
         `the store ${this.#root} has no hard links, so that new names are claimed by files beside them`,
@@ -160,10 +161,9 @@ export class FolderStore implements ProvableStore {
     const folder = dirname(path);
     const unfinished = join(folder, putName(randomUUID()));
     try {
-      await this.#makeFolder(folder);
-      await checkFolder(this.#root, folder);
       if (name.startsWith(blobsPrefix)) await this.#clearOnce(dirname(name));
-      const stored = await this.#write(unfinished, chunks);
+      const file = await createIn((made) => this.#makeFolder(made), unfinished);
+      const stored = await this.#write(file, chunks);
       if (!(await finish(unfinished, path))) return undefined;
       await syncFolder(folder, this.#calls.sync);
       return stored;
@@ -226,6 +226,7 @@ export class FolderStore implements ProvableStore {
       if (isMissing(error)) return;
       throw failure(`${name} cannot be deleted from the store ${this.#root}`, error);
     }
+    await removeEmptyAbove(this.#root, name);
   }
 
   async #opened(name: string) {
@@ -253,23 +254,27 @@ export class FolderStore implements ProvableStore {
       const path = join(this.#root, below);
       if (!entry.isDirectory()) {
         if (await isDeadPut(path)) await rm(path, { force: true });
-      } else if (`${below}/` !== blobsPrefix) await this.#clear(`${below}/`);
+      } else if (`${below}/` !== blobsPrefix) {
+        await this.#clear(`${below}/`);
+        await removeEmpty(path);
+      }
     }
   }
 
   /** Everything new is forced to disk up to the root, or a power cut could take the folder itself. */
   async #makeFolder(folder: string): Promise<void> {
     const first = await mkdir(folder, { recursive: true });
-    if (first === undefined) return;
-    for (let made = folder; made.length >= first.length; made = dirname(made)) {
-      await syncFolder(dirname(made), this.#calls.sync);
+    if (first !== undefined) {
+      for (let made = folder; made.length >= first.length; made = dirname(made)) {
+        await syncFolder(dirname(made), this.#calls.sync);
+      }
     }
+    await checkFolder(this.#root, folder);
   }
 
-  async #write(path: string, chunks: Chunks): Promise<Stored> {
+  async #write(file: FileHandle, chunks: Chunks): Promise<Stored> {
     const hash = createHash("sha256");
     let bytes = 0;
-    const file = await open(path, "wx", 0o644);
     try {
       for await (const chunk of chunks) {
         hash.update(chunk);
@@ -287,6 +292,7 @@ export class FolderStore implements ProvableStore {
 
   /** Paths of all files below a folder of the store, unfinished ones too. */
   async #paths(folder: string): Promise<string[]> {
+    const found: string[] = [];
     const path = join(this.#root, folder);
     const isThere = await checkFolder(this.#root, path).then(
       () => true,
@@ -295,16 +301,23 @@ export class FolderStore implements ProvableStore {
         throw error;
       },
     );
-    const entries = isThere ? await entriesOf(path, true) : [];
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name));
+    if (isThere) await this.#walk(path, found);
+    return found;
+  }
+
+  /** One folder after the other: each may go meanwhile, with what was in it. */
+  async #walk(path: string, found: string[]): Promise<void> {
+    for (const entry of await entriesOf(path)) {
+      const below = join(path, entry.name);
+      if (entry.isDirectory()) await this.#walk(below, found);
+      else if (entry.isFile()) found.push(below);
+    }
   }
 }
 
-async function entriesOf(path: string, recursive = false): Promise<Dirent[]> {
+async function entriesOf(path: string): Promise<Dirent[]> {
   try {
-    return await readdir(path, { withFileTypes: true, recursive });
+    return await readdir(path, { withFileTypes: true });
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;

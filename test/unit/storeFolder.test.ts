@@ -273,5 +273,42 @@ test("a hard link whose answer was lost is known as ours", async () => {
   });
   expect((await store.putNew("a", [Buffer.from("x")]))?.bytes).toBe(1);
   expect(await store.putNew("a", [Buffer.from("y")])).toBeUndefined();
+});
+
+test("a folder goes with its last file, and the folders above that are empty then", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root);
+  await store.put("predict/x/000", [Buffer.from("a")]);
+  await store.put("predict/x/001", [Buffer.from("b")]);
+  await store.put("jobs/j/w", [Buffer.from("c")]);
+  await store.delete("predict/x/000");
+  expect(await store.list("")).toEqual(["jobs/j/w", "predict/x/001"]);
+  await store.delete("predict/x/001");
+  await store.delete("predict/x/001");
+  expect(await readdir(root)).toEqual(["jobs"]);
+});
+
+test("empty folders that a killed process has left are gone once the store is opened", async () => {
+  const root = await temporaryFolder();
+  await mkdir(join(root, "predict", "x"), { recursive: true });
+  await (await FolderStore.open(root)).put("jobs/j/w", [Buffer.from("c")]);
+  expect(await readdir(root)).toEqual(["jobs"]);
+});
+
+test("files come and go in one folder at once, and every put finds its folder", async () => {
+  const root = await temporaryFolder();
+  const store = await FolderStore.open(root);
+  const other = await FolderStore.open(root);
+  const kept = store.put("a/kept", [Buffer.from("k")]);
+  await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      const [mine, theirs] = i % 2 === 0 ? [store, other] : [other, store];
+      await mine.put(`b/c/${i}`, [Buffer.from("x")]);
+      await theirs.delete(`b/c/${i}`);
+      await theirs.list("");
+    }),
+  );
+  await kept;
+  expect(await store.list("")).toEqual(["a/kept"]);
   expect(await readdir(root)).toEqual(["a"]);
 });
