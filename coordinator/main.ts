@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 
 import { fleetTimes } from "../src/control/fleetEvent.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
-import { ConfigError, FailureError } from "../src/job/problem.js";
+import { ConfigError, FailureError, reasonOf } from "../src/job/problem.js";
 import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import type { ServerTls } from "../src/link/service.js";
@@ -34,6 +34,7 @@ import { openMemory } from "./memory.js";
 import { CoordinatorMetrics } from "./metrics.js";
 import { namedNats, type ReachedNats } from "./natsAccess.js";
 import { NatsNews } from "./natsNews.js";
+import { clearPredictions } from "./predictions.js";
 import { StoreTerms } from "./terms.js";
 import { Training } from "./training.js";
 
@@ -335,6 +336,9 @@ async function acquire(
   shutdown.signal.removeEventListener("abort", giveUp);
   shutdown.add("the coordinator's lock", () => lock.release());
   shown.term = lock.term;
+  await clearPredictions(store).catch((error: unknown) =>
+    logger.warn({ reason: reasonOf(error) }, "pictures of earlier predictions stay in the store"),
+  );
   return lock;
 }
 

@@ -2,23 +2,17 @@
 import { randomUUID } from "node:crypto";
 
 import type { JobRecord } from "../src/control/record.js";
+import { utf8Bytes } from "../src/job/cutText.js";
+import { pictureNameMax, predictLimits, scoresMax } from "../src/job/limits.js";
 import { ConfigError, FailureError, WireError } from "../src/job/problem.js";
 import { weightsName } from "../src/job/storedNames.js";
 import type { Store } from "../src/store/store.js";
 import type { PredictPart, Prediction } from "../src/wire/training.js";
 import type { RunTask } from "./data.js";
 
-export interface PredictLimits {
-  readonly pictures: number;
-  readonly pictureBytes: number;
-  readonly totalBytes: number;
-}
+export type PredictLimits = typeof predictLimits;
 
-export const predictLimits: PredictLimits = {
-  pictures: 256,
-  pictureBytes: 32 << 20,
-  totalBytes: 256 << 20,
-};
+const prefix = "predict/";
 
 export interface PredictOptions {
   readonly store: Store;
@@ -46,7 +40,7 @@ export async function predict(
   if (first.done === true) throw new ConfigError("predict names no job");
   const record = options.record(first.value.job);
   const weights = trainedWeights(record);
-  const folder = `predict/${randomUUID()}`;
+  const folder = `${prefix}${randomUUID()}`;
   const stored: StoredPicture[] = [];
   try {
     await storePictures(
@@ -59,16 +53,49 @@ export async function predict(
     const { model, crop, threads } = record.plan.settings;
     const classes = record.plan.classes;
     const pictures = stored.map(({ name }) => name);
-    const task = { kind: "predict", model, classes: classes.length, crop, threads } as const;
+    const best = scoresPerPicture(classes, stored.length);
+    const task = { kind: "predict", model, classes: classes.length, best, crop, threads } as const;
     const result = await options.runTask({ ...task, weights, pictures }, { signal });
-    const rows = decodeScores(result, stored.length, classes.length);
+    const rows = decodeScores(result, stored.length, { classes: classes.length, best });
     return rows.map((row, i) => ({
       picture: stored[i]?.picture ?? "",
-      scores: ranked(row, classes),
+      scores: row.map(([label, probability]) => ({ className: classes[label] ?? "", probability })),
     }));
+  } catch (error) {
+    throw inClientsWords(error, stored);
   } finally {
-    for (const { name } of stored) await store.delete(name);
+    // What cannot be deleted now is when a coordinator starts; the answer is right all the same.
+    for (const { name } of stored) await store.delete(name).catch(() => undefined);
   }
+}
+
+/** Deletes what calls left behind whose coordinator has died. Only for who holds the lock, and before it takes calls. */
+export async function clearPredictions(store: Store): Promise<void> {
+  for (const name of await store.list(prefix)) await store.delete(name);
+}
+
+/** What the reply may take, below gRPC's 4 MiB. */
+const replyBytesMax = 4_000_000;
+/** Of a picture's name, and of what goes with it and with the name of a class. */
+const nameBytesMax = 3 * pictureNameMax + 16;
+const scoreBytes = 20;
+
+/** All classes where there are few; else the best, so many that the reply fits whatever the names. */
+function scoresPerPicture(classes: readonly string[], pictures: number): number {
+  const longest = classes.reduce((most, name) => Math.max(most, utf8Bytes(name)), 0);
+  const room = Math.floor(replyBytesMax / pictures) - nameBytesMax;
+  return Math.min(classes.length, scoresMax, Math.floor(room / (longest + scoreBytes)));
+}
+
+/** A refusal names a picture as it is called in the store; the client knows it by another name. */
+function inClientsWords(error: unknown, stored: readonly StoredPicture[]): unknown {
+  if (!(error instanceof ConfigError || error instanceof FailureError)) return error;
+  const named = stored.find(({ name }) => error.message.includes(name));
+  if (named === undefined) return error;
+  const message = error.message.replaceAll(named.name, named.picture);
+  return error instanceof ConfigError
+    ? new ConfigError(message, { cause: error })
+    : new FailureError(message, { cause: error });
 }
 
 export function trainedWeights({ name, state, weights }: JobRecord): string {
@@ -114,30 +141,37 @@ async function storePictures(
       bytes.push(part.data);
       part = await next();
     } while (part !== undefined && part.picture === "");
-    // Readable, since a refusal by the worker names it.
-    const readable = picture.replaceAll(/[^A-Za-z0-9._-]/g, "_").slice(-80);
-    const name = `${folder}/${stored.length}-${readable}`;
+    // Every worker and whoever has the store sees the name: nothing of the client's is in it.
+    const name = `${folder}/${String(stored.length).padStart(3, "0")}`;
     stored.push({ picture, name });
     await store.put(name, bytes);
   }
 }
 
-function ranked(row: readonly number[], classes: readonly string[]): Prediction["scores"] {
-  return row
-    .map((probability, label) => ({ className: classes[label] ?? "", probability }))
-    .toSorted((a, b) => b.probability - a.probability);
-}
+type Score = readonly [label: number, probability: number];
 
-function decodeScores(json: string, pictures: number, classes: number): readonly number[][] {
+function decodeScores(
+  json: string,
+  pictures: number,
+  { classes, best }: { readonly classes: number; readonly best: number },
+): readonly (readonly Score[])[] {
   const value: unknown = parse(json);
   if (!Array.isArray(value) || value.length !== pictures) throw refusal();
   return value.map((row: unknown) => {
-    if (!Array.isArray(row) || row.length !== classes) throw refusal();
-    return row.map((score: unknown) => {
-      if (typeof score !== "number" || !(score >= 0 && score <= 1)) throw refusal();
-      return score;
-    });
+    if (!Array.isArray(row) || row.length !== best) throw refusal();
+    const scores = row.map((score) => scoreOf(score, classes));
+    if (new Set(scores.map(([label]) => label)).size !== best) throw refusal();
+    return scores.toSorted(([, a], [, b]) => b - a);
   });
+}
+
+function scoreOf(value: unknown, classes: number): Score {
+  if (!Array.isArray(value) || value.length !== 2) throw refusal();
+  const [label, probability] = value as readonly unknown[];
+  if (typeof label !== "number" || !Number.isInteger(label) || label < 0 || label >= classes)
+    throw refusal();
+  if (typeof probability !== "number" || !(probability >= 0 && probability <= 1)) throw refusal();
+  return [label, probability];
 }
 
 function parse(json: string): unknown {
@@ -149,5 +183,5 @@ function parse(json: string): unknown {
 }
 
 function refusal(): WireError {
-  return new WireError("the worker's predictions are not a list of probabilities per picture");
+  return new WireError("the worker's predictions are not the best classes of each picture");
 }

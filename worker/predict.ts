@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { architecture, tensors } from "../src/bit/architecture.js";
 import type { Task } from "../src/control/message.js";
 import { decodePicture } from "../src/data/picture.js";
@@ -16,16 +15,16 @@ type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 
 const microBatch = 8;
 
-/** JSON of one list of probabilities per picture, in the order of the classes. */
+/** JSON of one list per picture: label and probability of the best classes, best first. */
 export async function predict(task: PredictTask, store: Store): Promise<string> {
-  const { crop, classes, pictures } = task;
+  const { crop, classes, best, pictures } = task;
   const images: Uint8Array[] = [];
   for (const name of pictures) {
-    const picture = await decodePicture(await readWhole(store, name), basename(name));
+    const picture = await decodePicture(await readWhole(store, name), name);
     images.push(squash(picture, crop, crop).pixels);
   }
   const engine = await trainedEngine(task, store, await temporaryFolder());
-  return JSON.stringify(probabilities(engine, images, classes));
+  return JSON.stringify(bestOfEach(engine, images, { classes, best }));
 }
 
 async function trainedEngine(
@@ -44,27 +43,36 @@ async function trainedEngine(
   return engine;
 }
 
-function probabilities(
+function bestOfEach(
   engine: Engine,
   images: readonly Uint8Array[],
-  classes: number,
-): readonly (readonly number[])[] {
-  const rows: number[][] = [];
+  { classes, best }: { readonly classes: number; readonly best: number },
+): readonly (readonly Score[])[] {
+  const rows: (readonly Score[])[] = [];
   for (let first = 0; first < images.length; first += microBatch) {
     const part = images.slice(first, first + microBatch);
     const batch = new Uint8Array(microBatch * (part[0]?.length ?? 0));
     part.forEach((image, i) => batch.set(image, i * image.length));
     const logits = engine.logits(batch);
     for (const i of part.keys()) {
-      rows.push(softmax(logits.subarray(i * classes, (i + 1) * classes)));
+      rows.push(bestScores(logits.subarray(i * classes, (i + 1) * classes), best));
     }
   }
   return rows;
 }
 
-function softmax(logits: Float32Array): number[] {
-  const largest = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+/** Label, and probability with the digits that a float32 has. */
+export type Score = readonly [number, number];
+
+/** The `count` classes of the highest probability, best first; of two alike the lower label. */
+export function bestScores(logits: Float32Array, count: number): readonly Score[] {
+  const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
+  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - largest));
   const total = powers.reduce((sum, power) => sum + power, 0);
-  return powers.map((power) => power / total);
+  return Array.from(powers.keys())
+    .toSorted((a, b) => (powers[b] ?? 0) - (powers[a] ?? 0))
+    .slice(0, count)
+    .map((label) => [label, Number(((powers[label] ?? 0) / total).toPrecision(float32Digits))]);
 }
+
+const float32Digits = 9;

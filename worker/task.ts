@@ -19,8 +19,12 @@ import type { TaskMessage, TaskOrder } from "./tasks.js";
 
 const progressMs = 200;
 
-function send(message: TaskMessage): void {
-  if (process.connected) process.send?.(message);
+/** Resolves once the message is out of this process, or nobody is there to take it. */
+function send(message: TaskMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (!process.connected || process.send === undefined) resolve();
+    else process.send(message, undefined, undefined, () => resolve());
+  });
 }
 
 async function run({ task, store: address }: TaskOrder): Promise<string> {
@@ -40,7 +44,7 @@ async function index(
     const nowMs = performance.now();
     if (done < total && nowMs - toldMs < progressMs) return;
     toldMs = nowMs;
-    send({ kind: "progress", done, total });
+    void send({ kind: "progress", done, total });
   };
   const { data, validation, examplesPerClass } = settings;
   const { validationFraction = table.validationFraction.default, seed = table.seed.default } =
@@ -77,7 +81,7 @@ process.on("message", (order: TaskOrder) => {
       (result) => send({ kind: "done", result }),
       (error: unknown) => send({ kind: "failed", ...failureOf(error) }),
     )
-    // The message is on its way once the channel is closed; then nothing keeps the process alive.
+    // Only now: what is larger than the pipe would be lost with the process.
     .finally(() => process.disconnect());
 });
 onStarterGone(() => process.exit(0));

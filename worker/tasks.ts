@@ -1,4 +1,6 @@
 import type { FailureCause, Task, TaskEvent } from "../src/control/message.js";
+import { utf8Bytes } from "../src/job/cutText.js";
+import { resultBytesMax } from "../src/job/limits.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
 
@@ -35,7 +37,7 @@ export class Tasks {
       environment: childEnvironment(this.#environment, { threads }),
       onEvent: (message) => {
         answered ||= message.kind !== "progress";
-        this.#report(eventOf(taskId, message));
+        this.#report(taskEventOf(taskId, task, message));
       },
       onExit: (exit) => {
         if (!this.#running.delete(taskId) || answered) return;
@@ -60,12 +62,17 @@ export class Tasks {
   }
 }
 
-function eventOf(taskId: string, message: TaskMessage): TaskEvent {
+/** An answer that the coordinator would not take is a failure, told once, and no reason for it to end the stream. */
+export function taskEventOf(taskId: string, { kind }: Task, message: TaskMessage): TaskEvent {
   switch (message.kind) {
     case "progress":
       return { kind: "task-progress", taskId, done: message.done, total: message.total };
-    case "done":
-      return { kind: "task-done", taskId, result: message.result };
+    case "done": {
+      const bytes = utf8Bytes(message.result);
+      if (bytes <= resultBytesMax) return { kind: "task-done", taskId, result: message.result };
+      const sentence = `the answer to the ${kind} task has ${bytes} bytes, at most ${resultBytesMax} can be sent`;
+      return { kind: "task-failed", taskId, cause: "data", message: sentence };
+    }
     case "failed":
       return { kind: "task-failed", taskId, cause: message.cause, message: message.message };
   }

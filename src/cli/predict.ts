@@ -1,5 +1,6 @@
 /** `bitfleet predict JOB FILE…`: what a finished job takes pictures for. */
 import { InvalidArgumentError, type Command } from "commander";
+import { scoresMax } from "../job/limits.js";
 import type { Prediction } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -17,7 +18,7 @@ export function addPredict(program: Command, context: Context): void {
     .argument("<job>", "name of the job")
     .argument("<files...>", "pictures: JPEG, PNG or WebP")
     .option("--top <N>", "how many classes to show of each picture", positive, 3)
-    .option("--json", "print JSON, with every class");
+    .option("--json", `print JSON, with the best ${scoresMax} classes of each picture`);
   withConnection(command).action((job: string, files: string[], flags: PredictFlags) =>
     withClient(flags, context.variables, async (client) => {
       context.terminal.live(`classifying ${files.length} pictures`);
@@ -42,6 +43,6 @@ export function predictionLines({ picture, scores }: Prediction, top: number): r
 
 function positive(value: string): number {
   const number = Number(value);
-  if (/^\d{1,5}$/.test(value) && number > 0) return number;
-  throw new InvalidArgumentError("it must be a whole number of 1 or more.");
+  if (/^\d{1,5}$/.test(value) && number > 0 && number <= scoresMax) return number;
+  throw new InvalidArgumentError(`it must be a whole number from 1 to ${scoresMax}.`);
 }

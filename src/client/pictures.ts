@@ -1,27 +1,34 @@
 /** Pictures on their way to the coordinator. */
 import { open, stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { cut } from "../job/cutText.js";
+import { pictureNameMax, predictLimits } from "../job/limits.js";
 import { ConfigError } from "../job/problem.js";
 import type { PredictPart } from "../wire/training.js";
 
-export const picturesMax = 256;
-const pictureBytesMax = 64 * 1024 * 1024;
 const partBytes = 512 * 1024;
 
-/** ConfigError names the first file that is none, is empty or is too large, before anything is sent. */
+/** ConfigError names the first file that is none, is empty or is too large, or says that all are together; nothing is sent then. */
 export async function checkPictures(files: readonly string[]): Promise<void> {
   if (files.length === 0) throw new ConfigError("no picture is named");
-  if (files.length > picturesMax) {
-    throw new ConfigError(`${files.length} pictures, at most ${picturesMax} at once`);
+  if (files.length > predictLimits.pictures) {
+    throw new ConfigError(`${files.length} pictures, at most ${predictLimits.pictures} at once`);
   }
+  let totalBytes = 0;
   for (const file of files) {
     const entry = await stat(file).catch((error: unknown) => {
       throw new ConfigError(`cannot read ${file}`, { cause: error });
     });
     if (!entry.isFile()) throw new ConfigError(`${file} is no file`);
     if (entry.size === 0) throw new ConfigError(`${file} is empty`);
-    if (entry.size > pictureBytesMax) {
-      throw new ConfigError(`${file} has ${entry.size} bytes, at most ${pictureBytesMax} allowed`);
+    if (entry.size > predictLimits.pictureBytes) {
+      const most = predictLimits.pictureBytes;
+      throw new ConfigError(`${file} has ${entry.size} bytes, at most ${most} allowed`);
+    }
+    totalBytes += entry.size;
+    if (totalBytes > predictLimits.totalBytes) {
+      const most = predictLimits.totalBytes;
+      throw new ConfigError(`with ${file} the pictures have more than ${most} bytes together`);
     }
   }
 }
@@ -47,5 +54,5 @@ export async function* pictureParts(
 
 /** The wire bounds names; the end of a long path says more than its beginning. */
 function pictureName(file: string): string {
-  return file.length <= 1024 ? file : basename(file).slice(-1024);
+  return cut(file.length <= pictureNameMax ? file : basename(file), pictureNameMax);
 }

@@ -94,6 +94,8 @@ export type Task =
       readonly kind: "predict";
       readonly model: string;
       readonly classes: number;
+      /** How many classes the answer names of each picture, best first. */
+      readonly best: number;
       readonly crop: number;
       readonly threads: number;
       /** Name of the npz in the store. */

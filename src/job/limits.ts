@@ -34,3 +34,17 @@ export const workerIdMax = 63;
 export const evaluationsMax = 1_000;
 /** Of a job's record: below a NATS server's max_payload of 1 MiB. A job of the greatest names, lists and numbers fits. */
 export const recordBytesMax = 1_000_000;
+
+/** Bytes of what a task comes to, as it stands in one message: what is larger belongs into the store. */
+export const resultBytesMax = 3 * 2 ** 20;
+
+/** Pictures that are classified in one call, and their bytes: the client knows before it sends. */
+export const predictLimits = {
+  pictures: 256,
+  pictureBytes: 32 * 2 ** 20,
+  totalBytes: 256 * 2 ** 20,
+};
+/** Classes that are told of a picture: all of them only where there are no more. */
+export const scoresMax = 100;
+/** UTF-16 units of the name by which a client calls a picture. */
+export const pictureNameMax = 1024;

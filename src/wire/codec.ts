@@ -5,7 +5,7 @@
  */
 import type { Reader, Writer } from "protobufjs/minimal.js";
 import { countMax } from "../job/limits.js";
-import { cut as cutTo, isWellFormed, quote } from "../job/cutText.js";
+import { cut as cutTo, quote } from "../job/cutText.js";
 import { AssertionError, WireError } from "../job/problem.js";
 
 export { quote };
@@ -80,11 +80,10 @@ export function amount(value: Scalar<number>, what: string, min = 0, max = 1e15)
 
 const textMax = 4096;
 
-/** Text for people, of at most `max` UTF-16 units, none of which is half a character. */
+/** Text for people, of at most `max` UTF-16 units. */
 export function text(value: Scalar<string>, what: string, max = textMax): string {
   const string = value ?? "";
   check(string.length <= max, `${what} of ${string.length} characters, ${max} allowed`);
-  check(isWellFormed(string), `${what} ${quote(string)} has half a character in it`);
   return string;
 }
 

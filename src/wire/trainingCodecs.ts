@@ -1,7 +1,13 @@
 /** The messages of training.proto <-> the values of training.ts. */
 import { bitfleet } from "#proto";
 import type { EvaluationResult } from "../control/record.js";
-import { classesMax, evaluationsMax } from "../job/limits.js";
+import {
+  classesMax,
+  evaluationsMax,
+  pictureNameMax,
+  predictLimits,
+  scoresMax,
+} from "../job/limits.js";
 import {
   amount,
   check,
@@ -41,7 +47,6 @@ const { v1 } = bitfleet;
 const jobsMax = 2_000;
 const workersMax = 10_000;
 const linesMax = 256;
-const predictionsMax = 1024;
 /** A part of a picture, or of weights on their way out. */
 export const partBytesMax = 1024 * 1024;
 const fileBytesMax = 2 ** 40;
@@ -271,7 +276,7 @@ export const predictPart = codec(
   (value: PredictPart) => value,
   ({ job, picture, data }): PredictPart => ({
     job: job === "" ? "" : label(job, "job"),
-    picture: text(picture, "name of a picture", 1024),
+    picture: text(picture, "name of a picture", pictureNameMax),
     data: part(data),
   }),
 );
@@ -282,13 +287,13 @@ export const predictReply = codec(
   (predictions: readonly Prediction[]) => ({
     predictions: predictions.map(({ picture, scores }) => ({ picture, scores: [...scores] })),
   }),
-  ({ predictions }) => list(predictions, "predictions", predictionsMax, prediction),
+  ({ predictions }) => list(predictions, "predictions", predictLimits.pictures, prediction),
 );
 
 function prediction(message: bitfleet.v1.Prediction.$Properties): Prediction {
   return {
-    picture: text(message.picture, "name of a picture", 1024),
-    scores: list(message.scores, "scores", classesMax, (score) => ({
+    picture: text(message.picture, "name of a picture", pictureNameMax),
+    scores: list(message.scores, "scores", scoresMax, (score) => ({
       className: className(score.className ?? ""),
       probability: amount(score.probability, "probability", 0, 1 + 1e-6),
     })),

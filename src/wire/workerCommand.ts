@@ -8,7 +8,15 @@ import type {
   Task,
   WorkerCommand,
 } from "../control/message.js";
-import { checksMax, classesMax, membersMax, shardsMax, workerIdMax } from "../job/limits.js";
+import {
+  checksMax,
+  classesMax,
+  membersMax,
+  predictLimits,
+  scoresMax,
+  shardsMax,
+  workerIdMax,
+} from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -37,7 +45,6 @@ export interface TermCommand {
   readonly command: WorkerCommand;
 }
 
-const picturesMax = 1024;
 export const boundariesMax = 64;
 
 export const workerCommand = codec("ToWorker", v1.ToWorker, toMessage, ({ term, ...message }) => ({
@@ -247,10 +254,13 @@ function taskOf({ index, predict }: bitfleet.v1.RunTask.$Properties): Task {
     kind: "predict",
     model: text(message.model, "model", 128),
     classes: count(message.classes, "classes", classesMax, 1),
+    best: count(message.best, "best classes", scoresMax, 1),
     crop: count(message.crop, "crop", 4096, 1),
     threads: count(message.threads, "threads", 1024),
     weights: storeName(message.weights, "weights"),
-    pictures: list(message.pictures, "pictures", picturesMax, (name) => storeName(name, "picture")),
+    pictures: list(message.pictures, "pictures", predictLimits.pictures, (name) =>
+      storeName(name, "picture"),
+    ),
   };
 }
 

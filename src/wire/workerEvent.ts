@@ -7,7 +7,8 @@ import type {
   ShardResult,
   WorkerEvent,
 } from "../control/message.js";
-import { checksMax, shardsMax, termSaidMax, workerIdMax } from "../job/limits.js";
+import { utf8Bytes } from "../job/cutText.js";
+import { checksMax, resultBytesMax, shardsMax, termSaidMax, workerIdMax } from "../job/limits.js";
 import { WireError } from "../job/problem.js";
 import {
   amount,
@@ -46,8 +47,6 @@ export const causes: readonly FailureCause[] = [
 export const levels: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 /** More than a worker keeps. */
 const trailMax = 4_096;
-/** A task's result: what is larger belongs into the store. */
-const resultMax = 2 * 1024 * 1024;
 
 export const workerEvent = codec("FromWorker", v1.FromWorker, toMessage, fromMessage);
 
@@ -133,7 +132,7 @@ function taskEvent({ taskProgress, taskDone, taskFailed }: Message): WorkerEvent
     return {
       kind: "task-done",
       taskId: token(taskId, "task"),
-      result: text(result, "result", resultMax),
+      result: taskResult(result),
     };
   }
   if (taskFailed) {
@@ -144,6 +143,13 @@ function taskEvent({ taskProgress, taskDone, taskFailed }: Message): WorkerEvent
     };
   }
   throw new WireError("a FromWorker without an event");
+}
+
+function taskResult(value: string | null | undefined): string {
+  const result = text(value, "result", resultBytesMax);
+  const bytes = utf8Bytes(result);
+  check(bytes <= resultBytesMax, `result of ${bytes} bytes, ${resultBytesMax} allowed`);
+  return result;
 }
 
 function hello(message: bitfleet.v1.Hello.$Properties): WorkerEvent {

@@ -76,7 +76,7 @@ describe("wrong use ends with code 2 and says what is wrong", () => {
     [["export", "digits"], /--out/],
     [["predict", "digits"], /missing required argument 'files'/],
     [["predict", "digits", "/no/such.png"], /cannot read \/no\/such\.png/],
-    [["predict", "digits", "a.png", "--top", "0"], /1 or more/],
+    [["predict", "digits", "a.png", "--top", "0"], /from 1 to 100/],
     [["up", "--workers", "many"], /whole number/],
     [["jobs", "--coordinator", "nowhere"], /HOST:PORT/],
     [["jobs", "--token-file", "/no/token"], /\/no\/token/],

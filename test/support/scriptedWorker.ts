@@ -187,12 +187,12 @@ export class ScriptedWorker {
       await store.put(`indexes/${toyDigest}.json`, [Buffer.from("{}")]);
       result = toySummary;
     } else {
-      const rows: number[][] = [];
+      const rows: (readonly [number, number])[][] = [];
       for (const name of task.pictures) {
         let bytes = 0;
         for await (const chunk of store.get(name)) bytes += chunk.length;
         const first = bytes % 2 === 0 ? 0.75 : 0.25;
-        rows.push([first, 1 - first]);
+        rows.push([[first > 0.5 ? 0 : 1, 0.75] as const, [first > 0.5 ? 1 : 0, 0.25] as const]);
       }
       result = rows;
     }

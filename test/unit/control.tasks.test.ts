@@ -3,7 +3,7 @@ import type { Task } from "../../src/control/message.js";
 import { FleetDriver } from "./fleetDriver.js";
 
 const task: Task = {
-  ...{ kind: "predict", model: "R50x1", classes: 2, crop: 32, threads: 1 },
+  ...{ kind: "predict", model: "R50x1", classes: 2, best: 2, crop: 32, threads: 1 },
   ...{ weights: "w", pictures: ["p"] },
 };
 

@@ -1,14 +1,17 @@
 import { afterEach, expect, test, vi } from "vitest";
 
 import { DataReader, decodeSummary } from "../../coordinator/data.js";
-import { predict, type PredictLimits } from "../../coordinator/predictions.js";
+import { clearPredictions, predict, type PredictLimits } from "../../coordinator/predictions.js";
 import type { Task } from "../../src/control/message.js";
 import { queuedRecord, type JobRecord } from "../../src/control/record.js";
+import { resultBytesMax } from "../../src/job/limits.js";
 import { ConfigError, FailureError, WireError } from "../../src/job/problem.js";
 import { planJob } from "../../src/job/plan.js";
 import type { JobRequest } from "../../src/job/settings.js";
 import type { Store } from "../../src/store/store.js";
+import { messageBytesMax } from "../../src/wire/codec.js";
 import type { PredictPart } from "../../src/wire/training.js";
+import { predictReply } from "../../src/wire/trainingCodecs.js";
 
 afterEach(() => {
   vi.useRealTimers();
@@ -152,8 +155,14 @@ test("pictures come in parts, are scored best first under their own names, and l
       { picture: "b.png", data: bytes(5) },
     ],
     [
-      [0.25, 0.75],
-      [0.5, 0.5],
+      [
+        [1, 0.75],
+        [0, 0.25],
+      ],
+      [
+        [0, 0.5],
+        [1, 0.5],
+      ],
     ],
   );
   expect(await predictions).toEqual([
@@ -169,9 +178,11 @@ test("pictures come in parts, are scored best first under their own names, and l
   expect(tasks).toEqual([
     expect.objectContaining({
       weights: "jobs/j/weights.npz",
+      best: 2,
+      // Nothing of what the client calls them.
       pictures: [
-        expect.stringMatching(/^predict\/[-0-9a-f]+\/0-.._x_y.jpg$/),
-        expect.stringMatching(/^predict\/[-0-9a-f]+\/1-b.png$/),
+        expect.stringMatching(/^predict\/[-0-9a-f]{36}\/000$/),
+        expect.stringMatching(/^predict\/[-0-9a-f]{36}\/001$/),
       ],
     }),
   ]);
@@ -206,10 +217,67 @@ test.each([
   expect([tasks, [...store.files.keys()]]).toEqual([[], []]);
 });
 
-test("scores that are no probabilities, or too few, are not passed on", async () => {
+test("scores that are no probabilities of classes, or too few, are not passed on", async () => {
   const parts = [{ job: "j", picture: "a", data: bytes(1) }];
-  for (const answer of [[[0.5]], [[0.5, 2]], [], [[0.5, "x"]], "x"])
+  const good = [0, 0.5];
+  const bad = [[1, 2], [2, 0.5], [1, "x"], [0, 0.5], [1], [1.5, 0.5], [-1, 0.5], 0.5, [1, 0.5, 0]];
+  for (const answer of [[[good]], [], "x", ...bad.map((score) => [[good, score]])])
     await expect(classify(parts, answer).predictions).rejects.toBeInstanceOf(WireError);
+});
+
+test("a refusal names the picture as the client does", async () => {
+  const store = new MemoryStore();
+  const sent = (async function* (): AsyncGenerator<PredictPart> {
+    yield { job: "j", picture: "/home/me/a b.jpg", data: bytes(1) };
+  })();
+  const runTask = async (task: Task): Promise<string> => {
+    const name = task.kind === "predict" ? task.pictures[0] : "";
+    throw new ConfigError(`the picture ${name} cannot be read: it is empty`);
+  };
+  const refused = predict(sent, { store, runTask, record: () => done, signal, limits });
+  await expect(refused).rejects.toThrow(
+    new ConfigError("the picture /home/me/a b.jpg cannot be read: it is empty"),
+  );
+  expect([...store.files.keys()]).toEqual([]);
+});
+
+test("what a coordinator that died has left of predictions is cleared, and nothing else", async () => {
+  const store = new MemoryStore();
+  for (const name of ["predict/x/000", "predict/x/001", "predictions/a", "jobs/j/weights.npz"])
+    await store.put(name, [bytes(1)]);
+  await clearPredictions(store);
+  expect([...store.files.keys()]).toEqual(["predictions/a", "jobs/j/weights.npz"]);
+});
+
+test.each([
+  ["21,843 classes of ordinary names", 21_843, "ordinary name of a class", 256, 100],
+  ["names as long as they may be", 1_000, "数".repeat(255), 256, 16],
+  ["few classes", 7, "a", 256, 7],
+  ["one picture", 21_843, "数".repeat(255), 1, 100],
+])("the reply for %s fits into one message", async (_, count, name, pictures, best) => {
+  const classes = Array.from({ length: count }, (_name, i) => name.slice(0, 249) + String(i));
+  const record = { ...done, plan: { ...done.plan, classes } };
+  const picture = "数".repeat(1024);
+  const store = new MemoryStore();
+  const sent = (async function* (): AsyncGenerator<PredictPart> {
+    for (let i = 0; i < pictures; i += 1) yield { job: "j", picture, data: bytes(1) };
+  })();
+  const runTask = async (task: Task): Promise<string> => {
+    if (task.kind !== "predict") throw new Error("another task");
+    expect(task.best).toBe(best);
+    const row = Array.from({ length: task.best }, (_score, i) => [count - 1 - i, 1.23456789e-30]);
+    const answer = JSON.stringify(task.pictures.map(() => row));
+    expect(answer.length).toBeLessThan(resultBytesMax);
+    return answer;
+  };
+  const more = { ...limits, pictures: 256, totalBytes: 1_000 };
+  const predictions = await predict(sent, {
+    ...{ store, runTask, signal, limits: more },
+    record: () => record,
+  });
+  const reply = predictReply.encode(predictions);
+  expect(reply.length).toBeLessThanOrEqual(messageBytesMax);
+  expect(predictReply.decode(reply)).toEqual(predictions);
 });
 
 test("a job without weights says in which state it is", async () => {

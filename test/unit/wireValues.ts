@@ -176,6 +176,7 @@ export const commands: readonly WorkerCommand[] = [
       kind: "predict",
       model: "R50x1",
       classes: 5,
+      best: 3,
       crop: 32,
       threads: 2,
       weights: "jobs/digits/weights.npz",

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { bitfleet } from "#proto";
 import type { WorkerCommand, WorkerEvent } from "../../src/control/message.js";
+import { resultBytesMax } from "../../src/job/limits.js";
 import { WireError } from "../../src/job/problem.js";
 import { Random } from "../../src/plan/random.js";
 import { messageBytesMax } from "../../src/wire/codec.js";
@@ -80,7 +81,11 @@ describe("what a worker says", () => {
     ["a digest with a blank", event("saved", { parameterDigest: "a b" })],
     ["an unknown cause", event("failed", { cause: "bad luck" })],
     ["an unknown level", event("log", { level: "fatal" })],
-    ["a result that is too long", event("task-done", { result: "x".repeat(2 * 1024 * 1024 + 1) })],
+    ["a result that is too long", event("task-done", { result: "x".repeat(resultBytesMax + 1) })],
+    [
+      "a result of too many bytes",
+      event("task-done", { result: "数".repeat(resultBytesMax / 3 + 1) }),
+    ],
     [
       "fields that are no JSON",
       FromWorker.encode({ log: { level: "info", fieldsJson: "{" } }).finish(),
