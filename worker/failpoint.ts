@@ -11,6 +11,8 @@ export const failpointNames = [
   "nan-shard",
   /** A gradient with one wrong value; its loss is right. */
   "wrong-shard",
+  /** One picture too many or too few that an evaluation of the state of the step counts right. */
+  "wrong-count",
   /** One bit of a parameter flips on the device after the update of the step. */
   "flip-parameter",
   /** What TensorFlow throws when memory runs out: in the probe, or in a shard of the step. */

@@ -54,6 +54,12 @@ export class Faults {
     return false;
   }
 
+  /** Spoils what an evaluation counts. */
+  miscount({ step, shard }: Place, correct: number): number {
+    if (this.#take("wrong-count", { step, shard }) === undefined) return correct;
+    return correct === 0 ? 1 : correct - 1;
+  }
+
   /** After the update of `step`; answers with the checksum of what the device holds then. */
   async afterApply(step: number, count: number, checksum: number): Promise<number> {
     if (this.#take("flip-parameter", { step }) === undefined) return checksum;

@@ -146,8 +146,16 @@ export class ShardWork {
     });
     if (!this.#finish(item)) return;
     const { shard, check, ...place } = item;
+    const correct = this.#options.faults?.miscount(item, done.correct) ?? done.correct;
     const result = {
-      ...{ ...done, shard, count: batch.labels.length, finite: Number.isFinite(done.loss), check },
+      ...{
+        ...done,
+        correct,
+        shard,
+        count: batch.labels.length,
+        finite: Number.isFinite(done.loss),
+        check,
+      },
       inputChecksum: batch.checksum,
       gradientChecksum: 0,
     };

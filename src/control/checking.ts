@@ -1,4 +1,4 @@
-import { isAudited } from "../plan/audit.js";
+import { auditedInEvaluation, isAudited } from "../plan/audit.js";
 import { arithmeticOf } from "./checksum.js";
 import { countOf, shardsOf, type Deal } from "./dealing.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
@@ -20,8 +20,9 @@ const opinionsMax = 2;
 /** The checks of the round so far, and those that are needed and nobody is at. */
 export function withChecks(t: Transition, phase: RoundPhase, members: readonly string[]): Checks {
   const checks = new Map(phase.checks);
+  const sample = sampleOf(t, phase);
   for (let shard = 0; shard < phase.shardCount; shard += 1) {
-    const doubt = doubtOf(t, phase, shard, members);
+    const doubt = doubtOf(t, phase, { shard, members, isSample: sample(shard) });
     if (doubt === "none" || isPending(phase, shard, members)) continue;
     // Whoever it was dealt to will say what it got.
     if (phase.opinions.has(shard) && isOwed(phase, shard, members)) continue;
@@ -69,19 +70,48 @@ export function comparable(t: Transition, opinions: readonly Opinion[]): readonl
   return opinions.filter(({ workerId }) => arithmeticOf(t, workerId) === arithmetic);
 }
 
+/** Which shards are compared as a matter of course. With mixed devices nothing is: each has its own bits. */
+function sampleOf(t: Transition, phase: RoundPhase): (shard: number) => boolean {
+  const { plan, step } = recordOf(t);
+  const { settings } = plan;
+  if (settings.mixedDevices) return () => false;
+  if (phase.round === "training") return (shard) => isAudited(settings, step, shard);
+  const audited = auditedInEvaluation(settings, step, shardsByWorker(phase).values());
+  return (shard) => audited.has(shard);
+}
+
+/** By worker: the shards whose result is its own, or will be. Who is gone still answers for what it gave. */
+function shardsByWorker({ shardCount, results, dealt }: RoundPhase): Map<string, number[]> {
+  const owners = new Map<number, string>();
+  for (const [id, ranges] of dealt) {
+    for (const shard of ranges.flatMap(shardsOf)) owners.set(shard, id);
+  }
+  const shards = new Map<string, number[]>();
+  for (let shard = 0; shard < shardCount; shard += 1) {
+    const id = results.get(shard)?.workerId ?? owners.get(shard);
+    if (id === undefined) continue;
+    const known = shards.get(id);
+    if (known === undefined) shards.set(id, [shard]);
+    else known.push(shard);
+  }
+  return shards;
+}
+
 /** "sample": one more opinion is wanted as a matter of course; "dispute": because of those there are. */
 function doubtOf(
   t: Transition,
   phase: RoundPhase,
-  shard: number,
-  members: readonly string[],
+  {
+    shard,
+    members,
+    isSample,
+  }: {
+    readonly shard: number;
+    readonly members: readonly string[];
+    readonly isSample: boolean;
+  },
 ): "none" | "sample" | "dispute" {
   const opinions = comparable(t, phase.opinions.get(shard) ?? []);
-  const { settings } = recordOf(t).plan;
-  const isSample =
-    phase.round === "training" &&
-    !settings.mixedDevices &&
-    isAudited(settings, recordOf(t).step, shard);
   if (opinions.length > 0 && judgeShard(opinions, votersOf(t, members)).kind !== "agreed")
     return "dispute";
   if (!isSample) return "none";

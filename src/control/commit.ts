@@ -1,3 +1,4 @@
+import { assert } from "../job/problem.js";
 import { TreeFold } from "../plan/fold.js";
 import { noChecksums, sumOfMembers } from "./checksum.js";
 import { fail } from "./ending.js";
@@ -17,10 +18,7 @@ import { checkpointDue } from "./work.js";
 export function commit(t: Transition, phase: RoundPhase): Transition {
   const { name, attempt, step, plan } = recordOf(t);
   const results = inOrder(phase);
-  const count = results.reduce((sum, result) => sum + result.count, 0);
-  if (count !== plan.settings.batch) {
-    return fail(t, `the shards of step ${step} hold ${count} examples of ${plan.settings.batch}`);
-  }
+  const count = examplesOf(results, plan.settings.batch);
   const before = memberIds(runOf(t)).length;
   const sumChecksum = sumOfMembers(t, phase);
   const admitted = admitFollowers(judgeKept(t), sumChecksum);
@@ -67,15 +65,22 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
 
 /** Integers, and losses in the order of the shards: the same for any workers. */
 export function closeEvaluation(t: Transition, phase: RoundPhase): Transition {
-  const { name, step } = recordOf(t);
+  const { name, step, plan } = recordOf(t);
   const results = inOrder(phase);
-  const total = results.reduce((sum, result) => sum + result.count, 0);
+  const total = examplesOf(results, plan.validationExamples);
   const correct = results.reduce((sum, result) => sum + result.correct, 0);
   const loss = results.reduce((sum, result) => sum + result.loss, 0) / total;
   const done = note(t, {
     evaluations: withEvaluation(recordOf(t), { step, correct, total, loss }),
   });
   return enter(logProgress(done, name), { kind: "boundary" });
+}
+
+/** All that the round is about: a result with another count has cost its worker its place before. */
+function examplesOf(results: readonly ShardResult[], expected: number): number {
+  const count = results.reduce((sum, result) => sum + result.count, 0);
+  assert(count === expected, `${count} examples of ${expected} in a round`);
+  return count;
 }
 
 function treeSum(results: readonly ShardResult[]): number {

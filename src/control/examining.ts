@@ -2,8 +2,16 @@ import { alikeGroups } from "./checksum.js";
 import { comparable, isOwed, isPending, openChecks, withChecks, type Checks } from "./checking.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { followersOf } from "./following.js";
-import { difference, isSame, judgeNumbers, judgeShard, type Opinion } from "./judgement.js";
+import {
+  difference,
+  impossible,
+  isSame,
+  judgeNumbers,
+  judgeShard,
+  type Opinion,
+} from "./judgement.js";
 import { recordOf, runOf, votersOf } from "./transition.js";
+import { shardSizes } from "./work.js";
 
 /**
  * What is wrong with the numbers of a round. First the parameters, since with wrong ones all else
@@ -68,6 +76,8 @@ export function examineState(t: Transition, members: readonly string[]): Finding
 }
 
 function examineShards(t: Transition, phase: RoundPhase, members: readonly string[]): Finding {
+  const lies = impossibleResults(t, phase);
+  if (lies.length > 0) return { kind: "wrong", workers: lies };
   let isWaiting = false;
   const asked = withChecks(t, phase, members);
   const isMore = [...asked].some(([id, checks]) => checks !== phase.checks.get(id));
@@ -106,6 +116,21 @@ function examineShards(t: Transition, phase: RoundPhase, members: readonly strin
   }
   const isAsking = members.some((id) => openChecks(phase, id).length > 0);
   return isWaiting || isAsking ? { kind: "waiting" } : { kind: "sound" };
+}
+
+/** Who reported what cannot be: nobody else need be asked, and with mixed devices neither. */
+function impossibleResults(t: Transition, phase: RoundPhase): readonly Blamed[] {
+  const sizes = shardSizes(recordOf(t), phase.round);
+  const blamed = new Map<string, Blamed>();
+  for (const [shard, opinions] of phase.opinions) {
+    for (const { workerId, incarnation, result } of opinions) {
+      const how = impossible(result, phase.round, sizes);
+      if (how === undefined) continue;
+      const why = `it reported shard ${shard} of step ${recordOf(t).step}${how}`;
+      blamed.set(workerId, { workerId, incarnation, shard, why });
+    }
+  }
+  return [...blamed.values()];
 }
 
 /** Whether the sum is of several members of whom one is left, and none of the others has said what it came to. */

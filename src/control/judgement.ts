@@ -1,10 +1,29 @@
-import type { ShardResult } from "./message.js";
+import { plural } from "../job/plural.js";
+import type { RoundKind, ShardResult } from "./message.js";
 import { heaviest, type Voter } from "./voting.js";
 
 /**
  * Determinism as an oracle: what several workers got for one and the same thing must be the same,
  * and where it is not, whoever is alone with it is wrong. Nothing here knows of rounds or of time.
  */
+
+/**
+ * Why nobody can have got this for a shard of the round, in words that follow "it reported shard 3
+ * of step 7"; undefined where somebody can. `sizes`: the examples of each shard of the round. Who
+ * says what cannot be is wrong, whatever the others say.
+ */
+export function impossible(
+  { shard, count, correct, finite, loss }: ShardResult,
+  round: RoundKind,
+  sizes: readonly number[],
+): string | undefined {
+  const size = sizes[shard];
+  if (size === undefined) return `, which has ${plural(sizes.length, "shard")}`;
+  if (count !== size) return ` with ${plural(count, "example")}, and it has ${size}`;
+  const most = round === "training" ? 0 : size;
+  if (correct > most) return ` with ${correct} right of ${most}`;
+  return finite && !Number.isFinite(loss) ? ` with a loss of ${loss}` : undefined;
+}
 
 /** What a worker got for a shard, in the computation for the sum or in a check. */
 export interface Opinion {
@@ -115,7 +134,6 @@ export function isSame(a: ShardResult, b: ShardResult): boolean {
 export function difference(wrong: ShardResult, right: ShardResult): string {
   if (!wrong.finite) return "it is not finite";
   if (wrong.inputChecksum !== right.inputChecksum) return "it read other pictures";
-  if (wrong.count !== right.count) return `it has ${wrong.count} examples of ${right.count}`;
   if (!Object.is(wrong.loss, right.loss)) return `its loss is ${wrong.loss}, not ${right.loss}`;
   return wrong.correct === right.correct
     ? "its gradient is another"

@@ -16,10 +16,12 @@ export function withResults(
   const opinions = new Map(phase.opinions);
   for (const result of shards) {
     const { shard, check } = result;
-    if (check === 0 && !results.has(shard)) results.set(shard, { result, workerId });
     const known = opinions.get(shard) ?? [];
-    const isKnown = known.some((one) => one.workerId === workerId && one.result.check === check);
-    if (!isKnown) opinions.set(shard, [...known, { workerId, incarnation, result }]);
+    const before = known.find((one) => one.workerId === workerId && one.result.check === check);
+    // What it said first is what is judged, so nothing else of it may count.
+    const said = before?.result ?? result;
+    if (check === 0 && !results.has(shard)) results.set(shard, { result: said, workerId });
+    if (before === undefined) opinions.set(shard, [...known, { workerId, incarnation, result }]);
   }
   return { ...phase, results, opinions };
 }

@@ -44,6 +44,13 @@ export function shardCount({ plan }: JobRecord, round: RoundKind): number {
     : evaluationShards(plan.validationExamples).length;
 }
 
+/** How many examples each shard of a round holds, in order. */
+export function shardSizes({ plan }: JobRecord, round: RoundKind): readonly number[] {
+  return round === "training"
+    ? new Array<number>(plan.settings.shards).fill(plan.shardSize)
+    : evaluationShards(plan.validationExamples).map(({ first, end }) => end - first);
+}
+
 /** More workers than this have nothing to do. */
 export function workersMax(record: JobRecord): number {
   const shards = shardCount(record, hasTraining(record) ? "training" : "evaluation");

@@ -7,13 +7,16 @@ import { writePictures } from "../support/pictures.js";
 
 let fleet: FleetProcesses;
 let undisturbed = "";
+let evaluated: JobStatus["evaluations"] = [];
 
 beforeAll(async () => {
   fleet = await FleetProcesses.start();
   await writePictures(join(fleet.folder, "pictures"), { classes: 3, perClass: 20 });
   for (const id of ["right", "upright", "doubtful"]) fleet.addWorker(id);
   await fleet.waitForWorkers(3);
-  undisturbed = (await run("undisturbed")).status.parameterDigest;
+  const { parameterDigest, evaluations } = (await run("undisturbed")).status;
+  undisturbed = parameterDigest;
+  evaluated = evaluations;
 }, 120_000);
 
 afterAll(() => fleet.stop());
@@ -131,6 +134,28 @@ test("a bit that flips in one worker's parameters is found at the next step, and
   expect(joins).toHaveLength(1);
   expect(workersAt(lines).get(8)).toBe(3);
   expect(status.parameterDigest).toBe(undisturbed);
+}, 120_000);
+
+test("a wrong count in an evaluation is found by the audit, and neither log nor status has it", async () => {
+  await fleet.removeWorker("upright");
+  await fleet.removeWorker("doubtful");
+  fleet.addWorker("doubtful", { BITFLEET_FAILPOINTS: "wrong-count@8" });
+  await fleet.waitForWorkers(2);
+  const { status, lines } = await run("miscounted", { minWorkers: 1, audit: 256 });
+  expect(status).toMatchObject({ state: "done", step: 8, attempt: 1 });
+  expect(lines.filter(({ message }) => message.startsWith("failpoint wrong-count"))).toHaveLength(
+    1,
+  );
+  const blames = blameIn(lines).filter(({ step }) => step === 8);
+  expect(blames).toHaveLength(1);
+  expect(blames[0]).toMatchObject({ worker: "doubtful", shard: 0 });
+  expect(blames[0]?.message).toMatch(
+    /computed it twice, and differently \(it counts other pictures/,
+  );
+  expect(evaluated.length).toBeGreaterThan(0);
+  expect(status.evaluations).toEqual(evaluated);
+  expect(status.parameterDigest).toBe(undisturbed);
+  fleet.addWorker("upright");
 }, 120_000);
 
 test("a job that diverges on all workers fails by name, keeps what was good, and goes on from there when resumed", async () => {

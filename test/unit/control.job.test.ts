@@ -51,7 +51,8 @@ describe("the end", () => {
     driver.prepared("w1");
     driver.loaded("w1");
     expect(driver.round("w1")).toMatchObject({ round: "evaluation", step: 0, shardCount: 1 });
-    driver.report("w1", [0], { round: "evaluation", sumChecksum: 0 });
+    const shards = [result(0, { count: 10 })];
+    driver.report("w1", [], { round: "evaluation", sumChecksum: 0, shards });
     expect(driver.kinds("w1")).toEqual(["release"]);
     driver.released("w1");
     expect(driver.record()).toMatchObject({ state: "done", weights: undefined });

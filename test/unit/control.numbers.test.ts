@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ShardResult } from "../../src/control/message.js";
 import { isAudited } from "../../src/plan/audit.js";
-import { FleetDriver, held, record, result, upTo } from "./fleetDriver.js";
+import { FleetDriver, held, result, upTo } from "./fleetDriver.js";
 
 /** Three workers in step 0: w1 has shards 0 to 2, w2 has 3 to 5, w3 has 6 and 7. */
 function three(): FleetDriver {
@@ -93,27 +93,6 @@ describe("a shard that is not finite", () => {
     driver.released("w1");
     expect(driver.record()).toMatchObject({ attempt: 2, step: 0, state: "starting" });
   });
-
-  test("of an evaluation is computed by a second worker, too", () => {
-    const driver = new FleetDriver();
-    for (const workerId of ["w1", "w2"]) driver.hello(workerId);
-    driver.happens({ kind: "submit", record: record("job", { evalEvery: 1 }, 200) });
-    for (const workerId of ["w1", "w2"]) driver.prepared(workerId);
-    for (const workerId of ["w1", "w2"]) driver.loaded(workerId);
-    driver.report("w1", upTo(4));
-    driver.report("w2", upTo(8, 4));
-    const { members, round } = driver.round("w1");
-    expect(round).toBe("evaluation");
-    const how = { round: "evaluation", sumChecksum: 0 } as const;
-    const of = (i: number): readonly number[] =>
-      (members[i]?.ranges ?? []).flatMap(({ first, end }) => upTo(end, first));
-    const bad = of(0).map((shard) => result(shard, shard === 0 ? nan : {}));
-    driver.report("w1", [], { ...how, shards: bad });
-    expect(checks(driver, "w1")).toEqual(["w2:0/1"]);
-    driver.report("w2", [], { ...how, shards: [...of(1).map((shard) => result(shard)), check(0)] });
-    expect(driver.said()[0]).toMatch(/^w1 is set aside: shard 0 of step 1 came out wrong on it/);
-    expect(driver.record().step).toBe(1);
-  });
 });
 
 test("a worker that is judged wrong while it is lost is not taken back with its state", () => {
@@ -162,7 +141,6 @@ describe("a shard that comes out differently", () => {
   test.each<readonly [string, Partial<ShardResult>, RegExp]>([
     ["another loss", { loss: 2 }, /its loss is 2, not 1/],
     ["other pictures", { inputChecksum: 9 }, /it read other pictures/],
-    ["other examples", { count: 1 }, /it has 1 examples of 2/],
   ])("by %s is decided by a third worker", (_, how, why) => {
     const driver = disputed(how);
     expect(driver.record().step).toBe(0);

@@ -207,25 +207,6 @@ test("the sum that is kept of a step is that of a member, not of one who is lost
   expect(driver.record()).toMatchObject({ step: 1, trail: [{ step: 0, sumChecksum: 7 }] });
 });
 
-describe("a job fails, and says why, when", () => {
-  const wrong: readonly (readonly [string, Parameters<FleetDriver["report"]>[2], RegExp])[] = [
-    [
-      "examples are missing",
-      { shards: upTo(8, 4).map((shard) => result(shard, { count: 1 })) },
-      /shards of step 0 hold 12 examples of 16/,
-    ],
-  ];
-  test.each(wrong)("%s", (_, how, reason) => {
-    const driver = inRound();
-    driver.report("w1", upTo(4));
-    driver.report("w2", upTo(8, 4), how);
-    expect(driver.record()).toMatchObject({ state: "failed", step: 0 });
-    expect(driver.record().reason).toMatch(reason);
-    expect(driver.kinds("w1")).toEqual(["release"]);
-    expect(driver.said()).toEqual([`failed: ${driver.record().reason}`]);
-  });
-});
-
 test("a result that is the same again is no dispute", () => {
   const driver = FleetDriver.started(["w1", "w2", "w3"]);
   driver.report("w3", [6, 7]);

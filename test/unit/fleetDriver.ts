@@ -233,10 +233,14 @@ export class FleetDriver {
     const { phase } = this.run ?? {};
     if (phase?.kind !== "round") throw new Error("no round is under way");
     for (const [workerId, ranges] of phase.dealt) {
-      this.report(
-        workerId,
-        ranges.flatMap(({ first, end }) => upTo(end, first)),
-      );
+      const own = ranges.flatMap(({ first, end }) => upTo(end, first));
+      const checks = phase.checks.get(workerId) ?? [];
+      this.report(workerId, own, {
+        shards: [
+          ...own.map((shard) => result(shard)),
+          ...checks.map(({ shard, number }) => result(shard, { check: number })),
+        ],
+      });
     }
   }
 

@@ -50,6 +50,20 @@ export const brokenCopies: readonly BrokenCopy[] = [
     to: 'const finding = { kind: "sound" };',
   },
   {
+    what: "evaluations are not compared",
+    file: "src/control/checking.js",
+    from: "return (shard) => audited.has(shard);",
+    to: "return () => false;",
+    options: { faults: ["evaluation wrong"], everyMs: 500 },
+  },
+  {
+    what: "what nobody can have got is believed",
+    file: "src/control/examining.js",
+    from: "if (lies.length > 0)",
+    to: "if (false)",
+    options: { faults: ["evaluation impossible"], everyMs: 500 },
+  },
+  {
     what: "a job goes on though it is being cancelled",
     file: "src/control/round.js",
     from: "if (run.cancelled)",

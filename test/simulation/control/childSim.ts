@@ -227,7 +227,7 @@ export class ChildSim {
     const got =
       round === "training"
         ? this.#trained(state, step, item, values)
-        : this.#evaluated(state, shard);
+        : this.spoils.evaluated(this.#evaluated(state, shard), item);
     const result = { shard, inputChecksum: shard, check, ...got };
     const isLast = !this.#device.some((work) => work.isShard);
     const parameterChecksum = isLast ? checksumOf(state.parameters) : undefined;

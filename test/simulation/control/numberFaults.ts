@@ -14,6 +14,16 @@ export const numberFaults = {
       spoils.shard = "not finite";
       return true;
     }),
+  "evaluation wrong": (scene: Scene) =>
+    spoil(scene, "counts wrongly in evaluations", ({ spoils }) => {
+      spoils.evaluation = "wrong";
+      return true;
+    }),
+  "evaluation impossible": (scene: Scene) =>
+    spoil(scene, "will count pictures in an evaluation that are not there", ({ spoils }) => {
+      spoils.evaluation = "impossible";
+      return true;
+    }),
   "sum wrong": (scene: Scene) =>
     spoil(scene, "will get a sum wrong", ({ spoils }) => {
       spoils.sum = spoils.ranks > 1;

@@ -4,6 +4,9 @@ import type { Item } from "./childPlace.js";
 export class Spoils {
   /** Of the next shard that somebody compares, or of any. */
   shard: "wrong" | "not finite" | undefined;
+  /** All that it counts in evaluations, as long as its process lives; or examples that are not there. */
+  evaluation: "wrong" | "impossible" | undefined;
+  #evaluated = 0;
   /** The next finished sum, as this worker has it. */
   sum = false;
   /** How many exchange now: with nobody else there is nothing to compare a sum with. */
@@ -28,6 +31,21 @@ export class Spoils {
     this.#tell(`shard ${shard} of step ${step} comes out ${spoil}`);
     values[0] = spoil === "wrong" ? (values[0] ?? 0) + 1 : NaN;
     return { finite: spoil === "wrong" };
+  }
+
+  /** Spoils what came of a shard of an evaluation, each time another way: no computation repeats it. */
+  evaluated<Result extends { readonly count: number; readonly correct: number }>(
+    result: Result,
+    { step, shard }: Item,
+  ): Result {
+    if (this.evaluation === undefined) return result;
+    this.#tell(`shard ${shard} of the evaluation of step ${step} comes out ${this.evaluation}`);
+    if (this.evaluation === "impossible") {
+      this.evaluation = undefined;
+      return { ...result, count: 1000, correct: 990 };
+    }
+    this.#evaluated += 1;
+    return { ...result, correct: (result.correct + this.#evaluated) % (result.count + 1) };
   }
 
   /** The sum as this worker has it. */
