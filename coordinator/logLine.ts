@@ -1,3 +1,4 @@
+import { lineEvents, type LineEvent } from "../src/control/fleetEvent.js";
 import type { LogLevel } from "../src/control/message.js";
 import { cut } from "../src/job/cutText.js";
 import type { LogLine } from "../src/wire/training.js";
@@ -8,6 +9,7 @@ export interface LogEvent {
   readonly level: LogLevel;
   readonly message: string;
   readonly fields: Fields;
+  readonly event?: LineEvent;
 }
 
 type Fields = Readonly<Record<string, string | number | boolean>>;
@@ -18,10 +20,11 @@ const fieldsMax = 8000;
 
 /** JSON, for whoever reads the stream without us. */
 export function encodeLine(sequence: number, term: number, event: LogEvent): Uint8Array {
-  const { timeMs, level, message } = event;
+  const { timeMs, level, message, event: what } = event;
   const tooLong = JSON.stringify(event.fields).length > fieldsMax;
   const fields: Fields = tooLong ? { fields: "too long" } : event.fields;
-  const line = { sequence, term, timeMs, level, message: cut(message, messageMax), fields };
+  const shown = cut(message, messageMax);
+  const line = { sequence, term, timeMs, level, event: what, message: shown, fields };
   return new TextEncoder().encode(JSON.stringify(line));
 }
 
@@ -34,7 +37,9 @@ export function decodeLine(bytes: Uint8Array): LogLine | undefined {
     return undefined;
   if (typeof timeMs !== "number" || !isLevel(level) || typeof message !== "string")
     return undefined;
-  return isFields(fields) ? { sequence, timeMs, level, message, fields } : undefined;
+  const event = lineEvents.find((known) => known === value["event"]);
+  const line = { sequence, timeMs, level, message, ...(event !== undefined && { event }) };
+  return isFields(fields) ? { ...line, fields } : undefined;
 }
 
 /** The term of the coordinator that wrote the line; 0 where it says nothing of it. */

@@ -164,12 +164,14 @@ export class Loop {
   }
 
   #log(command: Extract<FleetCommand, { readonly kind: "log" }>): void {
-    const { job, level, message, fields, said } = command;
+    const { job, level, message, fields, said, event } = command;
     const line = { ...fields, ...(job !== "" && { job }), ...(said && { said }) };
     this.#options.logger[level](line, message);
     if (job === "") return;
-    const all = { ...said, ...fields };
-    this.#options.memory.logs.append(job, { timeMs: Date.now(), level, message, fields: all });
+    this.#options.memory.logs.append(job, {
+      ...{ timeMs: Date.now(), level, message, fields: { ...said, ...fields } },
+      ...(event !== undefined && { event }),
+    });
   }
 
   #hear(workerId: string, incarnation: string, event: WorkerEvent, origin: Origin): void {

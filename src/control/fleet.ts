@@ -4,7 +4,7 @@ import { awaken } from "./clock.js";
 import { disbelief } from "./credible.js";
 import { decideReleasing, failUnwritable } from "./ending.js";
 import type { FleetCommand, FleetEvent, FleetOptions, Origin } from "./fleetEvent.js";
-import type { Fleet, Hello, LoggedLines, Transition } from "./fleetState.js";
+import type { Fleet, Hello, LoggedLines, Member, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
 import { askKeeper } from "./keeper.js";
@@ -157,16 +157,23 @@ function takeWorkerEvent(
     case "task-done":
     case "task-failed":
       return takeTaskEvent(so, member, event);
-    case "log": {
-      const { job, level, message } = event;
-      const fields = { worker: member.workerId };
-      return emit(so, { kind: "log", job, level, message, fields, said: event.fields });
-    }
+    case "log":
+      return takeLine(so, member, event);
     case "leaving":
       return takeLeaving(so, member.workerId, event.reason);
     case "leave":
       return lose(so, member.workerId, `it left: ${event.reason}`, false);
   }
+}
+
+/** A job's log is of those who take part in it, to the end of their process for it. */
+function takeLine(
+  t: Transition,
+  { workerId, closing }: Member,
+  { job, level, message, fields: said }: Extract<WorkerEvent, { readonly kind: "log" }>,
+): Transition {
+  if (runWith(t.fleet, workerId)?.job !== job && closing?.job !== job) return t;
+  return emit(t, { kind: "log", job, level, message, fields: { worker: workerId }, said });
 }
 
 function takeBeat(t: Transition, workerId: string, shardsDone: number): Transition {

@@ -83,6 +83,8 @@ export type FleetCommand =
       readonly fields: LogFields;
       /** Of a worker's own making: none of them may stand for one of ours. */
       readonly said?: LogFields;
+      /** Only the coordinator's own lines have it: a later coordinator knows them again by it. */
+      readonly event?: LineEvent;
     }
   | TaskEvent
   /**
@@ -95,6 +97,10 @@ export type FleetCommand =
       readonly step: number;
       readonly keep: number;
     };
+
+/** What a line tells of, for programs: that a step was made, with `step` among its fields, or how an evaluation of it came out. */
+export type LineEvent = (typeof lineEvents)[number];
+export const lineEvents = ["step", "evaluation"] as const;
 
 export type LogFields = Readonly<Record<string, string | number | boolean>>;
 

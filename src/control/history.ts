@@ -1,8 +1,8 @@
 import { rate } from "../bit/recipe.js";
-import type { LogFields } from "./fleetEvent.js";
+import type { FleetCommand, LineEvent, LogFields } from "./fleetEvent.js";
 import type { LoggedLines, Transition } from "./fleetState.js";
-import type { LogLevel, StepFacts } from "./message.js";
 import { evaluationsMax } from "../job/limits.js";
+import type { StepFacts } from "./message.js";
 import type { EvaluationResult, JobRecord } from "./record.js";
 import { change, emit, forEach, recordNamed, withEntry } from "./transition.js";
 import { epochOf } from "./work.js";
@@ -90,21 +90,14 @@ export function logAllProgress(t: Transition): Transition {
 
 /** What a log shows, from its last lines, oldest first; undefined where they say nothing of it. */
 export function loggedIn(
-  lines: readonly { readonly message: string; readonly fields: LogFields }[],
+  lines: readonly { readonly event?: LineEvent; readonly fields: LogFields }[],
 ): LoggedLines | undefined {
-  let shown: LoggedLines | undefined;
-  for (const { message, fields } of lines) {
-    const { step } = fields;
-    // A worker's own words are not the coordinator's, whatever they say.
-    if (typeof step !== "number" || "worker" in fields) continue;
-    if (stepLine.test(message)) shown = { step, hasEvaluation: false };
-    else if (evaluationLine.test(message)) shown = { step, hasEvaluation: true };
-  }
-  return shown;
+  const last = lines.findLast(({ event }) => event !== undefined);
+  const step = last?.fields["step"];
+  return typeof step === "number"
+    ? { step, hasEvaluation: last?.event === "evaluation" }
+    : undefined;
 }
-
-const stepLine = /^step \d+ of \d+$/;
-const evaluationLine = /^evaluation at step \d+: /;
 
 /** The first state behind the log's last line to which all steps from there on are known. */
 function firstKnown(record: JobRecord, logged: LoggedLines): number {
@@ -119,7 +112,7 @@ function confessLost(t: Transition, record: JobRecord, from: number, first: numb
   const to = Math.min(first - 1, record.step);
   if (to < from) return t;
   const message = `the lines of steps ${from} to ${to} are lost: nobody is left who knew them`;
-  return logLine(t, record, "warn", message, {});
+  return logLine(t, record, { level: "warn", message, fields: {} });
 }
 
 function evaluationAt({ evaluations }: JobRecord, step: number): EvaluationResult | undefined {
@@ -130,12 +123,17 @@ function evaluationAt({ evaluations }: JobRecord, step: number): EvaluationResul
 function logStep(t: Transition, record: JobRecord, step: number, measured: LogFields): Transition {
   const facts = factsOf(record, step - 1);
   const { plan } = record;
-  return logLine(t, record, "info", `step ${step} of ${plan.schedule.steps}`, {
-    step,
-    epoch: epochOf(record, step - 1),
-    loss: rounded(facts?.loss ?? NaN),
-    rate: rate(plan.schedule, step - 1),
-    ...measured,
+  return logLine(t, record, {
+    event: "step",
+    level: "info",
+    message: `step ${step} of ${plan.schedule.steps}`,
+    fields: {
+      step,
+      epoch: epochOf(record, step - 1),
+      loss: rounded(facts?.loss ?? NaN),
+      rate: rate(plan.schedule, step - 1),
+      ...measured,
+    },
   });
 }
 
@@ -145,28 +143,21 @@ function logEvaluation(
   { step, correct, total, loss }: EvaluationResult,
 ): Transition {
   const percent = ((100 * correct) / total).toFixed(1);
-  return logLine(
-    t,
-    record,
-    "info",
-    `evaluation at step ${step}: ${correct}/${total} correct (${percent} %)`,
-    { step, correct, total, loss: rounded(loss) },
-  );
+  return logLine(t, record, {
+    event: "evaluation",
+    level: "info",
+    message: `evaluation at step ${step}: ${correct}/${total} correct (${percent} %)`,
+    fields: { step, correct, total, loss: rounded(loss) },
+  });
 }
 
 function logLine(
   t: Transition,
-  record: JobRecord,
-  level: LogLevel,
-  message: string,
-  fields: LogFields,
+  { name, attempt, generation }: JobRecord,
+  { fields, ...line }: Omit<Extract<FleetCommand, { readonly kind: "log" }>, "kind" | "job">,
 ): Transition {
-  const { name, attempt, generation } = record;
   return emit(t, {
-    kind: "log",
-    job: name,
-    level,
-    message,
+    ...{ kind: "log", job: name, ...line },
     fields: { attempt, generation, ...fields },
   });
 }

@@ -113,7 +113,7 @@ function beat(t: MemberTransition): MemberTransition {
   return say(set(t, { link: { ...link, beatenMs: t.nowMs } }), {
     kind: "beat",
     phase: phaseOf(child),
-    waitingFor: waitingFor(child).join(", "),
+    waitingFor: waitingFor(child),
     natsAgeMs: child.kind === "working" ? child.natsAgeMs : -1,
     shardsDone: child.kind === "working" ? unitsDone(child) : 0,
     residentBytes: child.kind === "working" ? child.residentBytes : 0,

@@ -131,7 +131,8 @@ export type WorkerEvent =
   | {
       readonly kind: "beat";
       readonly phase: string;
-      readonly waitingFor: string;
+      /** Ids of the members whose frames its exchange lacks. */
+      readonly waitingFor: readonly string[];
       /** Age of the worker's last round trip to NATS, -1 when it has none. */
       readonly natsAgeMs: number;
       /** Shards finished in the round under way. */

@@ -158,7 +158,7 @@ function mostWaitedFor(
 }
 
 function votes(members: readonly Member[], workerId: string): number {
-  return members.filter(({ beat }) => beat?.waitingFor.split(", ").includes(workerId)).length;
+  return members.filter(({ beat }) => beat?.waitingFor.includes(workerId)).length;
 }
 
 function lateText(fleet: Fleet, phase: RoundPhase, workerId: string): string {

@@ -1,4 +1,5 @@
 /** What clients and coordinator say to each other, as checked values. */
+import type { LineEvent } from "../control/fleetEvent.js";
 import type { LogLevel } from "../control/message.js";
 import type { JobRequest, JobSettings } from "../job/settings.js";
 
@@ -42,6 +43,8 @@ export interface LogLine {
   readonly level: LogLevel;
   readonly message: string;
   readonly fields: Readonly<Record<string, string | number | boolean>>;
+  /** What the line tells of, where programs may want to know; its text is for people. */
+  readonly event?: LineEvent;
 }
 
 /** A piece of a file, in order. */

@@ -1,5 +1,6 @@
 /** The messages of training.proto <-> the values of training.ts. */
 import { bitfleet } from "#proto";
+import { lineEvents } from "../control/fleetEvent.js";
 import type { EvaluationResult } from "../control/record.js";
 import {
   classesMax,
@@ -199,8 +200,9 @@ export const logsRequest = codec(
 export const logLine = codec(
   "LogLine",
   v1.LogLine,
-  ({ fields, message, ...line }: LogLine) => ({
+  ({ fields, message, event, ...line }: LogLine) => ({
     ...line,
+    event: event ?? "",
     message: cut(message),
     fieldsJson: encodeFields(fields),
   }),
@@ -210,6 +212,7 @@ export const logLine = codec(
     level: word(line.level, levels, "level"),
     message: text(line.message, "message"),
     fields: decodeFields(line.fieldsJson),
+    ...(line.event !== "" && { event: word(line.event, lineEvents, "event") }),
   }),
 );
 

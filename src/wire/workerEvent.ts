@@ -60,7 +60,7 @@ function toMessage(event: WorkerEvent): Properties {
     }
     case "beat":
       return {
-        beat: { ...event, phase: cut(event.phase, 256), waitingFor: cut(event.waitingFor, 256) },
+        beat: { ...event, phase: cut(event.phase, 256), waitingFor: [...event.waitingFor] },
       };
     case "prepared":
       return { prepared: event };
@@ -187,7 +187,9 @@ function beat(message: bitfleet.v1.Beat.$Properties): WorkerEvent {
   return {
     kind: "beat",
     phase: text(message.phase, "phase", 256),
-    waitingFor: text(message.waitingFor, "waiting for", 256),
+    waitingFor: list(message.waitingFor, "workers waited for", shardsMax, (id) =>
+      token(id, "worker waited for"),
+    ),
     natsAgeMs: amount(message.natsAgeMs, "NATS age", -1),
     shardsDone: count(message.shardsDone, "shards done", shardsMax),
     residentBytes: amount(message.residentBytes, "resident bytes"),

@@ -127,7 +127,7 @@ test("a log that a higher term has taken over is closed to the coordinator befor
   const step = (n: number): void => {
     first.append("a", {
       ...{ timeMs: 5, level: "info", message: `step ${n} of 9` },
-      fields: { step: n },
+      ...{ event: "step", fields: { step: n } },
     });
   };
   for (const n of [1, 2, 3]) step(n);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { WorkerEvent } from "../../src/control/message.js";
 import { jobStatus } from "../../src/control/view.js";
+import { workerEvent } from "../../src/wire/workerEvent.js";
 import { FleetDriver, record, result, upTo } from "./fleetDriver.js";
 
 /** A beat of each worker: shards done, whom it waits for, age of the last word from NATS. */
@@ -44,6 +46,29 @@ function exchanging(): FleetDriver {
   driver.report("w3", upTo(8, 6));
   return driver;
 }
+
+test("of many workers with long names the one that most wait for is blamed, however long the list", () => {
+  const ids = upTo(17, 1).map((i) => `worker-of-a-stateful-set-${String(i).padStart(2, "0")}`);
+  const last = ids.at(-1) ?? "";
+  const driver = FleetDriver.started(ids, { batch: 32, shards: 16 });
+  ids.forEach((id, i) => {
+    driver.report(id, [i]);
+  });
+  const over = driver.nowMs + 601_000;
+  while (driver.nowMs < over && left(driver).length === ids.length) {
+    driver.pass(5_000 - 250);
+    for (const id of ids) {
+      // The last waits for nobody, and everybody else for all others.
+      const waitingFor = ids.filter((other) => other !== id && id !== last);
+      const beat: WorkerEvent = {
+        ...{ kind: "beat", phase: "exchanging", waitingFor, natsAgeMs: 1, shardsDone: 1 },
+        ...{ residentBytes: 1, childSilentMs: 0, unitMs: 0 },
+      };
+      driver.say(id, workerEvent.decode(workerEvent.encode(beat)));
+    }
+  }
+  expect(ids.filter((id) => !left(driver).includes(id))).toEqual([last]);
+});
 
 describe("a worker that beats and finishes no shard", () => {
   test.each([
@@ -158,7 +183,7 @@ test.each([
   const driver = FleetDriver.started(["w1", "w2"]);
   const silent = (workerId: string): void => {
     driver.say(workerId, {
-      ...{ kind: "beat", phase: "computing", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+      ...{ kind: "beat", phase: "computing", waitingFor: [], natsAgeMs: 1, shardsDone: 0 },
       ...{ residentBytes: 1, childSilentMs, unitMs: -1 },
     });
   };
@@ -177,7 +202,7 @@ describe("a worker whose process is silent", () => {
       driver.pass(500, ["w1"]);
       said.push(...driver.said());
       driver.say("w2", {
-        ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+        ...{ kind: "beat", phase: "", waitingFor: [], natsAgeMs: 1, shardsDone: 0 },
         ...{ residentBytes: 1, childSilentMs: silentMs + passed + 500, unitMs: -1 },
       });
       said.push(...driver.said());

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { loggedIn } from "../../src/control/history.js";
+import type { WorkerEvent } from "../../src/control/message.js";
 import type { StepFacts } from "../../src/control/message.js";
 import type { JobRecord } from "../../src/control/record.js";
 import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
@@ -165,15 +166,47 @@ describe("a checkpoint that cannot be used", () => {
   });
 });
 
-test("what a log shows is told by its own lines, and not by a worker's words", () => {
-  const line = (message: string, fields = {}) => ({ message, fields });
-  expect(loggedIn([line("submitted")])).toBeUndefined();
-  const lines = [
-    line("step 4 of 9", { step: 4 }),
-    line("step 5 of 9", { step: 5 }),
-    line("step 9 of 9", { step: 9, worker: "w1" }),
-  ];
+test("what a log shows is told by what its lines are of, and not by any words", () => {
+  const said = { fields: { step: 9, event: "step", message: "step 9 of 9" } };
+  const step = (reached: number) => ({ event: "step", fields: { step: reached } }) as const;
+  expect(loggedIn([said])).toBeUndefined();
+  const lines = [step(4), step(5), said];
   expect(loggedIn(lines)).toEqual({ step: 5, hasEvaluation: false });
-  const evaluated = [...lines, line("evaluation at step 5: 1/2 correct (50.0 %)", { step: 5 })];
-  expect(loggedIn(evaluated)).toEqual({ step: 5, hasEvaluation: true });
+  const evaluation = { event: "evaluation", fields: { step: 5 } } as const;
+  expect(loggedIn([...lines, evaluation, said])).toEqual({ step: 5, hasEvaluation: true });
+  expect(loggedIn([...lines, evaluation, step(6)])).toEqual({ step: 6, hasEvaluation: false });
+});
+
+describe("a worker's line", () => {
+  const line = (job: string): WorkerEvent => ({
+    ...{ kind: "log", job, level: "info", message: "step 9 of 9" },
+    fields: { step: 9, worker: "w2", event: "step" },
+  });
+
+  test("is in the log of its own job, under its own name and as its own words", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.say("w1", line("job"));
+    const [told] = driver.commands.filter(({ kind }) => kind === "log");
+    expect(told).toEqual({
+      ...{ kind: "log", job: "job", level: "info", message: "step 9 of 9" },
+      fields: { worker: "w1" },
+      said: { step: 9, worker: "w2", event: "step" },
+    });
+    driver.happens({ kind: "cancel", job: "job" });
+    driver.say("w1", line("job"));
+    expect(driver.said()).toEqual(["step 9 of 9"]);
+  });
+
+  test("is in no other job's log, whether there is such a job or not", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.hello("w2");
+    driver.happens({ kind: "submit", record: record("other", { minWorkers: 2 }) });
+    for (const job of ["other", "unknown"]) {
+      driver.say("w1", line(job));
+      expect(driver.said()).toEqual([]);
+    }
+    driver.hello("w3", { numerics: "another" });
+    driver.say("w3", line("job"));
+    expect(driver.said()).toEqual([]);
+  });
 });

@@ -63,7 +63,7 @@ describe("where the job is below its minimum", () => {
       driver.pass(250, others);
       said.push(...driver.said());
       driver.say(workerId, {
-        ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+        ...{ kind: "beat", phase: "", waitingFor: [], natsAgeMs: 1, shardsDone: 0 },
         ...{ residentBytes: 1, childSilentMs: 250 * i + 500, unitMs: -1 },
       });
       said.push(...driver.said());

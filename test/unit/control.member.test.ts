@@ -347,7 +347,7 @@ describe("a beat", () => {
     driver.pass(500);
     expect(driver.said()).toEqual([
       {
-        ...{ kind: "beat", phase: "exchanging", waitingFor: "w2", natsAgeMs: 3 },
+        ...{ kind: "beat", phase: "exchanging", waitingFor: ["w2"], natsAgeMs: 3 },
         ...{ shardsDone: 1, residentBytes: 9, childSilentMs: 500, unitMs: 40 },
       },
     ]);

@@ -162,7 +162,7 @@ test.each([
   driver.applied("w1", 2);
   for (let waitedMs = 0; waitedMs < 4_000; waitedMs += 500) {
     driver.say("w1", {
-      ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+      ...{ kind: "beat", phase: "", waitingFor: [], natsAgeMs: 1, shardsDone: 0 },
       ...{ residentBytes: 1, childSilentMs: 0, unitMs: -1, ...blocked },
     });
     expect(driver.record().state).toBe("cancelling");

@@ -60,7 +60,7 @@ const hello = (workerId: string, incarnation: string): WorkerEvent => ({
   ...{ numerics: "n", term: 0, held: undefined },
 });
 const beat: WorkerEvent = {
-  ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: -1, shardsDone: 0, residentBytes: 0 },
+  ...{ kind: "beat", phase: "", waitingFor: [], natsAgeMs: -1, shardsDone: 0, residentBytes: 0 },
   ...{ childSilentMs: -1, unitMs: -1 },
 };
 const released: WorkerEvent = { kind: "released", job: "j" };

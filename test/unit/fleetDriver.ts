@@ -147,7 +147,9 @@ export class FleetDriver {
     this.commands = all;
   }
 
-  beat(workerId: string, shardsDone: number, waitingFor = "", natsAgeMs = 1): void {
+  /** `waited`: the ids of those whose frames it lacks, with blanks between. */
+  beat(workerId: string, shardsDone: number, waited = "", natsAgeMs = 1): void {
+    const waitingFor = waited.split(" ").filter((id) => id !== "");
     this.say(workerId, {
       ...{ kind: "beat", phase: "computing", waitingFor, natsAgeMs, shardsDone },
       ...{ residentBytes: 1, childSilentMs: 0, unitMs: 0 },

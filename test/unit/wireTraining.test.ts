@@ -20,6 +20,7 @@ const line: LogLine = {
   level: "warn",
   message: "langsam",
   fields: { step: 3, worker: "worker-1", last: true },
+  event: "evaluation",
 };
 
 const worker: WorkerStatus = {

@@ -35,7 +35,7 @@ export const events: readonly WorkerEvent[] = [
   {
     kind: "beat",
     phase: "computing",
-    waitingFor: "worker-2",
+    waitingFor: ["worker-2", "worker-3"],
     natsAgeMs: -1,
     shardsDone: 3,
     residentBytes: 5_000_000_000,

@@ -321,12 +321,12 @@ export class CoordinatorSim {
   }
 
   /** Lines become durable one after the other, some time; those on their way die with us. */
-  #log({ job, message, fields }: Extract<FleetCommand, { readonly kind: "log" }>): void {
+  #log({ job, ...line }: Omit<Extract<FleetCommand, { readonly kind: "log" }>, "kind">): void {
     if (job === "") return;
     const { world, shelf } = this.#place;
     this.#logFreeMs = Math.max(this.#logFreeMs, world.nowMs) + world.between(0, 8);
     this.process.after(this.#logFreeMs - world.nowMs, () => {
-      if (!shelf.append(this.#logTerm, job, { message, fields })) {
+      if (!shelf.append(this.#logTerm, job, line)) {
         this.#stepDown("another coordinator writes the log");
       }
     });

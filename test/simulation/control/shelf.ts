@@ -1,4 +1,4 @@
-import type { LogFields } from "../../../src/control/fleetEvent.js";
+import type { LineEvent, LogFields } from "../../../src/control/fleetEvent.js";
 import type { LoggedLines } from "../../../src/control/fleetState.js";
 import { loggedIn } from "../../../src/control/history.js";
 import type { JobRecord } from "../../../src/control/record.js";
@@ -7,6 +7,7 @@ import type { ToyState } from "./toy.js";
 
 export interface Line {
   readonly message: string;
+  readonly event?: LineEvent;
   readonly fields: LogFields;
 }
 
