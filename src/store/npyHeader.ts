@@ -30,21 +30,45 @@ export function npyTextLength(start: Uint8Array): number | string {
   return `has a header of ${length} bytes, more than ${npyHeaderBytesMax}`;
 }
 
+export interface NpyArray {
+  readonly shape: readonly number[];
+  /** Of a value, a float. */
+  readonly itemBytes: 2 | 4 | 8;
+  readonly isLittleEndian: boolean;
+  readonly isFortran: boolean;
+}
+
+/** The most bytes that a value may have. */
+export const itemBytesMax = 8;
+
 /**
- * The shape that the header's text gives, or why the array is refused. The text is a Python literal; it
+ * What the header's text says of the array, or why the array is refused. The text is a Python literal; it
  * is matched against the one form that plain arrays have, and never evaluated.
  */
-export function npyShape(text: string): readonly number[] | string {
+export function npyArray(text: string): NpyArray | string {
   const dtype = /'descr': *'([^']*)'/.exec(text)?.[1];
   if (dtype === undefined) return "has no plain dtype";
   if (dtype.includes("O")) return `holds Python objects (dtype ${dtype}), which are never loaded`;
-  if (dtype !== "<f4") return `has dtype ${dtype}, only <f4 (float32) is read`;
+  const itemBytes = itemSizes.get(dtype.slice(1));
+  if (itemBytes === undefined || !/^[<>]/.test(dtype))
+    return `has dtype ${dtype}, only float16, float32 and float64 are read`;
   const form =
-    /^\{'descr': *'<f4', *'fortran_order': *(True|False), *'shape': *\(([0-9, ]*)\),? *\}\s*$/;
+    /^\{'descr': *'[<>]f[248]', *'fortran_order': *(True|False), *'shape': *\(([0-9, ]*)\),? *\}\s*$/;
   const match = form.exec(text);
   if (match === null) return "has a header that NumPy does not write";
-  if (match[1] === "True") return "is in Fortran order, only C order is read";
   const extents = (match[2] ?? "").split(",").map((extent) => extent.trim());
   const shape = extents.filter((extent) => extent !== "").map(Number);
-  return shape.every(Number.isSafeInteger) ? shape : `has the shape (${match[2] ?? ""})`;
+  if (!shape.every(Number.isSafeInteger)) return `has the shape (${match[2] ?? ""})`;
+  return {
+    shape,
+    itemBytes,
+    isLittleEndian: dtype.startsWith("<"),
+    isFortran: match[1] === "True",
+  };
 }
+
+const itemSizes: ReadonlyMap<string, NpyArray["itemBytes"]> = new Map([
+  ["f2", 2],
+  ["f4", 4],
+  ["f8", 8],
+]);

@@ -3,8 +3,14 @@ import { isHead, type TensorSpec } from "../bit/architecture.js";
 import { ConfigError, reasonOf } from "../job/problem.js";
 import { ByteReader } from "./byteReader.js";
 import { firstNonFinite } from "./finite.js";
-import { float32Bytes } from "./float32Bytes.js";
-import { npyHeaderBytesMax, npyShape, npyTextLength } from "./npyHeader.js";
+import {
+  itemBytesMax,
+  npyArray,
+  npyHeaderBytesMax,
+  npyTextLength,
+  type NpyArray,
+} from "./npyHeader.js";
+import { readValues } from "./npyValues.js";
 import { listZip, openZip, readMember } from "./readZip.js";
 
 export interface Weights {
@@ -18,8 +24,8 @@ export interface Weights {
 const headKernel = "resnet/head/conv2d/kernel";
 
 /**
- * Reads an npz file of BiT weights, published ones (compressed or not) or our own, as data: no object
- * array, no header beyond NumPy's bound, no member that is not the model's, and never more bytes than
+ * Reads an npz file of BiT weights, published ones (compressed or not), converted ones (float16 or float64, Fortran order,
+ * big-endian) or our own, as data: no object array, no header beyond NumPy's bound, no member that is not the model's, and never more bytes than
  * the model has. With `allowOtherHead` a head of another number of classes is left out.
  *
  * Throws ConfigError that names the file, the tensor and what is wrong with it.
@@ -89,7 +95,7 @@ async function readTensor(
 ): Promise<readonly number[]> {
   const { name } = spec;
   // Said before anything is inflated: a small member could claim, or hold, any number of bytes.
-  const bytesMax = into.byteLength + npyHeaderBytesMax + 12;
+  const bytesMax = into.length * itemBytesMax + npyHeaderBytesMax + 12;
   const other = allowOtherHead && isHead(name);
   if (entry.uncompressedSize > bytesMax && !other) {
     const size = `${entry.uncompressedSize} bytes, more than (${spec.shape.join(", ")}) has`;
@@ -97,13 +103,14 @@ async function readTensor(
   }
   const reader = new ByteReader(readMember(zip, entry));
   try {
-    const shape = await readShape(reader, name);
+    const array = await readHeader(reader, name);
+    const { shape } = array;
     if (!sameShape(shape, spec.shape)) {
       if (other && isOtherHead(shape, spec.shape)) return shape;
       const wanted = `(${spec.shape.join(", ")}) is wanted`;
       throw new ConfigError(`the tensor ${name} has shape (${shape.join(", ")}) where ${wanted}`);
     }
-    if (!(await reader.fill(float32Bytes(into))) || !(await reader.atEnd())) {
+    if (!(await readValues(reader, array, into)) || !(await reader.atEnd())) {
       throw new ConfigError(`the tensor ${name} does not have as many bytes as its shape says`);
     }
   } finally {
@@ -114,7 +121,7 @@ async function readTensor(
   return spec.shape;
 }
 
-async function readShape(reader: ByteReader, name: string): Promise<readonly number[]> {
+async function readHeader(reader: ByteReader, name: string): Promise<NpyArray> {
   const start = await reader.take(10);
   const refuse = (reason: string): never => {
     throw new ConfigError(`the tensor ${name} ${reason}`);
@@ -124,8 +131,8 @@ async function readShape(reader: ByteReader, name: string): Promise<readonly num
   if (typeof length === "string") return refuse(length);
   const text = await reader.take(length);
   if (text === undefined) return refuse("ends inside its header");
-  const shape = npyShape(new TextDecoder("latin1").decode(text));
-  return typeof shape === "string" ? refuse(shape) : shape;
+  const array = npyArray(new TextDecoder("latin1").decode(text));
+  return typeof array === "string" ? refuse(array) : array;
 }
 
 /** The same but for the last extent, the number of classes. */

@@ -9,7 +9,7 @@ import { loadCheckpoint, readManifest, saveCheckpoint } from "../../src/store/ch
 import { parameterDigest } from "../../src/store/digest.js";
 import { FolderStore } from "../../src/store/folderStore.js";
 import { encodeManifest, type CheckpointManifest } from "../../src/store/manifest.js";
-import { npyHeader, npyShape, npyTextLength } from "../../src/store/npyHeader.js";
+import { npyHeader, npyArray, npyTextLength } from "../../src/store/npyHeader.js";
 import { readNpz } from "../../src/store/readNpz.js";
 import { readSafetensors, safetensorsChunks } from "../../src/store/safetensors.js";
 import { hold, Refusal, type Kind } from "./kind.js";
@@ -48,7 +48,7 @@ export const npzKind: Kind = {
     },
     {
       name: "npy shape",
-      refusal: /dtype|that NumPy does not write|Fortran order|ends inside its header|has the shape/,
+      refusal: /dtype|that NumPy does not write|ends inside its header|has the shape/,
     },
     { name: "shape matches", refusal: /has shape/ },
     {
@@ -123,7 +123,7 @@ function text(shape: readonly number[], descr = "<f4", fortran = "False"): strin
 }
 
 function header(random: Random, shape: readonly number[]): string {
-  const descr = pick(random, ["<f4", "|O", ">f4", "<f8", "<f4'"]);
+  const descr = pick(random, ["<f4", "|O", ">f4", "<f8", ">f2", "<i4", "<f4'"]);
   const good = text(shape, descr, pick(random, ["False", "True", "0"]));
   return chance(random, 0.2) ? mutate(random, Buffer.from(good)).toString("latin1") : good;
 }
@@ -140,7 +140,7 @@ export const npyKind: Kind = {
   stages: [
     { name: "start", refusal: /is not a NumPy array|version \d+ of|header of \d+ bytes/ },
     { name: "dtype", refusal: /dtype|Python objects/ },
-    { name: "form", refusal: /that NumPy does not write|Fortran order|has the shape/ },
+    { name: "form", refusal: /that NumPy does not write|has the shape/ },
   ],
   open: async () => ({
     feed: (random) => {
@@ -150,8 +150,9 @@ export const npyKind: Kind = {
       const start = Buffer.concat([bytes.subarray(0, 10), Buffer.alloc(10)]).subarray(0, 10);
       const length = npyTextLength(start);
       if (typeof length === "string") throw new Refusal(length);
-      const shape = npyShape(bytes.subarray(10, 10 + length).toString("latin1"));
-      if (typeof shape === "string") throw new Refusal(shape);
+      const array = npyArray(bytes.subarray(10, 10 + length).toString("latin1"));
+      if (typeof array === "string") throw new Refusal(array);
+      const { shape } = array;
       hold(
         shape.every((extent) => Number.isSafeInteger(extent)),
         `shape (${shape.join()})`,

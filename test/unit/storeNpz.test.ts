@@ -214,13 +214,19 @@ test.each([
     "holds Python objects (dtype |O), which are never",
   ],
   ["fields", npy(described("[('a', '<f4')]"), six), "has no plain dtype"],
-  ["float16", npy(described("'<f2'"), six), "has dtype <f2, only <f4 (float32) is read"],
-  ["float64", npy(described("'<f8'"), six), "has dtype <f8, only <f4 (float32) is read"],
-  ["big-endian numbers", npy(described("'>f4'"), six), "has dtype >f4, only <f4"],
   [
-    "Fortran order",
-    npy(described("'<f4'").replace("False", "True"), six),
-    "is in Fortran order, only C order is read",
+    "whole numbers",
+    npy(described("'<i4'"), six),
+    "has dtype <i4, only float16, float32 and float64",
+  ],
+  ["float128", npy(described("'<f16'"), six), "has dtype <f16, only float16, float32 and float64"],
+  ["bytes", npy(described("'|f4'"), six), "has dtype |f4, only float16, float32 and float64"],
+  ["too few float64", npy(described("'<f8'"), six), "does not have as many bytes as its"],
+  ["too many float16", npy(described("'<f2'"), six), "does not have as many bytes as its"],
+  [
+    "a number beyond float32",
+    npy(described("'<f8'"), Buffer.from(Float64Array.of(1, 2, 1e300, 4, 5, 6).buffer)),
+    "has Infinity at 2",
   ],
   ["an expression", npy(described("'<f4'", "(1, 1, 2, 1+2)"), six), "that NumPy does not write"],
   ["a negative extent", npy(described("'<f4'", "(1, 1, 2, -3)"), six), "that NumPy does not write"],
@@ -254,6 +260,61 @@ test.each([
   const message = await refusal(path);
   expect(message).toContain(`the weights ${path} cannot be used: the tensor ${first} `);
   expect(message).toContain(reason);
+});
+
+/** Python says what the numbers and their places are: an array of (2, 3, 4, 5), written as NumPy would. */
+const convertedArray = `
+import itertools, struct, sys
+order, code, fortran = sys.argv[2], sys.argv[3], sys.argv[4] == "True"
+shape = (2, 3, 4, 5)
+value = lambda i, j, k, l: (-1) ** l * (i * 100 + j * 10 + k + l / 8)
+axes = [range(extent) for extent in shape]
+if fortran: places = [tuple(reversed(p)) for p in itertools.product(*reversed(axes))]
+else: places = list(itertools.product(*axes))
+size = {"e": 2, "f": 4, "d": 8}[code]
+head = "{'descr': '%sf%d', 'fortran_order': %s, 'shape': (2, 3, 4, 5), }\\n" % (order, size, fortran)
+data = struct.pack(order + code * len(places), *[value(*p) for p in places])
+with open(sys.argv[1], "wb") as f:
+    f.write(b"\\x93NUMPY\\x01\\x00" + struct.pack("<H", len(head)) + head.encode() + data)
+`;
+
+test.each(
+  ["<", ">"].flatMap((order) =>
+    ["e", "f", "d"].flatMap((code) => ["False", "True"].map((fortran) => [order, code, fortran])),
+  ),
+)(
+  "an array of byte order %s, type %s and Fortran order %s has the values that it says",
+  async (...how) => {
+    const folder = await temporaryFolder();
+    const member = join(folder, "array.npy");
+    execFileSync("python3", ["-c", convertedArray, member, ...how]);
+    const name = "resnet/converted/kernel";
+    const path = join(folder, "weights.npz");
+    const parts = [await readFile(member)];
+    await writeFile(path, Buffer.concat([...storedZip([{ name: `${name}.npy`, parts }])]));
+    const spec = { name, shape: [2, 3, 4, 5], offset: 0, size: 120 };
+    const { parameters: read } = await readNpz(path, [spec], exact);
+    const wanted = new Float32Array(120);
+    for (let place = 0; place < 120; place += 1) {
+      const [i, j, k, l] = [place / 60, (place / 20) % 3, (place / 5) % 4, place % 5].map(
+        Math.trunc,
+      );
+      wanted[place] = (-1) ** (l ?? 0) * ((i ?? 0) * 100 + (j ?? 0) * 10 + (k ?? 0) + (l ?? 0) / 8);
+    }
+    expect(read).toEqual(wanted);
+  },
+);
+
+test("every float16 is the number that it is, down to the smallest", async () => {
+  const bits = [0x0001, 0x03ff, 0x0400, 0x3555, 0x7bff, 0x8001];
+  const data = Buffer.from(Uint16Array.from(bits).buffer);
+  const path = await zipped({ [`${first}.npy`]: npy(described("'<f2'"), data) });
+  const { parameters: read } = await readNpz(path, specs, exact);
+  const wanted = [2 ** -24, 1023 * 2 ** -24, 2 ** -14, 0.333251953125, 65504, -(2 ** -24)];
+  expect([...read.subarray(0, 6)]).toEqual(wanted);
+  const infinite = Buffer.from(Uint16Array.of(0, 0x7c00, 0, 0, 0, 0x7e00).buffer);
+  const bad = await zipped({ [`${first}.npy`]: npy(described("'<f2'"), infinite) });
+  expect(await refusal(bad)).toContain("has Infinity at 1");
 });
 
 test("Python objects are refused in a compressed file as well", async () => {
