@@ -1,6 +1,7 @@
 /** What a worker found in a job's data. Reading it takes a while, so Submit takes over what Preview has just read. */
 import { countMax, examplesMax } from "../src/job/limits.js";
 import { ConfigError, WireError } from "../src/job/problem.js";
+import { isLeftOut } from "../src/job/leftOut.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
 import type { Store } from "../src/store/store.js";
@@ -102,6 +103,8 @@ export function decodeSummary(json: string): DataSummary {
     if (!isCount(number) || number < 1 || number > countMax) throw refusal(`its ${name}`);
     return number;
   };
+  const leftOut = fields.get("leftOut");
+  if (!isLeftOut(leftOut)) throw refusal("its files that were left out");
   const digest = fields.get("digest");
   if (!isText(digest) || !/^[0-9a-f]{64}$/.test(digest)) throw refusal("its digest");
   return {
@@ -110,6 +113,7 @@ export function decodeSummary(json: string): DataSummary {
     validationCounts: counts("validationCounts"),
     medianWidth: side("medianWidth"),
     medianHeight: side("medianHeight"),
+    leftOut,
     digest,
   };
 }

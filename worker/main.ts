@@ -5,6 +5,8 @@ import { cacheSetting } from "../src/process/cacheSetting.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
+import { linkRootsOf } from "../src/process/linkRoots.js";
+import { pixelsSetting } from "../src/process/pixelsSetting.js";
 import { numerics } from "../src/process/numerics.js";
 import { run } from "../src/process/shutdown.js";
 import { clearTemporary } from "../src/process/temporaryFolder.js";
@@ -27,8 +29,7 @@ run(
     if (join === undefined) {
       throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
     }
-    // Refused now rather than by a job.
-    const hasCache = cacheSetting(process.env, true) !== undefined;
+    const hasCache = readDataSettings(process.env);
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const secret = newSecret();
     const incarnation = incarnationOf(secret);
@@ -47,7 +48,7 @@ run(
       shutdown.add("the look at certificates", look);
     }
     void clearLeft(logger);
-    const toolchain = readToolchain();
+    const { tfVersion: tensorflow, gpu } = readToolchain();
     const metrics = new WorkerMetrics(tls);
     const supervisor = new Supervisor({
       workerId,
@@ -59,10 +60,7 @@ run(
       token: token?.token ?? "",
       tls,
       store: process.env["BITFLEET_STORE"] === undefined ? undefined : environment.store,
-      numerics: numerics(process.env, {
-        tensorflow: toolchain.tfVersion,
-        gpu: toolchain.gpu,
-      }),
+      numerics: numerics(process.env, { tensorflow, gpu }),
       graceMs: environment.graceMs,
       environment: process.env,
       keepStateMs: environment.keepStateSeconds * 1000,
@@ -99,6 +97,13 @@ run(
 async function clearLeft(logger: Logger): Promise<void> {
   const folders = await clearTemporary();
   if (folders > 0) logger.info({ folders }, "removed what processes left that are gone");
+}
+
+/** What is wrong with the settings of data is refused now rather than by a job. Returns whether there is a cache. */
+function readDataSettings(variables: NodeJS.ProcessEnv): boolean {
+  linkRootsOf(variables);
+  pixelsSetting(variables);
+  return cacheSetting(variables, true) !== undefined;
 }
 
 /** Told apart by people: the host's name, and a part of the incarnation for several on one host. */

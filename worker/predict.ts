@@ -1,7 +1,7 @@
 import { architecture, tensors } from "../src/bit/architecture.js";
 import type { Task } from "../src/control/message.js";
-import { decodePicture } from "../src/data/picture.js";
-import { squash } from "../src/data/resize.js";
+import { withPicture } from "../src/data/picture.js";
+import { squash, type Picture } from "../src/data/resize.js";
 import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
@@ -16,12 +16,13 @@ type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 const microBatch = 8;
 
 /** JSON of one list per picture: label and probability of the best classes, best first. */
-export async function predict(task: PredictTask, store: Store): Promise<string> {
+export async function predict(task: PredictTask, store: Store, pixelsMax: number): Promise<string> {
   const { crop, classes, best, pictures } = task;
   const images: Uint8Array[] = [];
   for (const name of pictures) {
-    const picture = await decodePicture(await readWhole(store, name), name);
-    images.push(squash(picture, crop, crop).pixels);
+    const squashed = (picture: Picture): Uint8Array => squash(picture, crop, crop).pixels;
+    const bytes = await readWhole(store, name);
+    images.push(await withPicture(bytes, name, squashed, { pixelsMax }));
   }
   const engine = await trainedEngine(task, store, await temporaryFolder());
   return JSON.stringify(bestOfEach(engine, images, { classes, best }));

@@ -7,6 +7,8 @@ import { storeIndex } from "../src/data/storedIndex.js";
 import type { StoredData } from "../src/data/storedSource.js";
 import { settings as table } from "../src/job/settings.js";
 import { onStarterGone } from "../src/process/starterGone.js";
+import { linkRootsOf } from "../src/process/linkRoots.js";
+import { pixelsSetting } from "../src/process/pixelsSetting.js";
 import { openStore } from "../src/store/openStore.js";
 import { readNpz } from "../src/store/readNpz.js";
 import type { Store } from "../src/store/store.js";
@@ -29,7 +31,7 @@ function send(message: TaskMessage): Promise<void> {
 
 async function run({ task, store: address }: TaskOrder): Promise<string> {
   const store = await openStore(address, process.env);
-  if (task.kind === "predict") return predict(task, store);
+  if (task.kind === "predict") return predict(task, store, pixelsSetting(process.env));
   return index(task, openStored(store, address, process.env));
 }
 
@@ -50,8 +52,10 @@ async function index(
   const { validationFraction = table.validationFraction.default, seed = table.seed.default } =
     settings;
   const few = examplesPerClass === 0 ? undefined : examplesPerClass;
+  const linkRoots = linkRootsOf(process.env);
+  const pixelsMax = pixelsSetting(process.env);
   const built = await buildIndex(
-    { data, validation, validationFraction, examplesPerClass: few, seed },
+    { data, validation, validationFraction, examplesPerClass: few, seed, linkRoots, pixelsMax },
     tell,
     new AbortController().signal, // Stopping the task ends this process.
     stored,

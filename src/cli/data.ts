@@ -1,7 +1,9 @@
 /** `bitfleet data push|list|remove`: pictures of this machine in the store, where workers find them. */
 import type { Command } from "commander";
 import type { PushProgress } from "../client/client.js";
+import { leftOutText } from "../job/leftOut.js";
 import { FailureError } from "../job/problem.js";
+import { pixelsSetting } from "../process/pixelsSetting.js";
 import type { DataSetStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -31,13 +33,14 @@ function addPush(data: Command, context: Context): void {
   withConnection(command).action((folder: string, name: string, flags: DataFlags) =>
     withClient(flags, context.variables, async (client) => {
       const { terminal, signal } = context;
+      const pixelsMax = pixelsSetting(context.variables);
       const line = progressLines();
       const onProgress = (progress: PushProgress): void => {
         const text = line(progress, performance.now());
         if (text !== undefined) terminal.live(text);
       };
       const pushed = await client
-        .pushData(folder, name, { signal, onProgress })
+        .pushData(folder, name, { signal, onProgress, pixelsMax })
         .catch((error: unknown) => {
           if (!signal.aborted) throw error;
           throw new FailureError(
@@ -49,8 +52,10 @@ function addPush(data: Command, context: Context): void {
         printJson(context, pushed);
         return;
       }
-      const { set, sentFiles, sentBytes } = pushed;
+      const { set, sentFiles, sentBytes, leftOut } = pushed;
       terminal.out(`pushed ${summary(set)}; sent ${bytes(sentBytes)} in ${sentFiles} files`);
+      const others = leftOutText(leftOut);
+      if (others !== undefined) terminal.out(`left out ${others}`);
       terminal.note(`train on it: bitfleet submit --data store:${set.name} ...`);
     }),
   );
@@ -87,9 +92,8 @@ export function dataLines(sets: readonly DataSetStatus[]): readonly string[] {
   );
 }
 
-function summary({ name, classes, pictures, bytes: size, ignoredFiles }: DataSetStatus): string {
-  const others = ignoredFiles === 0 ? "" : `, ${ignoredFiles} other files left out`;
-  return `${name}: ${pictures} pictures in ${classes} classes, ${bytes(size)}${others}`;
+function summary({ name, classes, pictures, bytes: size }: DataSetStatus): string {
+  return `${name}: ${pictures} pictures in ${classes} classes, ${bytes(size)}`;
 }
 
 const showEveryMs = 100;

@@ -188,9 +188,14 @@ export class BitfleetClient {
   async pushData(
     folder: string,
     name: string,
-    options: WatchOptions & { readonly onProgress?: (progress: PushProgress) => void } = {},
+    options: WatchOptions & {
+      readonly onProgress?: (progress: PushProgress) => void;
+      /** The most that a picture may have. */
+      readonly pixelsMax?: number;
+    } = {},
   ): Promise<Pushed> {
     const { signal = new AbortController().signal, onProgress = () => undefined } = options;
+    const { pixelsMax } = options;
     const channel = this.#channel;
     const calls: PushCalls = {
       missing: (hashes) =>
@@ -202,7 +207,7 @@ export class BitfleetClient {
         }),
       commit: (commit) => this.#repeat(() => channel.unary(methods.commitData, commit, dataCallMs)),
     };
-    return pushFolder({ folder, name: checkDataName(name), signal, onProgress }, calls);
+    return pushFolder({ folder, name: checkDataName(name), signal, onProgress, pixelsMax }, calls);
   }
 
   dataSets(): Promise<readonly DataSetStatus[]> {

@@ -1,6 +1,7 @@
 /** Pictures on their way to the coordinator. */
 import { open, stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { mayBeMisread } from "../data/folderNames.js";
 import { cut } from "../job/cutText.js";
 import { pictureNameMax, predictLimits } from "../job/limits.js";
 import { ConfigError } from "../job/problem.js";
@@ -17,7 +18,8 @@ export async function checkPictures(files: readonly string[]): Promise<void> {
   let totalBytes = 0;
   for (const file of files) {
     const entry = await stat(file).catch((error: unknown) => {
-      throw new ConfigError(`cannot read ${file}`, { cause: error });
+      const misread = mayBeMisread(file) ? ": its name may not be UTF-8" : "";
+      throw new ConfigError(`cannot read ${file}${misread}`, { cause: error });
     });
     if (!entry.isFile()) throw new ConfigError(`${file} is no file`);
     if (entry.size === 0) throw new ConfigError(`${file} is empty`);

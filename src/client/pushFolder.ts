@@ -2,10 +2,12 @@
 import { resolve } from "node:path";
 import { badPictures } from "../data/badPictures.js";
 import { hashOf } from "../data/blobs.js";
-import { concurrencyDefault, mapBounded } from "../data/bounded.js";
+import { concurrencyDefault, fileMemory, mapBounded } from "../data/bounded.js";
 import { encodePages, pagesMax, picturesMax, refusalOfFile } from "../data/dataPages.js";
 import { listFolder } from "../data/folder.js";
-import { readPictureFile } from "../data/folderSource.js";
+import { readPictureFile, sizeOf } from "../data/folderSource.js";
+import { pixelsMaxDefault } from "../data/pictureBounds.js";
+import { total, type LeftOut } from "../job/leftOut.js";
 import { ConfigError, FailureError } from "../job/problem.js";
 import type { BlobPart, DataCommit, DataCommitted, DataSetStatus } from "../wire/training.js";
 import { hashesMax } from "../wire/dataCodecs.js";
@@ -24,11 +26,15 @@ export interface Pushed {
   /** What had to be sent, in files and bytes; the pages of the list are among them. */
   readonly sentFiles: number;
   readonly sentBytes: number;
+  /** Files of the folder that were not sent, by what they are. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 export interface PushOptions {
   readonly folder: string;
   readonly name: string;
+  /** The most that a picture may have. */
+  readonly pixelsMax?: number | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: PushProgress) => void;
 }
@@ -62,7 +68,7 @@ interface Blob {
  */
 export async function pushFolder(options: PushOptions, calls: PushCalls): Promise<Pushed> {
   const { name, signal } = options;
-  const { blobs, pages, pictures, ignoredFiles } = await readFolder(options);
+  const { blobs, pages, pictures, leftOut } = await readFolder(options);
   const sent = { files: 0, bytes: 0 };
   for (let round = 1; round <= roundsMax; round += 1) {
     const missing = await findMissing(blobs, options, calls);
@@ -71,8 +77,8 @@ export async function pushFolder(options: PushOptions, calls: PushCalls): Promis
     sent.files += missing.length;
     sent.bytes += missing.reduce((sum, { bytes }) => sum + bytes, 0);
     signal.throwIfAborted();
-    const { set } = await calls.commit({ name, pages, ignoredFiles });
-    if (set !== undefined) return { set, sentFiles: sent.files, sentBytes: sent.bytes };
+    const { set } = await calls.commit({ name, pages, ignoredFiles: total(leftOut) });
+    if (set !== undefined) return { set, sentFiles: sent.files, sentBytes: sent.bytes, leftOut };
   }
   throw new FailureError(
     `what was sent of ${name} is removed again and again, as when other data sets are: push it again`,
@@ -84,27 +90,30 @@ interface ReadFolder {
   readonly blobs: ReadonlyMap<string, Blob>;
   readonly pages: readonly string[];
   readonly pictures: number;
-  readonly ignoredFiles: number;
+  readonly leftOut: readonly LeftOut[];
 }
 
-async function readFolder({ folder, signal, onProgress }: PushOptions): Promise<ReadFolder> {
+async function readFolder({
+  folder,
+  signal,
+  onProgress,
+  pixelsMax = pixelsMaxDefault,
+}: PushOptions): Promise<ReadFolder> {
   const root = resolve(folder);
-  const { files, ignoredFiles } = await listFolder(root, "client");
+  const { files, leftOut } = await listFolder(root, "client");
   checkNames(root, files);
   const progress = { files: 0, bytes: 0 };
   const blobs = new Map<string, Blob>();
   const listed = await mapBounded(files, concurrencyDefault, async (file) => {
     signal.throwIfAborted();
     const path = `${root}/${file}`;
-    const bytes = await readPictureFile(path);
-    if (bytes.length === 0)
-      throw new ConfigError(`the picture ${path} cannot be read: the file is empty`);
-    const sha256 = hashOf(bytes);
-    blobs.set(sha256, { sha256, bytes: bytes.length, read: () => readPicture(path, sha256) });
+    const { sha256, bytes } = await fileMemory.run((await sizeOf(path)) ?? 0, () => hashed(path));
+    const read = (): Promise<Uint8Array> => readPicture(path, sha256, pixelsMax);
+    blobs.set(sha256, { sha256, bytes, read });
     progress.files += 1;
-    progress.bytes += bytes.length;
+    progress.bytes += bytes;
     onProgress({ stage: "reading", ...progress, filesTotal: files.length, bytesTotal: 0 });
-    return { file, sha256, bytes: bytes.length };
+    return { file, sha256, bytes };
   });
   const pages = encodePages(listed);
   if (pages.length > pagesMax)
@@ -114,7 +123,13 @@ async function readFolder({ folder, signal, onProgress }: PushOptions): Promise<
     const sha256 = hashes[i] ?? "";
     blobs.set(sha256, { sha256, bytes: page.length, read: () => Promise.resolve(page) });
   }
-  return { blobs, pages: hashes, pictures: files.length, ignoredFiles };
+  return { blobs, pages: hashes, pictures: files.length, leftOut };
+}
+
+async function hashed(path: string): Promise<{ readonly sha256: string; readonly bytes: number }> {
+  const bytes = await readPictureFile(path);
+  if (bytes.length > 0) return { sha256: hashOf(bytes), bytes: bytes.length };
+  throw new ConfigError(`the picture ${path} cannot be read: the file is empty`);
 }
 
 function checkNames(root: string, files: readonly string[]): void {
@@ -128,12 +143,12 @@ function checkNames(root: string, files: readonly string[]): void {
 }
 
 /** Decoded, so that what the workers would refuse is told here; what the store has was decoded when it was sent. */
-async function readPicture(path: string, sha256: string): Promise<Uint8Array> {
+async function readPicture(path: string, sha256: string, pixelsMax: number): Promise<Uint8Array> {
   const bytes = await readPictureFile(path);
   if (hashOf(bytes) !== sha256)
     throw new ConfigError(`the picture ${path} has changed while it was pushed`);
-  const { decodePicture } = await import("../data/picture.js");
-  await decodePicture(bytes, path);
+  const { withPicture } = await import("../data/picture.js");
+  await withPicture(bytes, path, () => undefined, { pixelsMax });
   return bytes;
 }
 

@@ -1,7 +1,11 @@
 import { availableParallelism } from "node:os";
+import { Budget } from "./budget.js";
 
-/** Pictures in memory at once: enough for every processor, and bounded where there are very many. */
+/** Pictures read at once: enough for every processor, and bounded where there are very many. */
 export const concurrencyDefault = Math.min(availableParallelism(), 16);
+
+/** Of the files of pictures in memory, all together. Whoever holds some of it may wait for the decoder's, never the reverse. */
+export const fileMemory = new Budget(256 * 2 ** 20);
 
 /**
  * Runs `work` for every item, at most `limit` at a time, and gives the results in the order of the

@@ -1,16 +1,19 @@
 import { resolve } from "node:path";
 import { checkClasses } from "../job/classes.js";
 import { dataSetAt } from "../job/dataPlace.js";
+import { LeftOutCounts, type LeftOut } from "../job/leftOut.js";
 import { ConfigError } from "../job/problem.js";
 import { splitForValidation } from "../plan/split.js";
 import { examplesPerClass } from "../plan/subset.js";
 import { badPictures } from "./badPictures.js";
 import { hashOf } from "./blobs.js";
-import { concurrencyDefault, mapBounded } from "./bounded.js";
+import { concurrencyDefault, fileMemory, mapBounded } from "./bounded.js";
 import { sealIndex, type DataIndex, type ExampleEntry } from "./dataIndex.js";
 import { labelled, type LabelledFile } from "./labels.js";
-import { decodePicture } from "./picture.js";
+import { withPicture } from "./picture.js";
+import { pixelsMaxDefault } from "./pictureBounds.js";
 import { sourceAt, type PictureSource } from "./pictureSource.js";
+import type { Picture } from "./resize.js";
 import type { StoredData } from "./storedSource.js";
 
 export interface IndexRequest {
@@ -23,6 +26,10 @@ export interface IndexRequest {
   /** Few-shot: train on so many of each class. */
   readonly examplesPerClass?: number | undefined;
   readonly seed: number;
+  /** Where links in a folder may lead, besides into the folder itself. */
+  readonly linkRoots?: readonly string[] | undefined;
+  /** The most that a picture may have. */
+  readonly pixelsMax?: number | undefined;
 }
 
 export interface IndexProgress {
@@ -43,6 +50,7 @@ export async function buildIndex(
   signal: AbortSignal,
   stored?: StoredData,
 ): Promise<DataIndex> {
+  const { pixelsMax = pixelsMaxDefault } = request;
   const chosen = await choose(request, stored);
   const total = chosen.training.length + chosen.validation.length;
   const bad: string[] = [];
@@ -51,7 +59,7 @@ export async function buildIndex(
     mapBounded(files, concurrencyDefault, async (file) => {
       signal.throwIfAborted();
       try {
-        return await readEntry(source, file);
+        return await readEntry(source, file, pixelsMax);
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error;
         bad.push(error.message);
@@ -70,7 +78,7 @@ export async function buildIndex(
     validation: validation.filter((entry) => entry !== undefined),
     trainingRoot: chosen.trainingRoot,
     validationRoot: chosen.validationRoot,
-    ignoredFiles: chosen.ignoredFiles,
+    leftOut: chosen.leftOut,
   });
 }
 
@@ -97,14 +105,14 @@ interface Chosen {
   readonly trainingSource: PictureSource;
   readonly validationRoot: string;
   readonly validationSource: PictureSource;
-  readonly ignoredFiles: number;
+  readonly leftOut: readonly LeftOut[];
 }
 
 /** The few-shot selection comes after the split, so that it never takes what validation needs. */
 async function choose(request: IndexRequest, stored: StoredData | undefined): Promise<Chosen> {
   const { seed, examplesPerClass: count } = request;
   const trainingRoot = rootOf(request.data);
-  const trainingSource = sourceAt(trainingRoot, stored);
+  const trainingSource = sourceAt(trainingRoot, stored, request.linkRoots);
   const listing = await trainingSource.list();
   const { classes, files } = labelled(listing);
   checkClasses(classes);
@@ -112,8 +120,10 @@ async function choose(request: IndexRequest, stored: StoredData | undefined): Pr
     count === undefined ? own : pick(own, examplesPerClass(labelsOf(own), classes, count, seed));
   if (request.validation !== undefined) {
     const validationRoot = rootOf(request.validation);
-    const validationSource = sourceAt(validationRoot, stored);
+    const validationSource = sourceAt(validationRoot, stored, request.linkRoots);
     const given = await validationSource.list();
+    const leftOut = new LeftOutCounts();
+    for (const one of [listing, given]) leftOut.addAll(one.leftOut);
     return {
       classes,
       training: few(files),
@@ -122,7 +132,7 @@ async function choose(request: IndexRequest, stored: StoredData | undefined): Pr
       trainingSource,
       validationRoot,
       validationSource,
-      ignoredFiles: listing.ignoredFiles + given.ignoredFiles,
+      leftOut: leftOut.list(),
     };
   }
   const split = splitForValidation(
@@ -139,7 +149,7 @@ async function choose(request: IndexRequest, stored: StoredData | undefined): Pr
     trainingSource,
     validationRoot: trainingRoot,
     validationSource: trainingSource,
-    ignoredFiles: listing.ignoredFiles,
+    leftOut: listing.leftOut,
   };
 }
 
@@ -158,8 +168,12 @@ function pick(files: readonly LabelledFile[], chosen: readonly number[]): readon
 async function readEntry(
   source: PictureSource,
   { file, label }: LabelledFile,
+  pixelsMax: number,
 ): Promise<ExampleEntry> {
-  const bytes = await source.read(file);
-  const { width, height } = await decodePicture(bytes, source.pathOf(file));
-  return { file, label, width, height, sha256: hashOf(bytes), bytes: bytes.length };
+  return fileMemory.run(await source.sizeOf(file), async () => {
+    const bytes = await source.read(file);
+    const sides = ({ width, height }: Picture) => ({ width, height });
+    const { width, height } = await withPicture(bytes, source.pathOf(file), sides, { pixelsMax });
+    return { file, label, width, height, sha256: hashOf(bytes), bytes: bytes.length };
+  });
 }

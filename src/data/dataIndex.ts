@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { DataSummary } from "../job/decisions.js";
 import { dataSetAt, isDataName } from "../job/dataPlace.js";
+import { isLeftOut, type LeftOut } from "../job/leftOut.js";
 import { classesMax, classNameMax, examplesMax } from "../job/limits.js";
 import { assert, WireError } from "../job/problem.js";
 
@@ -32,8 +33,8 @@ export interface DataIndex {
   /** Lower medians over `training`, in pixels. */
   readonly medianWidth: number;
   readonly medianHeight: number;
-  /** Files left out because their extension is no picture's. */
-  readonly ignoredFiles: number;
+  /** Files of the folders that are not among the examples. */
+  readonly leftOut: readonly LeftOut[];
   /** SHA-256 of `encodeIndex`, in hexadecimal. */
   readonly digest: string;
 }
@@ -54,7 +55,7 @@ export function sealIndex(
 }
 
 export function summarize(index: DataIndex): DataSummary {
-  const { classes, medianWidth, medianHeight, digest } = index;
+  const { classes, medianWidth, medianHeight, leftOut, digest } = index;
   const counts = (entries: readonly ExampleEntry[]): readonly number[] => {
     const perClass = new Array<number>(classes.length).fill(0);
     for (const { label } of entries) perClass[label] = (perClass[label] ?? 0) + 1;
@@ -66,6 +67,7 @@ export function summarize(index: DataIndex): DataSummary {
     validationCounts: counts(index.validation),
     medianWidth,
     medianHeight,
+    leftOut,
     digest,
   };
 }
@@ -82,7 +84,7 @@ export function encodeIndex(index: Omit<DataIndex, "digest">): Uint8Array {
     validationRoot: index.validationRoot,
     medianWidth: index.medianWidth,
     medianHeight: index.medianHeight,
-    ignoredFiles: index.ignoredFiles,
+    leftOut: index.leftOut,
   };
   const text =
     `${JSON.stringify(head).slice(0, -1)},\n"training":[\n${rows(index.training)}\n],` +
@@ -102,6 +104,8 @@ export function decodeIndex(encoded: Uint8Array, digest: string): DataIndex {
     classes.every((name, i) => i === 0 || (classes[i - 1] ?? "") < name),
     "its classes are not in order",
   );
+  const leftOut = value.get("leftOut");
+  check(isLeftOut(leftOut), "it does not say what was left out");
   const training = examples(value.get("training"), classes.length, "training");
   check(training.length > 0, "it has no training examples");
   return {
@@ -112,7 +116,7 @@ export function decodeIndex(encoded: Uint8Array, digest: string): DataIndex {
     validationRoot: root(value.get("validationRoot")),
     medianWidth: integer(value.get("medianWidth"), 1, sideMax, "medianWidth"),
     medianHeight: integer(value.get("medianHeight"), 1, sideMax, "medianHeight"),
-    ignoredFiles: integer(value.get("ignoredFiles"), 0, Number.MAX_SAFE_INTEGER, "ignoredFiles"),
+    leftOut,
     digest,
   };
 }

@@ -1,6 +1,14 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
+import { kindOf, LeftOutCounts, type LeftOut } from "../job/leftOut.js";
 import { ConfigError } from "../job/problem.js";
+import {
+  areSplits,
+  checkReadable,
+  isSystemName,
+  mayBeMisread,
+  splitsError,
+} from "./folderNames.js";
 import { isPictureName } from "./pictureBounds.js";
 
 /** Beyond these a folder is taken for a mistake, or for an attack on the worker's memory. */
@@ -15,8 +23,8 @@ export interface Listing {
   readonly classes: readonly string[];
   /** Pictures below the root, parts separated by `/`, of which the first is the class; sorted by class, then by name. */
   readonly files: readonly string[];
-  /** Files left out because their extension is no picture's. */
-  readonly ignoredFiles: number;
+  /** Files that are no pictures by their names, or in no class folder, and what systems leave behind. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 /** Whose machine the folder is sought on. */
@@ -24,13 +32,22 @@ export type Seeker = "worker" | "client";
 
 /**
  * Lists a folder with one folder per class. Pictures may lie at any depth inside their class's
- * folder; what starts with a dot is skipped. Reads names only, no picture.
+ * folder; what starts with a dot is skipped. Reads names only, no picture. A client's links are its user's
+ * own, and are followed wherever they lead; a worker, which reads what somebody else made, follows those
+ * that stay inside the folder or inside one of `linkRoots`.
  * Throws ConfigError with one sentence that names the path.
  */
-export async function listFolder(root: string, seeker: Seeker): Promise<Listing> {
+export async function listFolder(
+  root: string,
+  seeker: Seeker,
+  linkRoots: readonly string[] = [],
+): Promise<Listing> {
   const home = await rootOf(root, seeker);
-  const classes = await classFolders(root);
-  const scan: Scan = { root, home, files: [], ignoredFiles: 0 };
+  const homes = seeker === "client" ? undefined : [home, ...(await realRoots(linkRoots))];
+  const leftOut = new LeftOutCounts();
+  const classes = await classFolders(root, leftOut);
+  if (areSplits(classes)) throw splitsError(root, classes);
+  const scan: Scan = { root, homes, files: [], leftOut };
   const files: string[] = [];
   for (const name of classes) {
     await scanClass(scan, name, [home]);
@@ -44,15 +61,22 @@ export async function listFolder(root: string, seeker: Seeker): Promise<Listing>
       throw new ConfigError(`${scan.root} has more than ${filesMax} pictures`);
     }
   }
-  return { root, classes, files, ignoredFiles: scan.ignoredFiles };
+  return { root, classes, files, leftOut: leftOut.list() };
 }
 
 interface Scan {
   readonly root: string;
-  readonly home: string;
+  /** Where links may lead; undefined: anywhere. */
+  readonly homes: readonly string[] | undefined;
   /** Of the class that is being scanned. */
   readonly files: string[];
-  ignoredFiles: number;
+  readonly leftOut: LeftOutCounts;
+}
+
+/** One that is not on this machine allows nothing. */
+async function realRoots(roots: readonly string[]): Promise<readonly string[]> {
+  const real = await Promise.all(roots.map((root) => realpath(root).catch(() => undefined)));
+  return real.filter((path) => path !== undefined);
 }
 
 async function rootOf(root: string, seeker: Seeker): Promise<string> {
@@ -62,7 +86,8 @@ async function rootOf(root: string, seeker: Seeker): Promise<string> {
     return home;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    const why = `${root} ${failureOf(error)}`;
+    const misread = mayBeMisread(root) ? ", or its name is not UTF-8" : "";
+    const why = `${root} ${failureOf(error)}${misread}`;
     throw new ConfigError(seeker === "client" ? why : `${why} on the workers: ${elsewhere(root)}`, {
       cause: error,
     });
@@ -76,15 +101,16 @@ function elsewhere(root: string): string {
   );
 }
 
-async function classFolders(root: string): Promise<readonly string[]> {
+async function classFolders(root: string, leftOut: LeftOutCounts): Promise<readonly string[]> {
   const names: string[] = [];
   let pictures = 0;
-  for (const entry of await list(root)) {
-    if (entry.name.startsWith(".")) continue;
-    const target = entry.isSymbolicLink() ? await follow(join(root, entry.name)) : entry;
-    if (target.isDirectory()) names.push(entry.name);
-    else if (isPictureName(entry.name)) pictures += 1;
+  for (const { name, ...entry } of await entriesOf(root)) {
+    if (isSystemName(name)) leftOut.add(systemKind);
+    else if (entry.isFolder) names.push(name);
+    else if (isPictureName(name)) pictures += 1;
+    else leftOut.add(kindOf(name));
   }
+  if (pictures > 0 && names.length > 0) leftOut.add("pictures in no class folder", pictures);
   if (names.length > 0) return names.toSorted();
   throw new ConfigError(
     pictures > 0
@@ -93,26 +119,27 @@ async function classFolders(root: string): Promise<readonly string[]> {
   );
 }
 
+const systemKind = "of the system";
+
 /** `above` are the real folders that we are inside of, so that a link cannot lead in circles. */
 async function scanClass(scan: Scan, folder: string, above: readonly string[]): Promise<void> {
   const path = join(scan.root, folder);
   const home = await realpath(path);
-  if (!inside(scan.home, home)) throw escapes(path, scan.root);
+  if (!isAllowed(scan, home)) throw escapes(path, scan.root);
   if (above.includes(home)) throw new ConfigError(`${path} is a link to a folder that it is in`);
   if (above.length > depthMax) {
     throw new ConfigError(`${path} lies more than ${depthMax} folders deep`);
   }
-  for (const entry of await list(path)) {
-    if (entry.name.startsWith(".")) continue;
+  for (const entry of await entriesOf(path)) {
     const file = `${folder}/${entry.name}`;
-    const linked = entry.isSymbolicLink();
-    const target = linked ? await follow(join(scan.root, file)) : entry;
-    if (target.isDirectory()) {
+    if (isSystemName(entry.name)) {
+      scan.leftOut.add(systemKind);
+    } else if (entry.isFolder) {
       await scanClass(scan, file, [...above, home]);
-    } else if (!target.isFile() || !isPictureName(entry.name)) {
-      scan.ignoredFiles += 1;
+    } else if (!entry.isFile || !isPictureName(entry.name)) {
+      scan.leftOut.add(entry.isFile ? kindOf(entry.name) : "no plain files");
     } else {
-      if (linked && !inside(scan.home, await realpath(join(scan.root, file)))) {
+      if (entry.isLink && !isAllowed(scan, await realpath(join(scan.root, file)))) {
         throw escapes(join(scan.root, file), scan.root);
       }
       scan.files.push(file);
@@ -121,6 +148,29 @@ async function scanClass(scan: Scan, folder: string, above: readonly string[]): 
       }
     }
   }
+}
+
+interface Entry {
+  readonly name: string;
+  readonly isLink: boolean;
+  readonly isFolder: boolean;
+  readonly isFile: boolean;
+}
+
+/** What lies in a folder and has no dot in front, with links as what they lead to. */
+async function entriesOf(folder: string): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  for (const entry of await list(folder)) {
+    const { name } = entry;
+    if (name.startsWith(".")) continue;
+    const isLink = entry.isSymbolicLink();
+    // Others are only counted, whatever they are called.
+    const isOfUse = isLink || entry.isDirectory() || isPictureName(name);
+    if (isOfUse && mayBeMisread(name)) await checkReadable(folder, name);
+    const target = isLink && !isSystemName(name) ? await follow(join(folder, name)) : entry;
+    entries.push({ name, isLink, isFolder: target.isDirectory(), isFile: target.isFile() });
+  }
+  return entries;
 }
 
 async function list(path: string): ReturnType<typeof readEntries> {
@@ -139,7 +189,9 @@ async function follow(path: string): ReturnType<typeof stat> {
   try {
     return await stat(path);
   } catch (error) {
-    throw new ConfigError(`the link ${path} leads nowhere`, { cause: error });
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const where = code === "ENOENT" || code === "ENOTDIR" ? "leads nowhere" : failureOf(error);
+    throw new ConfigError(`the link ${path} ${where}`, { cause: error });
   }
 }
 
@@ -147,13 +199,21 @@ function inside(home: string, path: string): boolean {
   return path === home || path.startsWith(home.endsWith(sep) ? home : home + sep);
 }
 
+function isAllowed({ homes }: Scan, path: string): boolean {
+  return homes?.some((home) => inside(home, path)) ?? true;
+}
+
 function escapes(path: string, root: string): ConfigError {
-  return new ConfigError(`${path} is a link that leads out of ${root}`);
+  return new ConfigError(
+    `${path} is a link that leads out of ${root}: a worker follows those into folders that its BITFLEET_LINK_ROOTS names, ` +
+      "and bitfleet data push follows all",
+  );
 }
 
 function failureOf(error: unknown): string {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOENT" || code === "ENOTDIR") return "does not exist";
+  if (code === "ELOOP") return "leads in circles";
   if (code === "EACCES" || code === "EPERM") return "may not be read";
   return `cannot be read (${String(code ?? error)})`;
 }

@@ -10,9 +10,11 @@ import type { PictureSource } from "./pictureSource.js";
 /** The pictures of a folder on this machine. */
 export class FolderSource implements PictureSource {
   readonly #root: string;
+  readonly #linkRoots: readonly string[];
 
-  constructor(root: string) {
+  constructor(root: string, linkRoots: readonly string[] = []) {
     this.#root = root;
+    this.#linkRoots = linkRoots;
   }
 
   pathOf(file: string): string {
@@ -20,7 +22,11 @@ export class FolderSource implements PictureSource {
   }
 
   list(): Promise<Listing> {
-    return listFolder(this.#root, "worker");
+    return listFolder(this.#root, "worker", this.#linkRoots);
+  }
+
+  async sizeOf(file: string): Promise<number> {
+    return (await sizeOf(this.pathOf(file))) ?? 0;
   }
 
   read(file: string): Promise<Uint8Array> {
@@ -67,7 +73,7 @@ export async function readPictureFile(path: string): Promise<Uint8Array> {
   }
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
+export async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
   } catch (error) {

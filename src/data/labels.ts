@@ -1,6 +1,7 @@
 import { ConfigError } from "../job/problem.js";
 import { classOf } from "./dataPages.js";
 import type { Listing } from "./folder.js";
+import { areAllSplits, areSplits, splitsError } from "./folderNames.js";
 
 export interface LabelledFile {
   /** Below the root, parts separated by `/`. */
@@ -23,6 +24,8 @@ export function labelled(
   { root, classes: found, files }: Listing,
   known?: readonly string[],
 ): LabelledFiles {
+  if (areSplits(found) || (known === undefined && areAllSplits(found)))
+    throw splitsError(root, found);
   if (known === undefined && found.length === 1) {
     throw new ConfigError(
       `${root} has one class only, "${found[0] ?? ""}": training needs at least two class folders`,

@@ -2,9 +2,9 @@ import { totalmem } from "node:os";
 import { crc32 } from "node:zlib";
 import { assert } from "../job/problem.js";
 import type { Draw } from "../plan/sampler.js";
-import { concurrencyDefault, mapBounded } from "./bounded.js";
+import { concurrencyDefault, fileMemory, mapBounded } from "./bounded.js";
 import type { DataIndex, ExampleEntry } from "./dataIndex.js";
-import { decodePicture } from "./picture.js";
+import { withPicture } from "./picture.js";
 import { PictureCache } from "./pictureCache.js";
 import { sourceAt, type PictureSource } from "./pictureSource.js";
 import { squash, type Picture } from "./resize.js";
@@ -112,8 +112,12 @@ export class Loader {
   async #squashed(entry: ExampleEntry, source: PictureSource, side: number): Promise<Picture> {
     const path = source.pathOf(entry.file);
     const kept = await this.#cache.get(`${side} ${path}`, async () => {
-      const picture = await decodePicture(await source.reread(entry), path);
-      return picture.pixels.length <= side * side * 3 ? picture : squash(picture, side, side);
+      const smaller = (picture: Picture): Picture =>
+        picture.pixels.length <= side * side * 3 ? picture : squash(picture, side, side);
+      const bound = { pixelsMax: entry.width * entry.height, isKnown: true };
+      return fileMemory.run(entry.bytes, async () =>
+        withPicture(await source.reread(entry), path, smaller, bound),
+      );
     });
     return squash(kept, side, side);
   }

@@ -1,11 +1,21 @@
-import sharp from "sharp";
+import sharp, { type Metadata } from "sharp";
 import { cut } from "../job/cutText.js";
 import { ConfigError, reasonOf } from "../job/problem.js";
-import { fileBytesMax } from "./pictureBounds.js";
+import { Budget } from "./budget.js";
+import { fileBytesMax, pixelsMaxDefault } from "./pictureBounds.js";
 import type { Picture } from "./resize.js";
 
-/** A picture is refused beyond these, by its header, before anything is decoded. */
-const limitInputPixels = 50_000_000;
+export interface PixelBound {
+  /** A picture of more is refused by its header, before anything is decoded. */
+  readonly pixelsMax: number;
+  /** Whether it was read before, and has just so many. */
+  readonly isKnown?: boolean;
+}
+
+/** Of the memory that pictures take while they are decoded, all together: one of a process' threads decodes for it. */
+const decoding = new Budget(768 * 2 ** 20);
+/** A picture that is known to have no more is not worth a look at its header. */
+const smallPixels = 1_000_000;
 
 // Every loader of libvips is one more parser open to strangers' bytes, so only the four that we
 // promise are left. Pictures are decoded many at a time; threads inside one would only compete.
@@ -36,25 +46,57 @@ export function decoderVersion(): string {
  * three equal channels. Transparent pixels are laid on black, so that the colours hidden under them,
  * which differ by the program that wrote the file, never reach the model.
  *
- * `name` is the file as the user knows it; ConfigError carries it and the reason.
+ * `name` is the file as the user knows it; ConfigError carries it and the reason. `use` gets the picture while its memory is
+ * counted, and returns what is kept of it.
  */
-export async function decodePicture(bytes: Uint8Array, name: string): Promise<Picture> {
+export async function withPicture<T>(
+  bytes: Uint8Array,
+  name: string,
+  use: (picture: Picture) => T,
+  bound: PixelBound = { pixelsMax: pixelsMaxDefault },
+): Promise<T> {
   if (bytes.length === 0) throw unreadable(name, "the file is empty");
   if (bytes.length > fileBytesMax) {
     throw unreadable(name, `${bytes.length} bytes are more than ${fileBytesMax}`);
   }
-  try {
-    const { data, info } = await sharp(bytes, { failOn: "error", limitInputPixels, pages: 1 })
+  const options = { failOn: "error", limitInputPixels: bound.pixelsMax, pages: 1 } as const;
+  const orRefuse = (error: unknown): never => {
+    throw unreadable(name, inOurWords(error, bound.pixelsMax), error);
+  };
+  const isSmall = bound.isKnown === true && bound.pixelsMax <= smallPixels;
+  const weight = isSmall
+    ? 0
+    : weightOf(await sharp(bytes, options).metadata().catch(orRefuse), bound.pixelsMax);
+  return decoding.run(weight, async () => {
+    const { data, info } = await sharp(bytes, options)
       .autoOrient()
       .flatten({ background: "#000000" })
       .raw({ depth: "uchar" })
-      .toBuffer({ resolveWithObject: true });
+      .toBuffer({ resolveWithObject: true })
+      .catch(orRefuse);
     if (info.channels !== 3) throw unreadable(name, `it has ${info.channels} channels`);
-    return { width: info.width, height: info.height, pixels: data };
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw unreadable(name, inOurWords(error), error);
-  }
+    return use({ width: info.width, height: info.height, pixels: data });
+  });
+}
+
+/** As `withPicture`, for who keeps all of it. */
+export function decodePicture(
+  bytes: Uint8Array,
+  name: string,
+  bound?: PixelBound,
+): Promise<Picture> {
+  return withPicture(bytes, name, (picture) => picture, bound);
+}
+
+/** Bytes that decoding takes, as measured per pixel: the result, and what else the kind of file needs whole in memory. */
+function weightOf(header: Metadata, pixelsMax: number): number {
+  const { width, height, format, isProgressive, orientation = 1, hasAlpha, depth } = header;
+  const perPixel =
+    4 +
+    (orientation > 1 ? 3 : 0) +
+    (isProgressive || format === "webp" || format === "gif" ? 6 : 0) +
+    (hasAlpha || depth !== "uchar" ? 4 : 0);
+  return Math.min(width * height, pixelsMax) * perPixel;
 }
 
 function unreadable(name: string, reason: string, cause?: unknown): ConfigError {
@@ -62,9 +104,10 @@ function unreadable(name: string, reason: string, cause?: unknown): ConfigError 
 }
 
 /** What sharp and libvips say, in our words where theirs mislead. Theirs may quote bytes of the file. */
-function inOurWords(error: unknown): string {
+function inOurWords(error: unknown, pixelsMax: number): string {
   const text = reasonOf(error);
-  if (text.includes("exceeds pixel limit")) return `it has more than ${limitInputPixels} pixels`;
+  if (text.includes("exceeds pixel limit"))
+    return `it has more than ${pixelsMax} pixels; BITFLEET_PICTURE_PIXELS allows more`;
   if (text.includes("unsupported image format")) return "it is not a JPEG, PNG, WebP or GIF";
 
   return cut((text.split("\n")[0] ?? "").replace(/[\u0000-\u001f\u007f-\u009f]/g, " "), 200);

@@ -1,5 +1,7 @@
 /** No picture may be larger, wherever it comes from: it is refused before it is read. */
 export const fileBytesMax = 64 * 2 ** 20;
+/** Beyond what cameras make. */
+export const pixelsMaxDefault = 150_000_000;
 
 const pictureName = /\.(jpe?g|png|webp|gif)$/i;
 

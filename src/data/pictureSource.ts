@@ -10,6 +10,8 @@ export interface PictureSource {
   /** As messages name a picture. */
   pathOf(file: string): string;
   list(): Promise<Listing>;
+  /** Bytes of a listed picture's file; 0: it is gone, which `read` tells. */
+  sizeOf(file: string): Promise<number>;
   /** The bytes of a listed picture. ConfigError: it is gone or too large. */
   read(file: string): Promise<Uint8Array>;
   /** How a picture differs from what was indexed, by a look at it that is cheap; undefined: not at all. */
@@ -18,10 +20,14 @@ export interface PictureSource {
   reread(entry: ExampleEntry): Promise<Uint8Array>;
 }
 
-/** `root` is an absolute path or `store:NAME`. */
-export function sourceAt(root: string, stored: StoredData | undefined): PictureSource {
+/** `root` is an absolute path or `store:NAME`; `linkRoots` are where links in a folder may lead too. */
+export function sourceAt(
+  root: string,
+  stored: StoredData | undefined,
+  linkRoots?: readonly string[],
+): PictureSource {
   const name = dataSetAt(root);
-  if (name === undefined) return new FolderSource(root);
+  if (name === undefined) return new FolderSource(root, linkRoots);
   if (stored === undefined) throw new ConfigError(`${root} is in the store, and there is none`);
   return new StoredSource(name, stored);
 }

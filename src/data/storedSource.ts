@@ -37,7 +37,13 @@ export class StoredSource implements PictureSource {
     const { ignoredFiles } = await this.#set();
     const files = [...(await this.#listed()).keys()];
     const classes = [...new Set(files.map(classOf))];
-    return { root: placeOf(this.#name), classes, files, ignoredFiles };
+    // What they were `data push` has told.
+    const leftOut = ignoredFiles === 0 ? [] : [{ kind: "other files", files: ignoredFiles }];
+    return { root: placeOf(this.#name), classes, files, leftOut };
+  }
+
+  async sizeOf(file: string): Promise<number> {
+    return (await this.#listed()).get(file)?.bytes ?? 0;
   }
 
   async read(file: string): Promise<Uint8Array> {

@@ -1,4 +1,5 @@
 import { boundariesAt, stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
+import type { LeftOut } from "./leftOut.js";
 import { ConfigError } from "./problem.js";
 import { settings as table, type JobRequest, type JobSettings } from "./settings.js";
 
@@ -12,6 +13,7 @@ export interface DataSummary {
   readonly validationCounts: readonly number[];
   readonly medianWidth: number;
   readonly medianHeight: number;
+  readonly leftOut: readonly LeftOut[];
   readonly digest: string;
 }
 

@@ -1,6 +1,7 @@
 import { architecture, parameterCount } from "../bit/architecture.js";
 import { rate } from "../bit/recipe.js";
 import type { DataSummary } from "./decisions.js";
+import { leftOutText } from "./leftOut.js";
 import type { JobPlan, Override } from "./plan.js";
 import { kebab } from "./settings.js";
 
@@ -10,11 +11,13 @@ import { kebab } from "./settings.js";
  */
 export function describePlan(plan: JobPlan, data: DataSummary, time?: string): readonly string[] {
   const { settings } = plan;
+  const leftOut = leftOutText(data.leftOut);
   return [
     line("Job", settings.name),
     line("Model", modelText(plan)),
     line("Data", dataText(plan)),
     ...classLines(data),
+    ...(leftOut === undefined ? [] : [line("Left out", leftOut)]),
     line("Pictures", picturesText(plan, data)),
     ...(settings.steps === 0
       ? [line("Training", "none, the weights are only evaluated")]

@@ -92,9 +92,11 @@ test("a pushed folder has the index of the folder, is listed, sent once, and rem
   expect(pushed).toMatchObject({ set, sentFiles: 11 });
   expect(await client.dataSets()).toEqual([pushed.set]);
 
-  const { digest, trainingRoot, validationRoot, ...local } = await indexOf(pictures, own);
+  const { digest, trainingRoot, validationRoot, leftOut, ...local } = await indexOf(pictures, own);
   const remote = await indexOf("store:digits", own);
   expect(remote).toMatchObject(local);
+  expect(pushed.leftOut).toEqual(leftOut);
+  expect(remote.leftOut).toEqual([{ kind: "other files", files: 1 }]);
   expect([trainingRoot, validationRoot]).toEqual([pictures, pictures]);
   expect([remote.trainingRoot, remote.validationRoot]).toEqual(["store:digits", "store:digits"]);
   expect(remote.digest).not.toBe(digest);
@@ -321,7 +323,7 @@ test("the command line pushes, lists and removes", async () => {
   );
   const pushed = await run("push", own.pictures, "digits");
   expect(pushed.answer).toMatch(
-    /^pushed digits: 10 pictures in 2 classes, 1\d\.\d kB, 1 other files left out; sent 1\d\.\d kB in 11 files$/,
+    /^pushed digits: 10 pictures in 2 classes, 1\d\.\d kB; sent 1\d\.\d kB in 11 files\nleft out 1 file: 1 \.txt$/,
   );
   const shown = pushed.lives.join("\n");
   expect(shown).toMatch(/^reading pictures: 1 of 10, /);

@@ -5,7 +5,7 @@ import { planJob } from "../../src/job/plan.js";
 export function jobRecordOf(name: string, step = 0): JobRecord {
   const data = {
     ...{ classes: ["a", "b"], trainingCounts: [9, 9], validationCounts: [1, 1] },
-    ...{ medianWidth: 32, medianHeight: 32, digest: "ab" },
+    ...{ medianWidth: 32, medianHeight: 32, leftOut: [], digest: "ab" },
   };
   const plan = planJob({ name, model: "R50x1", data: "/data", steps: 100 }, data);
   const job = { name, requestId: "r", order: 1, plan, indexDigest: "ab", createdMs: 5 };

@@ -102,7 +102,7 @@ const index = sealIndex({
   validation: [entry("five/4.png", 0)],
   trainingRoot: "/data/digits",
   validationRoot: "/data/digits",
-  ignoredFiles: 2,
+  leftOut: [{ kind: ".tif", files: 2 }],
 });
 
 export const indexKind: Kind = {
@@ -133,7 +133,12 @@ export const indexKind: Kind = {
 
 const summary = JSON.stringify({
   ...{ classes: ["five", "six"], trainingCounts: [1, 2], validationCounts: [1, 0] },
-  ...{ medianWidth: 24, medianHeight: 20, digest: "ab".repeat(32) },
+  ...{
+    medianWidth: 24,
+    medianHeight: 20,
+    leftOut: [{ kind: ".tif", files: 2 }],
+    digest: "ab".repeat(32),
+  },
 });
 
 export const summaryKind: Kind = {
@@ -144,6 +149,7 @@ export const summaryKind: Kind = {
     { name: "classes", refusal: /its classes$/ },
     { name: "counts", refusal: /its (training|validation)Counts$/ },
     { name: "medians", refusal: /its median/ },
+    { name: "left out", refusal: /its files that were left out$/ },
     { name: "digest", refusal: /its digest$/ },
   ],
   open: async () => ({

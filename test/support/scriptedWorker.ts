@@ -38,6 +38,7 @@ const toySummary = {
   validationCounts: [5, 5],
   medianWidth: 32,
   medianHeight: 32,
+  leftOut: [],
   digest: toyDigest,
 };
 

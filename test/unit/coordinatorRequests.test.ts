@@ -20,7 +20,7 @@ afterEach(() => {
 const digest = "0f".repeat(32);
 const summary = {
   ...{ classes: ["a", "b"], trainingCounts: [9, 9], validationCounts: [1, 1] },
-  ...{ medianWidth: 32, medianHeight: 32, digest },
+  ...{ medianWidth: 32, medianHeight: 32, leftOut: [], digest },
 };
 const request: JobRequest = { name: "j", model: "R50x1", data: "/data" };
 const signal = new AbortController().signal;
@@ -71,6 +71,8 @@ test("a summary is taken only whole", () => {
     { ...summary, validationCounts: [1, -1] },
     { ...summary, medianWidth: 0 },
     { ...summary, medianHeight: "32" },
+    { ...summary, leftOut: 3 },
+    { ...summary, leftOut: [{ kind: "\u001b[2J", files: 3 }] },
     { ...summary, digest: "../../etc/passwd" },
   ];
   for (const value of broken) expect(() => decodeSummary(JSON.stringify(value))).toThrow(WireError);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildIndex, confirmIndex, type IndexRequest } from "../../src/data/buildIndex.js";
 import { decodeIndex, encodeIndex, summarize, type DataIndex } from "../../src/data/dataIndex.js";
+import { total } from "../../src/job/leftOut.js";
 import { ConfigError, WireError } from "../../src/job/problem.js";
 import { png, temporaryFolder, writeFiles } from "./temporaryFolder.js";
 
@@ -43,7 +44,7 @@ test("an index states each picture's size, checksum and bytes", async () => {
   });
   expect(filesOf(index.training)).toEqual(["cat/0.png", "dog/0.png", "dog/1.png"]);
   expect(index.validation).toEqual([]);
-  expect([index.medianWidth, index.medianHeight, index.ignoredFiles]).toEqual([4, 9, 1]);
+  expect([index.medianWidth, index.medianHeight, total(index.leftOut)]).toEqual([4, 9, 1]);
   expect(index.trainingRoot).toBe(root);
 });
 
@@ -99,7 +100,7 @@ test("a validation folder is used whole, with the labels of training", async () 
   await writeFiles(training, { "a/x.txt": "" });
   await writeFiles(validation, { "b/x.txt": "", "b/y.txt": "" });
   const index = await build({ ...request, data: training, validation });
-  expect(index.ignoredFiles).toBe(3);
+  expect(index.leftOut).toEqual([{ kind: ".txt", files: 3 }]);
   const { trainingCounts, validationCounts } = summarize(index);
   expect([trainingCounts, validationCounts]).toEqual([
     [2, 2],
@@ -220,7 +221,7 @@ const row = (file: string, label = 0): string =>
   JSON.stringify([file, label, 4, 4, "0".repeat(64), 10]);
 const document = (rows: string, classes = '["a","b"]'): string =>
   `{"version":1,"classes":${classes},"trainingRoot":"/d","validationRoot":"/d","medianWidth":4,` +
-  `"medianHeight":4,"ignoredFiles":0,"training":[${rows}],"validation":[]}`;
+  `"medianHeight":4,"leftOut":[],"training":[${rows}],"validation":[]}`;
 
 test("the documents of the next test are refused for their faults alone", () => {
   expect(decodeText(document(row("a/1.png"))).training).toHaveLength(1);

@@ -36,6 +36,7 @@ export function record(name: string, request: Partial<JobRequest> = {}, validati
       validationCounts: [validation, 0],
       medianWidth: 32,
       medianHeight: 32,
+      leftOut: [],
       digest: "index",
     },
   );

@@ -18,6 +18,7 @@ const data: DataSummary = {
   validationCounts: [10, 20, 30],
   medianWidth: 28,
   medianHeight: 28,
+  leftOut: [],
   digest: "d1",
 };
 
@@ -278,6 +279,17 @@ test("the preview says in words what will happen", () => {
     "            crop 32, by the recipe 128",
     "            no-flip on, by the recipe off",
   ]);
+});
+
+test("the preview counts the files that are left out", () => {
+  const leftOut = [
+    { kind: ".jfif", files: 6 },
+    { kind: "of the system", files: 1 },
+  ];
+  const found = { ...data, leftOut };
+  expect(describePlan(planJob(least, found), found)).toContain(
+    "Left out    7 files: 6 .jfif, 1 of the system",
+  );
 });
 
 test("the preview of an evaluation, and of many classes, leaves out what there is not", () => {

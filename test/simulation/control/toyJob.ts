@@ -55,6 +55,7 @@ export function toyJob(
       validationCounts: [validationExamples / 2, validationExamples / 2],
       medianWidth: 32,
       medianHeight: 32,
+      leftOut: [],
       digest: `index-${name}`,
     },
   );
