@@ -14,6 +14,8 @@ import { WorkerSet } from "./workerSet.js";
 export interface FleetUpOptions {
   /** For the coordinator, and with additions for the workers. */
   readonly environment: Variables;
+  /** What the workers show in place of the coordinator's own token, which is an admin's. */
+  readonly workerTokenFile: string | undefined;
   readonly home: string;
   /** Where workers on this machine reach the coordinator. */
   readonly localHost: string;
@@ -121,7 +123,10 @@ export class FleetUp {
     const name = `worker-${i + 1}`;
     const log = this.#log(name);
     const gpu = gpuFor(this.#options.gpus, i);
-    const environment = workerEnvironment(this.#options.environment, { address, i, gpu });
+    const { workerTokenFile } = this.#options;
+    const own = workerTokenFile === undefined ? {} : { BITFLEET_TOKEN_FILE: workerTokenFile };
+    const forAll = { ...this.#options.environment, ...own };
+    const environment = workerEnvironment(forAll, { address, i, gpu });
     return new KeptPart({
       start: () =>
         new PartProcess("worker", environment, (line, stream) => {

@@ -3,7 +3,8 @@ import { resolve } from "node:path";
 import { Option, type Command } from "commander";
 import type { BitfleetClient } from "../client/client.js";
 import { dataSetAt } from "../job/dataPlace.js";
-import { FailureError } from "../job/problem.js";
+import { hasEnded } from "../control/record.js";
+import { ConfigError, FailureError } from "../job/problem.js";
 import { checkRequest } from "../job/request.js";
 import {
   flag,
@@ -13,11 +14,14 @@ import {
   type JobRequest,
   type SettingName,
 } from "../job/settings.js";
-import type { Preview } from "../wire/training.js";
+import type { JobStatus, Preview } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
 import { plain } from "./text.js";
 import { watchJob } from "./watching.js";
+
+/** A job that was made so long before the command, by clocks that may differ a little, is not its own. */
+const sameMs = 120_000;
 
 interface SubmitFlags extends ConnectionFlags {
   readonly watch?: boolean;
@@ -90,13 +94,23 @@ async function submit(
     terminal.note("nothing was submitted (--dry-run)");
     return;
   }
+  const askedMs = Date.now();
   const status = await client.submit(request);
+  refuseOlder(status, askedMs);
   if (flags.json !== true) terminal.out(`${status.name} is ${status.state}`);
   if (flags.watch === true) {
     const last = await watchJob(client, status.name, context);
     if (flags.json === true) printJson(context, last ?? status);
   } else if (flags.json === true) printJson(context, status);
   else terminal.note(`watch it: bitfleet status ${status.name} --watch`);
+}
+
+/** Who asks again gets the job that is under way; a name of one that ended long ago is used up, whatever its settings. */
+function refuseOlder({ name, state, createdMs }: JobStatus, askedMs: number): void {
+  if (!hasEnded(state) || createdMs > askedMs - sameMs) return;
+  throw new ConfigError(
+    `name ${name} is in use by a job of the very same settings, which is ${state}; names are never used twice`,
+  );
 }
 
 async function readPreview(

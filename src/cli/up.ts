@@ -1,5 +1,4 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
-import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers } from "../process/address.js";
@@ -9,7 +8,7 @@ import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, gpuFor, type Gpu } from "./gpus.js";
 import { partEnvironment, withCoordinatorFlags, type PartFlags } from "./partFlags.js";
-import { makeTokenFile } from "./tokenFile.js";
+import { ensureTokens, type UpTokens } from "./upTokens.js";
 
 interface UpFlags extends PartFlags {
   readonly workers?: number;
@@ -28,10 +27,15 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
   const { terminal, variables, signal, setExitCode } = context;
   const given = partEnvironment(variables, flags);
   // Refuses here what every part would refuse after it.
-  const { host, home, tokenFile } = readEnvironment(given);
+  const read = readEnvironment(given);
+  const { host, home } = read;
   await makeStateFolder(home);
-  const token = await ensureToken(host, home, tokenFile, (line) => terminal.note(line));
-  const environment = partEnvironment(given, token === undefined ? {} : { tokenFile: token });
+  const tokens = await ensureTokens(read, (line) => terminal.note(line));
+  const { tokenFile, tokensFile, workerTokenFile } = tokens;
+  const environment = partEnvironment(given, {
+    ...(tokenFile !== undefined && { tokenFile }),
+    ...(tokensFile !== undefined && { tokensFile }),
+  });
 
   const gpus = await findGpus(variables);
   const workers = dealGpus(gpus, flags.workers);
@@ -39,6 +43,7 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
   const fleet = new FleetUp(
     {
       environment,
+      workerTokenFile,
       home,
       localHost: host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host,
       workers: workers.length,
@@ -46,7 +51,7 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
       say: (line) => terminal.note(line),
     },
     ({ port }) => {
-      for (const line of upLines({ host, port, token, environment, logFolder: fleet.logFolder })) {
+      for (const line of upLines({ host, port, tokens, environment, logFolder: fleet.logFolder })) {
         terminal.out(line);
       }
     },
@@ -62,20 +67,6 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
   setExitCode(outcome.ended.code === 0 ? 1 : outcome.ended.code);
 }
 
-/** The token file: as given, else one of the state folder where others can reach us. */
-async function ensureToken(
-  host: string,
-  home: string,
-  given: string | undefined,
-  say: (line: string) => void,
-): Promise<string | undefined> {
-  if (given !== undefined) return resolve(given);
-  if (isLoopback(host)) return undefined;
-  const file = join(home, "token");
-  if (await makeTokenFile(file)) say(`made a token for this fleet in ${file}`);
-  return file;
-}
-
 /** One worker per GPU, or as many as asked for, dealt to the GPUs in turn. */
 export function dealGpus(
   gpus: readonly Gpu[],
@@ -88,16 +79,21 @@ export function dealGpus(
 interface UpFacts {
   readonly host: string;
   readonly port: number;
-  readonly token: string | undefined;
+  readonly tokens: UpTokens;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logFolder: string;
 }
 
 /** What is up, and the line that adds another machine. */
-export function upLines({ host, port, token, environment, logFolder }: UpFacts): readonly string[] {
+export function upLines({
+  host,
+  port,
+  tokens,
+  environment,
+  logFolder,
+}: UpFacts): readonly string[] {
   const name = bracketed(nameForOthers(host));
   const httpPort = environment["BITFLEET_HTTP_PORT"] ?? String(defaultHttpPort);
-  const ending = token === undefined ? "" : ` --token-file ${token}`;
   const lines = [
     `coordinator  ${name}:${port}  (gRPC: clients and workers)`,
     `status       http://${name}:${httpPort}/status`,
@@ -106,9 +102,15 @@ export function upLines({ host, port, token, environment, logFolder }: UpFacts):
   if (isLoopback(host)) {
     lines.push("only this machine can reach it; `up --host 0.0.0.0` lets others join");
   } else {
-    const copy = token === undefined ? "" : "; copy the token file there first";
+    const { workerTokenFile } = tokens;
+    const copy =
+      workerTokenFile === undefined
+        ? ", with a worker's token in the file"
+        : "; copy the token file there first, it is a worker's";
     lines.push(`another machine joins with this line${copy}:`);
-    lines.push(`  bitfleet worker --join ${name}:${port}${ending}`);
+    lines.push(
+      `  bitfleet worker --join ${name}:${port} --token-file ${workerTokenFile ?? "FILE"}`,
+    );
   }
   lines.push("stop with Ctrl-C");
   return lines;

@@ -2,7 +2,6 @@
  * The client library. Every failure is a ConfigError (the request is wrong) or a FailureError (something outside is), whose
  * message is one sentence for people.
  */
-import { randomUUID } from "node:crypto";
 import { hasEnded } from "../control/record.js";
 import { checkDataName } from "../job/dataPlace.js";
 import { checkJobName, checkLocalWorkers, checkRequest, checkWorkerId } from "../job/request.js";
@@ -22,6 +21,7 @@ import type {
 import { evaluationRequest } from "./evaluation.js";
 import { checkPictures, pictureParts } from "./pictures.js";
 import { pushFolder, type PushCalls, type Pushed, type PushProgress } from "./pushFolder.js";
+import { requestIdOf } from "./requestId.js";
 import { reconnecting, repeating } from "./retry.js";
 import { saveChunks } from "./saveChunks.js";
 
@@ -79,15 +79,17 @@ export class BitfleetClient {
 
   /** What the job would be: has a worker read the data, with progress. The last update has the preview. */
   preview(settings: JobRequest, { signal }: WatchOptions = {}): AsyncIterable<PreviewUpdate> {
-    const request = { settings: checkRequest(settings), requestId: randomUUID() };
+    const checked = checkRequest(settings);
+    const request = { settings: checked, requestId: requestIdOf(checked) };
     return this.#stream(signal, (onOpen) =>
       this.#channel.serverStream(methods.preview, request, signal, onOpen),
     );
   }
 
-  /** Queues the job. Repeating it with the same `requestId` is harmless, and answered alike. */
-  async submit(settings: JobRequest, requestId: string = randomUUID()): Promise<JobStatus> {
-    const request = { settings: checkRequest(settings), requestId };
+  /** Queues the job. Repeating it with the same settings, or the same `requestId`, is harmless, and answered alike. */
+  async submit(settings: JobRequest, requestId?: string): Promise<JobStatus> {
+    const checked = checkRequest(settings);
+    const request = { settings: checked, requestId: requestId ?? requestIdOf(checked) };
     return await this.#repeat(() => this.#channel.unary(methods.submit, request, submitMs));
   }
 

@@ -61,7 +61,7 @@ export function whyNotWorker(
 
 /** What an id is made of, then perhaps a `*`. */
 export function isWorkerPattern(value: unknown): value is string {
-  return typeof value === "string" && /^[A-Za-z0-9_-]{1,128}\*?$/.test(value);
+  return typeof value === "string" && /^[A-Za-z0-9_-]{1,63}\*?$/.test(value);
 }
 
 function covers(pattern: string, workerId: string): boolean {

@@ -292,6 +292,26 @@ describe("revoking, without a restart", () => {
       ]);
   });
 
+  test("a file that was deleted is one without tokens", { timeout: 60_000 }, async () => {
+    const fleet = await guarded(endless);
+    const ends = sessionOf(fleet, "worker");
+    await expect.poll(() => fleet.sessions.length).toBe(1);
+    rmSync(fleet.file);
+    await expect.poll(() => fleet.warnings.length, { timeout: 10_000 }).toBe(1);
+    // It may be back at once, as where an editor writes it anew.
+    expect(await clientOf(fleet, "viewer").jobs()).toEqual([]);
+    await expect.poll(() => ends.length, { timeout: 30_000 }).toBe(1);
+    expect(ends[0]?.[0]).toContain("it was revoked");
+    expect(await failureOf(clientOf(fleet, "viewer").jobs())).toContain("it is not the right one");
+    expect(fleet.warnings[1]).toBe(
+      `${fleet.file} is gone: nobody is known by its tokens any more`,
+    );
+    write(fleet.file, roles);
+    await expect
+      .poll(() => failureOf(clientOf(fleet, "viewer").jobs()), { timeout: 10_000 })
+      .not.toContain("refused");
+  });
+
   test("a file that cannot be understood changes nothing and is warned of", async () => {
     const fleet = await guarded(endless);
     writeFileSync(fleet.file, '{"tokens": [{"name": "my-viewer"}]}');

@@ -9,6 +9,8 @@ import { partEnvironment } from "../../src/cli/partFlags.js";
 import type { Ended } from "../../src/cli/processes.js";
 import { makeTokenFile } from "../../src/cli/tokenFile.js";
 import { dealGpus, upLines } from "../../src/cli/up.js";
+import { ensureTokens } from "../../src/cli/upTokens.js";
+import { TokenBook } from "../../src/process/tokenBook.js";
 import { FailureError } from "../../src/job/problem.js";
 import { readTokenFile } from "../../src/process/environment.js";
 
@@ -69,7 +71,7 @@ describe("what up prints", () => {
   const facts = {
     host: "127.0.0.1",
     port: 7450,
-    token: undefined,
+    tokens: { tokenFile: undefined, tokensFile: undefined, workerTokenFile: undefined },
     environment: {},
     logFolder: "/l",
   };
@@ -86,13 +88,14 @@ describe("what up prints", () => {
     const lines = upLines({
       ...facts,
       host: "10.0.0.5",
-      token: "/h/token",
+      tokens: { ...facts.tokens, tokenFile: "/h/token", workerTokenFile: "/h/worker-token" },
       environment: { BITFLEET_HTTP_PORT: "99" },
     });
-    expect(lines).toContain("  bitfleet worker --join 10.0.0.5:7450 --token-file /h/token");
+    expect(lines).toContain("  bitfleet worker --join 10.0.0.5:7450 --token-file /h/worker-token");
+    expect(lines.join("\n")).not.toContain("/h/token");
     expect(lines.join("\n")).toContain("http://10.0.0.5:99/status");
-    expect(upLines({ ...facts, host: "fd00::1", token: "/t" }).join("\n")).toContain(
-      "--join [fd00::1]:7450",
+    expect(upLines({ ...facts, host: "fd00::1" }).join("\n")).toContain(
+      "--join [fd00::1]:7450 --token-file FILE",
     );
   });
 
@@ -139,6 +142,43 @@ test("every worker has a name, a GPU and, where they are to answer HTTP, a port 
   expect(told(2, "0")).toEqual(["h:1", "0"]);
   expect(told(2, "many")).toEqual(["h:1", "many"]);
   expect(told(2)[1] ?? "").toBe("");
+});
+
+describe("the tokens of up", () => {
+  test("off loopback are an admin's and, for the machines that join, a worker's", async () => {
+    const home = join(await temporary(), "home");
+    const read = { host: "0.0.0.0", home, tokenFile: undefined, tokensFile: undefined };
+    const said: string[] = [];
+    const made = await ensureTokens(read, (line) => said.push(line));
+    expect(said).toHaveLength(2);
+    const { tokenFile, tokensFile, workerTokenFile = "" } = made;
+    const roleOf = (file: string | undefined): string | undefined => {
+      const warn = (): undefined => undefined;
+      const book = TokenBook.open({ tokenFile, tokensFile, warn });
+      book.close();
+      return book.find(readTokenFile(file ?? "").token)?.role;
+    };
+    expect(roleOf(tokenFile)).toBe("admin");
+    expect(roleOf(workerTokenFile)).toBe("worker");
+    expect((await stat(workerTokenFile)).mode & 0o777).toBe(0o600);
+    // The next start has the same ones.
+    expect(await ensureTokens(read, (line) => said.push(line))).toEqual(made);
+    expect(said).toHaveLength(2);
+    expect(roleOf(workerTokenFile)).toBe("worker");
+  });
+
+  test("are as given, and on loopback none are made", async () => {
+    const home = join(await temporary(), "home");
+    const none = { tokenFile: undefined, tokensFile: undefined, workerTokenFile: undefined };
+    const silent = (line: string): never => expect.fail(line);
+    const read = { host: "127.0.0.1", home, tokenFile: undefined, tokensFile: undefined };
+    expect(await ensureTokens(read, silent)).toEqual(none);
+    const given = { tokenFile: "/t", tokensFile: "/ts" };
+    expect(await ensureTokens({ ...read, ...given, host: "0.0.0.0" }, silent)).toEqual({
+      ...given,
+      workerTokenFile: undefined,
+    });
+  });
 });
 
 describe("the token file", () => {

@@ -123,8 +123,10 @@ topologySpreadConstraints:
 - { name: BITFLEET_HOME, value: /tmp/bitfleet }
 {{- end -}}
 
+{{/* Of a dict with the values of the bucket, `s3`, and the name of the secret with its keys, `secret`. */}}
 {{- define "bitfleet.storeEnv" -}}
-{{- with .Values.store.s3 }}
+{{- $secret := .secret }}
+{{- with .s3 }}
 {{- if .url }}
 - { name: BITFLEET_STORE, value: {{ .url | quote }} }
 {{- with .endpoint }}
@@ -133,7 +135,7 @@ topologySpreadConstraints:
 {{- with .region }}
 - { name: BITFLEET_S3_REGION, value: {{ . | quote }} }
 {{- end }}
-{{- with .existingSecret }}
+{{- with $secret }}
 - name: AWS_ACCESS_KEY_ID
   valueFrom: { secretKeyRef: { name: {{ . }}, key: AWS_ACCESS_KEY_ID } }
 - name: AWS_SECRET_ACCESS_KEY
