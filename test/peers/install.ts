@@ -56,7 +56,10 @@ function removeLeftovers(toolchain: string): void {
 }
 
 function mustRun(what: string, args: readonly string[]): string {
-  const { status, stdout, stderr, error } = spawnSync("python3", args, { encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync("python3", args, {
+    encoding: "utf8",
+    env: { ...process.env, PIP_REQUIRE_VIRTUALENV: "0", PIP_USER: "0" },
+  });
   if (status === 0) return stdout;
   const why = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n  ");
   throw new FailureError(`${what} failed:\n  ${why}`);

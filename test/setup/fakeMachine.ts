@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { fakeTool } from "./fakeTools.js";
+import { fakeTool, fakeWheelHashes } from "./fakeTools.js";
 
 export interface Outcome {
   readonly code: number | null;
@@ -56,6 +56,7 @@ export class FakeMachine {
     cpSync(join(repository, "deploy", "setup"), join(this.root, "deploy", "setup"), {
       recursive: true,
     });
+    this.write("deploy/setup/wheelHashes.mjs", fakeWheelHashes(this.#wheels));
     this.write("package.json", JSON.stringify({ type: "module", bin: { x: "dist/src/a.js" } }));
     this.write("tsconfig.json", "{}");
     this.write("src/a.ts", "export const a = 1;\n");

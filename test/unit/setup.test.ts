@@ -220,8 +220,23 @@ test("a damaged wheel is refused and thrown away, so that the next set-up fetche
   machine.keepWheel("tensorflow-cpu==2.21.0", "not a zip");
   const { code, stderr } = await machine.setUp(lean);
   expect(code).toBe(1);
-  expect(stderr).toContain("is not a zip file");
+  expect(stderr).toMatch(/^tensorflow_cpu-2.21.0\S+ has the SHA-256 [0-9a-f]{64}, but must have /);
+  expect(stderr).not.toMatch(/ at .*:\d+:\d+/);
   expect((await machine.setUp(lean)).code).toBe(0);
+});
+
+test("what an index gives is refused where it is another wheel, whatever pip says of it", async () => {
+  const known = machine.read("deploy/setup/wheelHashes.mjs");
+  const other = known.replaceAll(/"[0-9a-f]{64}"/g, `"${"0".repeat(64)}"`);
+  machine.write("deploy/setup/wheelHashes.mjs", other);
+  const { code, stderr } = await machine.setUp(lean);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`but must have ${"0".repeat(64)}: it was removed.`);
+  expect(machine.toolchainFiles().filter((name) => name.endsWith(".whl"))).toEqual([]);
+  machine.write("deploy/setup/wheelHashes.mjs", known);
+  const elsewhere = { PIP_FIND_LINKS: "/tmp", PIP_EXTRA_INDEX_URL: "http://a", PIP_USER: "1" };
+  const strict = { ...elsewhere, PIP_REQUIRE_VIRTUALENV: "1", PIP_CONSTRAINT: "/none" };
+  expect((await machine.setUp(lean, strict)).code).toBe(0);
 });
 
 test("the lock of another host's set-up is waited for, until it has not been renewed for a minute", async () => {
@@ -258,12 +273,12 @@ test("with a GPU the CUDA packages that the wheel lists lie beside TensorFlow", 
   expect(machine.calls().slice(1, 4)).toEqual([
     "pip download tensorflow==2.21.0",
     "pip download nvidia-cublas-cu12==12.9.3.13",
-    "pip download nvidia-other-cu12<2,>=1",
+    "pip download nvidia-nccl-cu12==2.32.3",
   ]);
   const record = machine.record();
   expect(record).toMatchObject({ gpu: true });
   const beside = join(String(record["tensorflow"]), "../nvidia");
-  expect(readdirSync(beside).sort()).toEqual(["cublas", "other"]);
+  expect(readdirSync(beside).sort()).toEqual(["cublas", "nccl"]);
   expect(machine.linkedTensorflow()).toBe(record["tensorflow"]);
   expect(machine.toolchainFiles().filter((name) => name.endsWith(".whl"))).toEqual([]);
 

