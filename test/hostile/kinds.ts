@@ -7,6 +7,7 @@ import { environmentKind, nameKind, requestKind, tokenKind } from "./nameKinds.j
 import { pictureKind } from "./pictureKinds.js";
 import { indexKind, lineKind, manifestKind, recordKind, summaryKind } from "./recordKinds.js";
 import { checkpointKind, npyKind, npzKind, safetensorsKind } from "./weightsKinds.js";
+import { saidKind, saidToCoordinatorKind } from "./saidKinds.js";
 import { commandKind, eventKind, fieldsKind, frameKind, trainingKind } from "./wireKinds.js";
 
 /** Everything that a stranger's bytes can reach. */
@@ -16,5 +17,6 @@ export const kinds: readonly Kind[] = [
   ...[dataPageKind, dataSetKind],
   ...[npzKind, npyKind, safetensorsKind, checkpointKind, pictureKind],
   ...[nameKind, requestKind, environmentKind, tokenKind],
+  ...[saidKind, saidToCoordinatorKind],
   ...[httpKind, framesKind, callKind],
 ];
