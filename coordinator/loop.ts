@@ -10,7 +10,8 @@ import type {
 } from "../src/control/fleetEvent.js";
 import { advance, emptyFleet } from "../src/control/fleet.js";
 import type { Fleet, Hello } from "../src/control/fleetState.js";
-import type { Task, WorkerEvent } from "../src/control/message.js";
+import type { Task, WorkerCommand, WorkerEvent } from "../src/control/message.js";
+import { WireError } from "../src/job/problem.js";
 import type { WorkerSession } from "../src/link/service.js";
 import type { Logger } from "../src/process/logger.js";
 import type { Raised } from "./lock.js";
@@ -160,7 +161,22 @@ export class Loop {
   #deliver(delivery: Delivery): void {
     const { incarnation } = delivery;
     if (delivery.kind === "close") this.#sessions.close(incarnation, delivery.reason);
-    else this.#sessions.send(this.#fleet.options.term, incarnation, delivery.command);
+    else this.#send(delivery);
+  }
+
+  /** What a worker would not take is no reason for it to end its stream, again and again: it fails, as if the worker had said so. */
+  #send({ workerId, incarnation, command }: Extract<Delivery, { readonly kind: "send" }>): void {
+    try {
+      this.#sessions.send(this.#fleet.options.term, incarnation, command);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      const reason = error.message;
+      this.#options.logger.error({ worker: workerId, command: command.kind, reason }, "not sent");
+      const event = refusalOf(command, `no worker can be told to ${command.kind}: ${reason}`);
+      const origin = this.#fleet.members.get(workerId)?.origin;
+      if (event !== undefined && origin !== undefined)
+        this.handle({ kind: "worker", workerId, incarnation, origin, event });
+    }
   }
 
   #log(command: Extract<FleetCommand, { readonly kind: "log" }>): void {
@@ -216,4 +232,13 @@ export class Loop {
       this.#raising = false;
     }
   }
+}
+
+/** As a worker would refuse it; undefined: nothing waits for an answer. */
+function refusalOf(command: WorkerCommand, message: string): WorkerEvent | undefined {
+  if (command.kind === "task")
+    return { kind: "task-failed", taskId: command.taskId, cause: "config", message };
+  const place = command.kind === "prepare" ? command.order : command;
+  if (!("job" in place && "attempt" in place)) return undefined;
+  return { kind: "failed", job: place.job, attempt: place.attempt, cause: "config", message };
 }

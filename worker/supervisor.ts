@@ -6,13 +6,15 @@ import type {
   MemberAction,
   MemberHappening,
 } from "../src/control/memberEvent.js";
-import type { JobOrder, NatsAccess } from "../src/control/message.js";
+import type { JobOrder, NatsAccess, WorkerEvent } from "../src/control/message.js";
+import { WireError } from "../src/job/problem.js";
 import { openSession } from "../src/link/grpcClient.js";
 import type { SessionClient } from "../src/link/service.js";
 import { reachableUrl } from "../src/process/address.js";
 import type { TlsFiles } from "../src/process/certificates.js";
 import type { Logger } from "../src/process/logger.js";
 import type { Numerics } from "../src/process/numerics.js";
+import { insteadOf } from "../src/wire/workerEvent.js";
 import { ChildProcess, describeExit } from "./childProcess.js";
 import { childEnvironment } from "./childEnvironment.js";
 import type { ChildNews } from "./childNews.js";
@@ -130,7 +132,7 @@ export class Supervisor {
         logger.warn({ reason: action.reason }, "killing the job's process");
         return this.#child?.kill();
       case "to-coordinator":
-        return this.#session?.send(action.event);
+        return this.#say(action.event);
       case "reconnect":
         logger.warn({ reason: action.reason }, "connecting again");
         return this.#session?.cut(action.reason);
@@ -142,6 +144,18 @@ export class Supervisor {
         return logger[action.level](action.message);
       case "quit":
         return this.#quit?.(action);
+    }
+  }
+
+  /** What the coordinator would not take ends no stream: a failure is told in its place. */
+  #say(event: WorkerEvent): void {
+    try {
+      this.#session?.send(event);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#options.logger.error({ kind: event.kind, reason: error.message }, "it cannot be sent");
+      const instead = insteadOf(event, error.message);
+      if (instead !== undefined) this.#session?.send(instead);
     }
   }
 

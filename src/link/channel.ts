@@ -10,6 +10,7 @@ import {
   type ClientWritableStream,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { ConfigError, WireError } from "../job/problem.js";
 import { hostPort, parseAddress } from "../process/address.js";
 import type { TlsFiles } from "../process/certificates.js";
 import { messageBytesMax, type Codec } from "../wire/codec.js";
@@ -72,7 +73,7 @@ export class Channel {
     deadlineMs: number,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
-      const argument = buffer(request.encode(value));
+      const argument = requestBytes(request, value);
       const options = { deadline: Date.now() + deadlineMs };
       const done = (error: ServiceError | null, bytes?: Buffer): void => {
         if (error !== null) reject(fromStatus(error, this.address, this.trouble));
@@ -101,7 +102,7 @@ export class Channel {
     onOpen: () => void = () => undefined,
   ): AsyncGenerator<Response> {
     if (isAborted(signal)) return;
-    const argument = buffer(request.encode(value));
+    const argument = requestBytes(request, value);
     const call = this.#client.makeServerStreamRequest<Buffer, Buffer>(
       path,
       asBytes,
@@ -179,9 +180,19 @@ async function feed<Request>(
   answered: AbortSignal,
 ): Promise<void> {
   for await (const value of values) {
-    if (!call.write(buffer(request.encode(value)))) await once(call, "drain", { signal: answered });
+    if (!call.write(requestBytes(request, value))) await once(call, "drain", { signal: answered });
   }
   call.end();
+}
+
+/** ConfigError: the coordinator would not take it. */
+function requestBytes<Request>(request: Codec<Request>, value: Request): Buffer {
+  try {
+    return buffer(request.encode(value));
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new ConfigError(`the request cannot be sent: ${error.message}`, { cause: error });
+  }
 }
 
 function decodeInto<Response>(

@@ -10,6 +10,7 @@ import {
   type handleUnaryCall,
   type ServerWritableStream,
 } from "@grpc/grpc-js";
+import { FailureError, WireError } from "../job/problem.js";
 import type { Call } from "../job/roles.js";
 import type { Codec } from "../wire/codec.js";
 import { isRefused, type Admission, type Guest } from "./admission.js";
@@ -39,7 +40,7 @@ export function unary<Request, Response>(
     guest.leave();
     const { request, response } = method;
     const answer = async (): Promise<Buffer> =>
-      buffer(response.encode(await handle(request.decode(call.request))));
+      answerBytes(response, await handle(request.decode(call.request)));
     answer().then(
       (bytes) => callback(null, bytes),
       (error: unknown) => callback(report(host, error)),
@@ -88,7 +89,7 @@ export function clientStream<Request, Response>(
     const { signal, release } = callSignal(call, host, guest);
     Promise.race([handle(decoded(call, request), signal), aborted(signal)])
       .then(
-        (value) => callback(null, buffer(response.encode(value))),
+        (value) => callback(null, answerBytes(response, value)),
         (error: unknown) => callback(endOf(host, guest, error)),
       )
       .finally(release);
@@ -115,13 +116,23 @@ async function pump<Response>(
     for (;;) {
       const next = await Promise.race([iterator.next(), stop]);
       if (next.done === true) return;
-      if (!call.write(buffer(response.encode(next.value)))) {
+      if (!call.write(answerBytes(response, next.value))) {
         await Promise.race([once(call, "drain", { signal }), stop]);
       }
     }
   } finally {
     // Not awaited: a handler that is deaf to its signal holds up nobody.
     iterator.return?.().then(undefined, () => undefined);
+  }
+}
+
+/** FailureError: a client would not take it. The request is not at fault. */
+function answerBytes<Response>(response: Codec<Response>, value: Response): Buffer {
+  try {
+    return buffer(response.encode(value));
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new FailureError(`the answer cannot be sent: ${error.message}`, { cause: error });
   }
 }
 

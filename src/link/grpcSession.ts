@@ -64,8 +64,9 @@ class StreamSession implements WorkerSession {
       this.close(`the worker left ${this.#unread} commands unread`);
       return;
     }
+    const bytes = buffer(workerCommand.encode({ term, command }));
     this.#unread += 1;
-    this.#call.write(buffer(workerCommand.encode({ term, command })), () => (this.#unread -= 1));
+    this.#call.write(bytes, () => (this.#unread -= 1));
   }
 
   close(reason: string): void {

@@ -68,7 +68,7 @@ export interface WorkerSession {
   readonly peer: string;
   /** What the server knows of the other end. */
   readonly origin: Origin;
-  /** Queues a command. A worker that does not read what it is sent is closed once the queue is too long. */
+  /** Queues a command. WireError: the worker would not take it. A worker that does not read what it is sent is closed once the queue is too long. */
   send(term: number, command: WorkerCommand): void;
   /** Ends the stream and tells the worker why. Nothing is received afterwards; `onClosed` follows. */
   close(reason: string): void;
@@ -118,7 +118,7 @@ export interface SessionOptions {
 
 /** The worker's end of its stream. Reconnecting is the caller's: open another one. */
 export interface SessionClient {
-  /** Queues an event; dropped after the end. */
+  /** Queues an event; dropped after the end. WireError: the coordinator would not take it. */
   send(event: WorkerEvent): void;
   /** Half-closes after what is queued; `onClosed` follows. */
   close(): void;

@@ -11,9 +11,15 @@ import { AssertionError, WireError } from "../job/problem.js";
 export { quote };
 
 export interface Codec<T> {
+  /** WireError: the other side would not take it. It is for who sends to know, and to say what it says instead. */
   encode(value: T): Uint8Array;
   /** WireError: the bytes are no such message, or a field breaks its bound. */
   decode(bytes: Uint8Array): T;
+}
+
+export interface MessageCodec<T> extends Codec<T> {
+  /** The bytes of what no bound was held against, as a peer may send them. */
+  encodeUnchecked(value: T): Uint8Array;
 }
 
 /** What pbjs generates for a message. */
@@ -30,14 +36,20 @@ export function codec<T, Properties, Message>(
   type: MessageType<Properties, Message>,
   toMessage: (value: T) => Properties,
   fromMessage: (message: Message) => T,
-): Codec<T> {
-  return {
-    encode: (value) => type.encode(toMessage(value)).finish(),
-    decode: (bytes) => {
-      check(bytes.length <= messageBytesMax, `a ${what} of ${bytes.length} bytes`);
-      return fromMessage(read(what, type, bytes));
-    },
+): MessageCodec<T> {
+  const encodeUnchecked = (value: T): Uint8Array => type.encode(toMessage(value)).finish();
+  const decode = (bytes: Uint8Array): T => {
+    const size = `a ${what} of ${bytes.length} bytes, ${messageBytesMax} allowed`;
+    check(bytes.length <= messageBytesMax, size);
+    return fromMessage(read(what, type, bytes));
   };
+  // Every bound is the decoder's: there is none that a sender could fail to know.
+  const encode = (value: T): Uint8Array => {
+    const bytes = encodeUnchecked(value);
+    decode(bytes);
+    return bytes;
+  };
+  return { encode, encodeUnchecked, decode };
 }
 
 function read<Message>(

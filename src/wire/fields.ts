@@ -9,10 +9,19 @@ const fieldTextMax = 1024;
 const jsonMax = 64 * 1024;
 const namePattern = /^[a-zA-Z][a-zA-Z0-9]{0,63}$/;
 
-/** Numbers that JSON lacks become their names; texts are cut. */
+/** Numbers that JSON lacks become their names, texts are cut, and what the other side would refuse is left out. */
 export function encodeFields(fields: Fields): string {
-  const entries = Object.entries(fields).slice(0, fieldsMax);
-  return JSON.stringify(Object.fromEntries(entries.map(([name, value]) => [name, plain(value)])));
+  const entries: (readonly [string, string | number | boolean])[] = [];
+  let length = 2;
+  for (const [name, value] of Object.entries(fields)) {
+    if (entries.length === fieldsMax || !namePattern.test(name)) continue;
+    const entry = [name, plain(value)] as const;
+    // With the quotes, the colon and the comma.
+    length += name.length + JSON.stringify(entry[1]).length + 4;
+    if (length > jsonMax) break;
+    entries.push(entry);
+  }
+  return JSON.stringify(Object.fromEntries(entries));
 }
 
 export function decodeFields(json: string): Fields {

@@ -2,6 +2,7 @@
 import { bitfleet } from "#proto";
 import { lineEvents } from "../control/fleetEvent.js";
 import type { EvaluationResult } from "../control/record.js";
+import { cutBytes } from "../job/cutText.js";
 import {
   classesMax,
   evaluationsMax,
@@ -17,6 +18,7 @@ import {
   cut,
   label,
   list,
+  messageBytesMax,
   optionalToken,
   present,
   storeName,
@@ -47,6 +49,8 @@ const { v1 } = bitfleet;
 /** The newest of a list that has to fit into one message. */
 const jobsMax = 2_000;
 const workersMax = 10_000;
+/** Of the sentences of all workers in a list. */
+const listedTextBytes = 500_000;
 const linesMax = 256;
 /** A part of a picture, or of weights on their way out. */
 export const partBytesMax = 1024 * 1024;
@@ -121,13 +125,31 @@ export const jobName = codec(
 
 export const jobStatus = codec("JobStatus", v1.JobStatus, toJobStatus, fromJobStatus);
 
-/** In the list a job has its last evaluation only, and no classes, whoever has sent it. */
+/** In the list a job has its last evaluation only, and no classes, whoever has sent it; the newest, as many as fit. */
 export const jobList = codec(
   "JobList",
   v1.JobList,
-  (jobs: readonly JobStatus[]) => ({ jobs: jobs.slice(-jobsMax).map(brief).map(toJobStatus) }),
+  (jobs: readonly JobStatus[]) => {
+    const messages = jobs.slice(-jobsMax).map(brief).map(toJobStatus);
+    return { jobs: lastThatFit(messages, (job) => v1.JobStatus.encode(job).finish().length) };
+  },
   ({ jobs }) => list(jobs, "jobs", jobsMax, (job) => brief(fromJobStatus(job))),
 );
+
+/** The last of what has to fit into one message. */
+function lastThatFit<T>(messages: readonly T[], bytesOf: (message: T) => number): T[] {
+  let bytes = 0;
+  let first = messages.length;
+  for (; first > 0; first -= 1) {
+    const message = messages[first - 1];
+    bytes += message === undefined ? 0 : bytesOf(message) + entryBytes;
+    if (bytes > messageBytesMax) break;
+  }
+  return messages.slice(first);
+}
+
+/** Tag and length of an entry of a list. */
+const entryBytes = 6;
 
 function brief(status: JobStatus): JobStatus {
   return { ...status, classes: [], evaluations: status.evaluations.slice(-1) };
@@ -219,11 +241,25 @@ export const logLine = codec(
 export const workerList = codec(
   "WorkerList",
   v1.WorkerList,
-  (workers: readonly WorkerStatus[]) => ({
-    workers: workers.map((worker) => ({ ...worker, reason: cut(worker.reason) })),
-  }),
+  (workers: readonly WorkerStatus[]) => {
+    // Of many, each has less room for its sentences, so that all of them fit.
+    const room = Math.max(8, Math.min(4096, Math.floor(listedTextBytes / workers.length / 3)));
+    return { workers: workers.slice(0, workersMax).map((worker) => listedWorker(worker, room)) };
+  },
   ({ workers }) => list(workers, "workers", workersMax, workerStatus),
 );
+
+function listedWorker(worker: WorkerStatus, room: number): WorkerStatus {
+  const { reason, numerics, host, device, phase } = worker;
+  return {
+    ...worker,
+    reason: cutBytes(reason, room),
+    numerics: cutBytes(numerics, Math.min(room, 1024)),
+    host: cutBytes(host, Math.min(room, 255)),
+    device: cutBytes(device, Math.min(room, 255)),
+    phase: cutBytes(phase, Math.min(room, 255)),
+  };
+}
 
 export const workerName = codec(
   "WorkerName",

@@ -50,6 +50,15 @@ const trailMax = 4_096;
 
 export const workerEvent = codec("FromWorker", v1.FromWorker, toMessage, fromMessage);
 
+/** What is told instead of an event that the coordinator would not take; undefined: nothing waits for it. */
+export function insteadOf(event: WorkerEvent, why: string): WorkerEvent | undefined {
+  const message = cut(`its word "${event.kind}" cannot be sent: ${why}`);
+  if (event.kind === "task-done" || event.kind === "task-failed")
+    return { kind: "task-failed", taskId: event.taskId, cause: "error", message };
+  if (!("job" in event && "attempt" in event)) return undefined;
+  return { kind: "failed", job: event.job, attempt: event.attempt, cause: "error", message };
+}
+
 function toMessage(event: WorkerEvent): Properties {
   switch (event.kind) {
     case "hello": {

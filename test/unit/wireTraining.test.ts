@@ -6,7 +6,7 @@ import { ConfigError, WireError } from "../../src/job/problem.js";
 import { protoField, settingNames, settingOf } from "../../src/job/settings.js";
 import { Random } from "../../src/plan/random.js";
 import { packageRoot } from "../../src/process/toolchain.js";
-import type { Codec } from "../../src/wire/codec.js";
+import { messageBytesMax, type Codec } from "../../src/wire/codec.js";
 import type { LogLine, Preview, WorkerStatus } from "../../src/wire/training.js";
 import * as data from "../../src/wire/dataCodecs.js";
 import * as codecs from "../../src/wire/trainingCodecs.js";
@@ -139,22 +139,22 @@ describe("messages for clients", () => {
   });
 
   test.each<readonly [string, () => unknown]>([
-    ["half a hash", () => data.blobHashes.decode(data.blobHashes.encode(["0a"]))],
+    ["half a hash", () => data.blobHashes.decode(data.blobHashes.encodeUnchecked(["0a"]))],
     [
       "too many hashes",
       () => {
         const hashes = new Array<string>(4097).fill("0a".repeat(32));
-        return data.blobHashes.decode(data.blobHashes.encode(hashes));
+        return data.blobHashes.decode(data.blobHashes.encodeUnchecked(hashes));
       },
     ],
     [
       "a part that is too long",
       () => {
         const part = { sha256: "", bytes: 0, data: new Uint8Array(2 ** 20 + 1) };
-        return data.blobPart.decode(data.blobPart.encode(part));
+        return data.blobPart.decode(data.blobPart.encodeUnchecked(part));
       },
     ],
-    ["a name that is a path", () => data.dataName.decode(data.dataName.encode("../a"))],
+    ["a name that is a path", () => data.dataName.decode(data.dataName.encodeUnchecked("../a"))],
   ])("%s is refused", (_, decode) => {
     expect(decode).toThrow(WireError);
   });
@@ -167,6 +167,38 @@ describe("messages for clients", () => {
     expect(read[0]?.name).toBe("j1");
     expect(read[0]?.classes).toEqual([]);
     expect(read[0]?.evaluations).toEqual(evaluations.slice(-1));
+  });
+
+  test("a list of jobs with settings as long as may be is the newest that fit into one message", () => {
+    const long = { ...settings, data: "数".repeat(4096), validation: "数".repeat(4096) };
+    const jobs = Array.from({ length: 500 }, (_, i) =>
+      jobStatus({ name: `j${i}`, settings: long }),
+    );
+    const bytes = codecs.jobList.encode(jobs);
+    expect(bytes.length).toBeLessThanOrEqual(messageBytesMax);
+    const read = codecs.jobList.decode(bytes);
+    expect(read.length).toBeGreaterThan(150);
+    expect(read.map(({ name }) => name)).toEqual(jobs.slice(-read.length).map(({ name }) => name));
+  });
+
+  test("ten thousand workers with the longest words fit into one list", () => {
+    const words = {
+      reason: "数".repeat(4096),
+      numerics: "数".repeat(1024),
+      phase: "数".repeat(256),
+    };
+    const names = { incarnation: "i".repeat(128), host: "h".repeat(255), device: "d".repeat(255) };
+    const workers = Array.from({ length: 10_000 }, (_, i) => ({
+      ...{ ...worker, ...words, ...names, job: "j".repeat(63) },
+      id: String(i).padStart(63, "w"),
+    }));
+    const bytes = codecs.workerList.encode(workers);
+    expect(bytes.length).toBeLessThanOrEqual(messageBytesMax);
+    expect(codecs.workerList.decode(bytes)).toHaveLength(10_000);
+    // Few have room for theirs.
+    const [first] = codecs.workerList.decode(codecs.workerList.encode(workers.slice(0, 10)));
+    expect(first?.reason).toMatch(/^数{1000,}…$/);
+    expect(first).toMatchObject(names);
   });
 
   test("a list of jobs is read without that too, whoever has written it", () => {

@@ -6,7 +6,7 @@ import { WireError } from "../../src/job/problem.js";
 import { Random } from "../../src/plan/random.js";
 import { messageBytesMax } from "../../src/wire/codec.js";
 import { workerCommand } from "../../src/wire/workerCommand.js";
-import { workerEvent } from "../../src/wire/workerEvent.js";
+import { insteadOf, workerEvent } from "../../src/wire/workerEvent.js";
 import { commands, events } from "./wireValues.js";
 
 const { FromWorker, ToWorker } = bitfleet.v1;
@@ -18,12 +18,15 @@ function hex(bytes: Uint8Array): string {
 /** The event of that kind with other fields, as it would come from a peer that does not check. */
 function event(kind: WorkerEvent["kind"], changes: object): Uint8Array {
   const found = events.find((candidate) => candidate.kind === kind);
-  return workerEvent.encode({ ...found, ...changes } as WorkerEvent);
+  return workerEvent.encodeUnchecked({ ...found, ...changes } as WorkerEvent);
 }
 
 function command(kind: WorkerCommand["kind"], changes: object): Uint8Array {
   const found = commands.find((candidate) => candidate.kind === kind);
-  return workerCommand.encode({ term: 1, command: { ...found, ...changes } as WorkerCommand });
+  return workerCommand.encodeUnchecked({
+    term: 1,
+    command: { ...found, ...changes } as WorkerCommand,
+  });
 }
 
 describe("what a worker says", () => {
@@ -148,7 +151,10 @@ describe("what a worker is told", () => {
   const round = { workerId: "w", address: "a", finished: false, checks: [] };
   test.each<readonly [string, Uint8Array]>([
     ["no command", ToWorker.encode({ term: 1 }).finish()],
-    ["a negative term", workerCommand.encode({ term: -1, command: { kind: "spare", reason: "" } })],
+    [
+      "a negative term",
+      workerCommand.encodeUnchecked({ term: -1, command: { kind: "spare", reason: "" } }),
+    ],
     ["a lease of 0", command("welcome", { leaseMs: 0 })],
     ["a round of no shards", command("round", { shardCount: 0, members: [] })],
     ["a round of too many shards", command("round", { shardCount: 65_537 })],
@@ -195,6 +201,52 @@ describe("what a worker is told", () => {
     const bytes = ToWorker.encode({ prepare: { ...prepare, indexDigest: "ab" } }).finish();
     expect(() => workerCommand.decode(bytes)).toThrow(/^settings: .* is not decided$/);
   });
+});
+
+describe("who sends", () => {
+  test.each<readonly [string, () => unknown]>([
+    ["a device's name", () => workerEvent.encode(changed("hello", { device: "x".repeat(256) }))],
+    [
+      "a result",
+      () => workerEvent.encode(changed("task-done", { result: "数".repeat(2 ** 20 + 1) })),
+    ],
+    ["a time", () => workerEvent.encode(changed("report", { computeMs: NaN }))],
+    ["a step", () => workerCommand.encode({ term: 1, command: { ...offer, step: 2 ** 31 } })],
+    ["a term", () => workerCommand.encode({ term: 2 ** 31, command: offer })],
+  ])("knows that the other side would not take %s", (_, encode) => {
+    expect(encode).toThrow(WireError);
+  });
+
+  const offer = { kind: "offer", job: "digits", attempt: 1, step: 1 } as const;
+
+  test("tells a failure in place of what somebody waits for, and nothing for the rest", () => {
+    const told = events.map((value) => [value.kind, insteadOf(value, "too long")] as const);
+    for (const [, instead] of told) {
+      if (instead !== undefined)
+        expect(workerEvent.decode(workerEvent.encode(instead))).toEqual(instead);
+    }
+    const kinds = new Map(told.map(([kind, instead]) => [kind, instead?.kind]));
+    expect(kinds.get("report")).toBe("failed");
+    expect(kinds.get("task-done")).toBe("task-failed");
+    expect(kinds.get("beat")).toBeUndefined();
+    expect(kinds.get("log")).toBeUndefined();
+  });
+
+  test("leaves out of a log line what would not be taken, however it grows in JSON", () => {
+    const grown = Object.fromEntries(
+      Array.from({ length: 32 }, (_, i) => [`f${i}`, "\u0001".repeat(1024)]),
+    );
+    const fields = { "no name": 1, "": 2, ...grown };
+    const decoded = workerEvent.decode(workerEvent.encode(changed("log", { fields })));
+    const names = decoded.kind === "log" ? Object.keys(decoded.fields) : [];
+    expect(names.length).toBeGreaterThan(8);
+    expect(names).toEqual(Object.keys(grown).slice(0, names.length));
+  });
+
+  function changed(kind: WorkerEvent["kind"], changes: object): WorkerEvent {
+    const found = events.find((candidate) => candidate.kind === kind);
+    return { ...found, ...changes } as WorkerEvent;
+  }
 });
 
 test.each([1, 2, 3, 4, 5])("no bytes do more than be refused (SEED=%i)", (seed) => {
