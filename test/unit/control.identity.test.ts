@@ -190,9 +190,8 @@ describe("whose word counts", () => {
 });
 
 test("a worker's words stand for none of ours in a log", () => {
-  const driver = new FleetDriver();
-  driver.hello("w1");
+  const driver = FleetDriver.started(["w1"]);
   const fields = { worker: "w2", job: "other", level: "error", step: 3 };
-  driver.say("w1", { kind: "log", job: "", level: "info", message: "m", fields });
+  driver.say("w1", { kind: "log", job: "job", level: "info", message: "m", fields });
   expect(driver.commands).toMatchObject([{ kind: "log", fields: { worker: "w1" }, said: fields }]);
 });
