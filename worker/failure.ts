@@ -19,6 +19,7 @@ export function failureOf(error: unknown): {
   if (error.name === "ConfigError") return { cause: "config", message: error.message };
   if (error instanceof CheckpointError) return { cause: "checkpoint", message: error.message };
   if (error instanceof NonFiniteError) return { cause: "numbers", message: error.message };
+  if (error.name === "UnreadableError") return { cause: "read", message: error.message };
   if (error.name === "FailureError") return { cause: "data", message: error.message };
   const shortage = error.message.split("\n").find((line) => memoryRanOut.test(line));
   if (shortage !== undefined) {

@@ -1,6 +1,7 @@
 import { takeChecksum } from "./checksum.js";
 import { repeatOffer, sendOffer, takeFollowed } from "./following.js";
 import type { Hello, Member, Participant, Transition } from "./fleetState.js";
+import { fail } from "./ending.js";
 import { factsOf } from "./history.js";
 import type { WorkerEvent } from "./message.js";
 import { takeUnable, takeUnreadable } from "./loading.js";
@@ -10,6 +11,7 @@ import {
   drop,
   sendPrepare,
   setAside,
+  setAsideForAWhile,
   strike,
   unfit,
   whyNot,
@@ -247,6 +249,8 @@ function takeFailed(
       return isNewcomer(t, member)
         ? setAside(t, member.workerId, message)
         : takeUnable(t, member, message);
+    case "read":
+      return takeUnread(t, member, message);
     case "checkpoint":
       return takeUnreadable(t, member, message);
     case "memory":
@@ -255,6 +259,17 @@ function takeFailed(
     case "error":
       return strike(t, member, message);
   }
+}
+
+/**
+ * A worker cannot read a picture, and has tried for a while: its disk, its mount or its network is
+ * at fault as long as somebody else is there to read it, and takes its shards over.
+ */
+function takeUnread(t: Transition, { workerId }: Member, message: string): Transition {
+  const { participants } = runOf(t);
+  return participants.size > 1
+    ? setAsideForAWhile(t, workerId, message)
+    : fail(t, `${workerId} could not go on, and no other worker is left: ${message}`);
 }
 
 /** Whether the worker is about to join a job that others have under way. */

@@ -104,9 +104,12 @@ export type Task =
       readonly pictures: readonly string[];
     };
 
-/** `checkpoint`: the one that it was told to load is missing or damaged. */
+/**
+ * `checkpoint`: the one that it was told to load is missing or damaged. `read`: a picture could not be read there, for some
+ * time; `data`: nobody will be able to use it.
+ */
 export type FailureCause =
-  "data" | "config" | "checkpoint" | "memory" | "numbers" | "exit" | "error";
+  "data" | "read" | "config" | "checkpoint" | "memory" | "numbers" | "exit" | "error";
 
 /** Worker to coordinator. */
 export type WorkerEvent =

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { ConfigError, FailureError, reasonOf, UnreadableError } from "../job/problem.js";
 import { hashOf } from "./blobs.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import { listFolder, type Listing } from "./folder.js";
@@ -47,8 +47,7 @@ export class FolderSource implements PictureSource {
     try {
       bytes = await readFile(path);
     } catch (error) {
-      const reason = reasonOf(error);
-      throw new FailureError(`the picture ${path} can no longer be read: ${reason}`, {
+      throw new UnreadableError(`the picture ${path} can no longer be read: ${reasonOf(error)}`, {
         cause: error,
       });
     }

@@ -7,6 +7,7 @@ import type { DataIndex, ExampleEntry } from "./dataIndex.js";
 import { withPicture } from "./picture.js";
 import { PictureCache } from "./pictureCache.js";
 import { sourceAt, type PictureSource } from "./pictureSource.js";
+import { rereadPatiently, rereadWaitsMs } from "./rereading.js";
 import { squash, type Picture } from "./resize.js";
 import type { StoredData } from "./storedSource.js";
 
@@ -15,6 +16,8 @@ export interface LoaderOptions {
   readonly cacheBytes?: number;
   /** Files read and decoded at once. */
   readonly concurrency?: number;
+  /** Waits between two tries to read a picture. */
+  readonly rereadWaitsMs?: readonly number[];
   /** Needed where the index is of a data set in the store. */
   readonly stored?: StoredData | undefined;
 }
@@ -44,12 +47,13 @@ export interface TrainingExamples extends Examples {
 
 /**
  * Turns examples into the bytes that the model sees. The same index and draws give the same bytes
- * on every worker of one decoder version. Throws FailureError naming the file when one is gone or is
- * no longer what it was when the job was submitted.
+ * on every worker of one decoder version. Throws UnreadableError naming the file when one cannot be read for some time, and
+ * FailureError when it is no longer what it was when the job was submitted.
  */
 export class Loader {
   readonly #index: DataIndex;
   readonly #concurrency: number;
+  readonly #waitsMs: readonly number[];
   readonly #cache: PictureCache;
   readonly #trainingSource: PictureSource;
   readonly #validationSource: PictureSource;
@@ -59,6 +63,7 @@ export class Loader {
     this.#trainingSource = sourceAt(index.trainingRoot, options.stored);
     this.#validationSource = sourceAt(index.validationRoot, options.stored);
     this.#concurrency = options.concurrency ?? concurrencyDefault;
+    this.#waitsMs = options.rereadWaitsMs ?? rereadWaitsMs;
     const cacheBytes = options.cacheBytes ?? Math.min(2 ** 30, Math.floor(totalmem() / 8));
     this.#cache = new PictureCache(cacheBytes);
   }
@@ -108,6 +113,10 @@ export class Loader {
     return { images, labels, checksum: checksumOf(images, labels) };
   }
 
+  #read(entry: ExampleEntry, source: PictureSource): Promise<Uint8Array> {
+    return rereadPatiently(source, entry, this.#waitsMs);
+  }
+
   /** Keeps whichever is smaller, the picture as it was or as it is wanted: decoding is the cost. */
   async #squashed(entry: ExampleEntry, source: PictureSource, side: number): Promise<Picture> {
     const path = source.pathOf(entry.file);
@@ -116,7 +125,7 @@ export class Loader {
         picture.pixels.length <= side * side * 3 ? picture : squash(picture, side, side);
       const bound = { pixelsMax: entry.width * entry.height, isKnown: true };
       return fileMemory.run(entry.bytes, async () =>
-        withPicture(await source.reread(entry), path, smaller, bound),
+        withPicture(await this.#read(entry, source), path, smaller, bound),
       );
     });
     return squash(kept, side, side);

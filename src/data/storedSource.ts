@@ -1,5 +1,5 @@
 import { placeOf } from "../job/dataPlace.js";
-import { ConfigError, FailureError, WireError } from "../job/problem.js";
+import { ConfigError, FailureError, UnreadableError, WireError } from "../job/problem.js";
 import type { Store } from "../store/store.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import { checkFollows, classOf, decodePage, pageBytesMax, type ListedFile } from "./dataPages.js";
@@ -65,7 +65,7 @@ export class StoredSource implements PictureSource {
     } catch (error) {
       if (!(error instanceof FailureError)) throw error;
       const { message } = error;
-      throw new FailureError(`the picture ${this.pathOf(file)} cannot be read: ${message}`, {
+      throw new UnreadableError(`the picture ${this.pathOf(file)} cannot be read: ${message}`, {
         cause: error,
       });
     }

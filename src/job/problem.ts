@@ -23,6 +23,11 @@ export class FailureError extends Error {
   override readonly name = "FailureError";
 }
 
+/** A picture that this machine cannot read now, though another one may: a mount that is away, too many open files. */
+export class UnreadableError extends Error {
+  override readonly name = "UnreadableError";
+}
+
 /** What an error says, whatever was thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

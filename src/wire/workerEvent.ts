@@ -37,6 +37,7 @@ type Properties = bitfleet.v1.FromWorker.$Properties;
 export const protocol = 1;
 export const causes: readonly FailureCause[] = [
   "data",
+  "read",
   "config",
   "checkpoint",
   "memory",

@@ -170,6 +170,25 @@ describe("a cancel", () => {
 });
 
 describe("a failure", () => {
+  test("to read a picture costs its worker its place, and the job its life only on the last one", () => {
+    const driver = FleetDriver.started(["w1", "w2"]);
+    const message = "the picture /net/x.png can no longer be read: EIO: i/o error, read";
+    const unread = { kind: "failed", job: "job", attempt: 1, cause: "read", message } as const;
+    driver.report("w1", upTo(4));
+    driver.say("w2", unread);
+    expect(driver.said()[0]).toBe(`w2 is set aside: ${message}`);
+    expect(driver.kinds("w2")).toEqual(["release"]);
+    expect(driver.record()).toMatchObject({ state: "training", step: 0, attempt: 1 });
+    expect(driver.round("w1").members).toMatchObject([{ workerId: "w1" }]);
+    driver.report("w1", upTo(8));
+    expect(driver.record()).toMatchObject({ step: 1, attempt: 1 });
+    driver.say("w1", unread);
+    expect(driver.record()).toMatchObject({
+      state: "failed",
+      reason: `w1 could not go on, and no other worker is left: ${message}`,
+    });
+  });
+
   test.each(["data", "config", "numbers"] as const)("of cause %s ends the job", (cause) => {
     const driver = FleetDriver.started(["w1", "w2"]);
     driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause, message: "x.png is torn" });

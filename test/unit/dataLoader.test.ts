@@ -1,5 +1,6 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { expect, test } from "vitest";
 import { mapBounded } from "../../src/data/bounded.js";
@@ -143,12 +144,24 @@ test("a picture that changed after submit is refused by name", async () => {
   await expect(loading).rejects.toBeInstanceOf(FailureError);
 });
 
+test("a picture on a mount that is away for a while is read when the mount is back", async () => {
+  const index = await indexed();
+  const loader = new Loader(index, { rereadWaitsMs: Array<number>(500).fill(20) });
+  const expected = await new Loader(index).training([draw(1)], cut);
+  await rename(index.trainingRoot, `${index.trainingRoot}-away`);
+  const loading = loader.training([draw(1)], cut);
+  const early = await Promise.race([loading, sleep(100, "still waiting")]);
+  expect(early).toBe("still waiting");
+  await rename(`${index.trainingRoot}-away`, index.trainingRoot);
+  expect((await loading).checksum).toBe(expected.checksum);
+});
+
 test("a picture that is gone is refused by name, and found again when it is back", async () => {
   const index = await indexed();
   const path = join(index.trainingRoot, index.training[1]?.file ?? "");
   const bytes = await readFile(path);
   await rm(path);
-  const loader = new Loader(index);
+  const loader = new Loader(index, { rereadWaitsMs: [1, 1] });
   await expect(loader.evaluation(1, 2, 16)).rejects.toThrow(`${path} can no longer be read`);
   await writeFile(path, bytes);
   await loader.evaluation(1, 2, 16);
