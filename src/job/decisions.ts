@@ -47,12 +47,14 @@ export function decideSchedule(request: JobRequest, row: RecipeRow): Schedule {
   return { ...shape, baseRate, warmupSteps, boundaries };
 }
 
-/** How a batch is cut. */
+/** How a batch is cut. With MixUp, whose partners come from the same shard, a shard has some to choose from. */
 export function decideSlices(
   request: JobRequest,
   batch: number,
+  mixup: number,
 ): Pick<JobSettings, "shards" | "microBatch" | "minWorkers"> {
-  const { shards = table.shards.default, minWorkers = table.minWorkers.default } = request;
+  const { minWorkers = table.minWorkers.default } = request;
+  const shards = request.shards ?? shardsOf(batch, mixup);
   if (batch % shards !== 0) {
     throw new ConfigError(
       `batch ${batch} cannot be cut into ${shards} shards: ` +
@@ -60,6 +62,12 @@ export function decideSlices(
     );
   }
   const shardSize = batch / shards;
+  if (mixup > 0 && shardSize < 2) {
+    throw new ConfigError(
+      `mixup ${mixup} mixes pictures of one shard, and a shard has 1 (batch ${batch} in ${shards} shards): ` +
+        "use fewer shards, or mixup 0",
+    );
+  }
   const microBatch = request.microBatch ?? largestDivisor(shardSize, microBatchMax);
   if (shardSize % microBatch !== 0) {
     throw new ConfigError(
@@ -76,6 +84,15 @@ export function decideSlices(
 }
 
 const microBatchMax = 16;
+
+/** With MixUp a shard has at least so many pictures unless its size is chosen by hand, or the batch has fewer. */
+const mixedMin = 8;
+
+function shardsOf(batch: number, mixup: number): number {
+  const usual = table.shards.default;
+  if (mixup === 0 || batch >= usual * mixedMin) return usual;
+  return largestDivisor(batch, Math.max(1, Math.floor(batch / mixedMin)));
+}
 
 /** Where only one side is given, the other keeps the recipe's proportion to it. */
 export function decideSides(

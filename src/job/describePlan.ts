@@ -82,7 +82,12 @@ function training(plan: JobPlan): readonly string[] {
     ),
     line("Rate", rateText(plan)),
     line("Optimizer", `SGD, momentum ${momentum}, weight decay ${weightDecay}`),
-    line("MixUp", mixup === 0 ? "off" : `alpha ${mixup}`),
+    line(
+      "MixUp",
+      mixup === 0
+        ? "off"
+        : `alpha ${mixup}, each picture with another of its shard of ${batch / shards}`,
+    ),
     line("Shards", `${shards} of ${shardSize} examples, computed ${microBatch} at a time`),
     line(
       "Checkpoints",

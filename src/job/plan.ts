@@ -50,10 +50,11 @@ export function planJob(request: JobRequest, data: DataSummary): JobPlan {
   const recipe = request.recipe ?? table.recipe.default;
   const row = recipeRow(recipe, { trainingExamples, medianWidth, medianHeight, batch });
   const schedule = decideSchedule(request, row);
+  const mixup = decideMixup(request, row);
   const settings: JobSettings = {
     ...fixed,
     ...request,
-    ...decideSlices(request, batch),
+    ...decideSlices(request, batch, mixup),
     ...decideSides(request, row),
     batch,
     recipe,
@@ -63,7 +64,7 @@ export function planJob(request: JobRequest, data: DataSummary): JobPlan {
     drops: request.drops ?? row.drops,
     momentum: request.momentum ?? row.momentum,
     weightDecay: request.weightDecay ?? row.weightDecay,
-    mixup: decideMixup(request, row),
+    mixup,
     checkpointEvery:
       request.checkpointEvery ?? Math.max(1, Math.min(100, Math.round(schedule.steps / 10))),
   };

@@ -31,7 +31,7 @@ export interface Draw {
   readonly top: number;
   readonly left: number;
   readonly flip: boolean;
-  /** Place within the shard of the example to mix with; the own place if MixUp is off. */
+  /** Place within the shard of the example to mix with, another than the own one; the own one if MixUp is off. */
   readonly partner: number;
 }
 
@@ -90,10 +90,16 @@ export class Sampler {
     };
   }
 
+  /** One cycle through all slots (Sattolo): a permutation in which nobody keeps its place, where there are two. */
   #partners(step: number, shard: number, size: number): Uint32Array {
     const partners = Uint32Array.from({ length: size }, (_, slot) => slot);
     const { seed, mixup } = this.#plan;
-    if (mixup > 0) new Random(seed, purpose.partner, step, shard).shuffle(partners);
+    if (mixup === 0) return partners;
+    const random = new Random(seed, purpose.partner, step, shard);
+    for (let i = size - 1; i > 0; i -= 1) {
+      const j = random.below(i);
+      [partners[i], partners[j]] = [partners[j] ?? 0, partners[i] ?? 0];
+    }
     return partners;
   }
 

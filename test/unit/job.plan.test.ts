@@ -174,6 +174,11 @@ const refusals: readonly (readonly [Partial<JobRequest>, Partial<DataSummary>, s
   [{ warmupSteps: 50, steps: 50 }, {}, "warmup-steps is 50, not below the 50 steps of the job"],
   [{ warmupSteps: 500 }, {}, "warmup-steps is 500, not below the 500 steps of the job"],
   [{ examplesPerClass: 91 }, {}, 'examples-per-class 91 is more than class "six" has: 90'],
+  [
+    { mixup: 0.1, batch: 32, shards: 32 },
+    {},
+    "mixup 0.1 mixes pictures of one shard, and a shard has 1 (batch 32 in 32 shards): use fewer shards, or mixup 0",
+  ],
   [{ mixup: 1e-9 }, {}, "mixup is 1e-9, neither 0 nor at least 0.001"],
   [{ steps: 0 }, {}, "steps 0 only evaluates, for which weights is needed"],
   [
@@ -303,7 +308,7 @@ test("the preview of an evaluation, and of many classes, leaves out what there i
   const lines = describePlan(planJob({ ...least, evalEvery: 1 }, many), many);
   expect(lines.some((line) => line.endsWith("and 89 more"))).toBe(true);
   expect(lines).toContain("Evaluation  none, there are no validation examples");
-  expect(lines).toContain("MixUp       alpha 0.1");
+  expect(lines).toContain("MixUp       alpha 0.1, each picture with another of its shard of 16");
 
   const only = describePlan(planJob({ ...least, steps: 0, weights: "/w.npz" }, data), data);
   expect(only).toContain("Training    none, the weights are only evaluated");

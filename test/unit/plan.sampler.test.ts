@@ -116,6 +116,16 @@ test("crop, flip and MixUp are each switched off", () => {
   expect(whole.every(({ top, left }) => top === 0 && left === 0)).toBe(true);
 });
 
+test.each([2, 3, 4, 16])("no picture of a shard of %i is mixed with itself", (size) => {
+  const sampler = new Sampler({ ...base, batch: size * base.shards });
+  for (let step = 0; step < 30; step += 1) {
+    for (let shard = 0; shard < base.shards; shard += 1) {
+      const own = sampler.draws(step, shard).filter(({ partner }, slot) => partner === slot);
+      expect(own).toEqual([]);
+    }
+  }
+});
+
 test("partners are a permutation within the shard, other ones in every step and shard", () => {
   const sampler = new Sampler(base);
   const seen = new Set<string>();
@@ -123,6 +133,7 @@ test("partners are a permutation within the shard, other ones in every step and 
     for (let shard = 0; shard < base.shards; shard += 1) {
       const partners = sampler.draws(step, shard).map(({ partner }) => partner);
       expect(partners.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+      expect(partners.every((partner, slot) => partner !== slot)).toBe(true);
       seen.add(partners.join());
     }
   }
