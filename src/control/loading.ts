@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import { takeChecksum } from "./checksum.js";
 import { end, fail } from "./ending.js";
 import type { Member, Phase, Transition } from "./fleetState.js";
@@ -68,7 +69,7 @@ export function decideLoading(
   const formed = formGeneration(members);
   const { attempt, step, members: ids } = recordOf(formed);
   const from = step === 0 ? "" : ` from step ${step}`;
-  const message = `attempt ${attempt} begins${from} with ${ids.length} workers`;
+  const message = `attempt ${attempt} begins${from} with ${plural(ids.length, "worker")}`;
   const fields = { step, workers: ids.length, members: ids.join(", ") };
   const begun = log(formed, "info", message, fields);
   return enter(sayReplay(begun), { kind: "boundary" });

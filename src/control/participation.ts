@@ -61,7 +61,7 @@ export function hasStruckOut(fleet: Fleet, run: Run, { workerId }: Member): stri
   if (strikes === undefined || fleet.clock.awakeMs >= strikes.untilMs) return undefined;
   const { count, message, atMs, untilMs } = strikes;
   const times = count === 1 ? "once" : `${count} times`;
-  return `it failed ${times}: ${message}; it is asked again after ${(untilMs - atMs) / 1000} s`;
+  return `it failed ${times}: ${message}; it is asked again after ${Math.round((untilMs - atMs) / 1000)} s`;
 }
 
 /** Whether it has failed so often that waiting for it makes little sense. */

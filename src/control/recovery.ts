@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import { noChecksums, takeChecksum } from "./checksum.js";
 import { shardsOf } from "./dealing.js";
 import { end } from "./ending.js";
@@ -269,7 +270,7 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
     }
     next = takeChecksum(next, workerId, held.parameterChecksum);
   }
-  return log(next, "info", `goes on from step ${step} with ${best.length} workers`, {
+  return log(next, "info", `goes on from step ${step} with ${plural(best.length, "worker")}`, {
     step,
     workers: best.length,
   });

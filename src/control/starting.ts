@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import { end, fail } from "./ending.js";
 import type { Participant, Phase, Transition } from "./fleetState.js";
 import type { StateSource } from "./message.js";
@@ -77,14 +78,22 @@ export function decideGathering(
         ? late
         : enter(late, { ...phase, enoughSinceMs: undefined });
     return preparing > 0
-      ? describe(waiting, "starting", `${preparing} workers get ready`)
+      ? describe(
+          waiting,
+          "starting",
+          `${plural(preparing, "worker")} ${preparing === 1 ? "gets" : "get"} ready`,
+        )
       : describeShortage(waiting, choice.group.length);
   }
   const since = phase.enoughSinceMs ?? now;
   if (preparing > 0 && now - since < late.fleet.options.gatherMs) {
     const waiting =
       phase.enoughSinceMs === since ? late : enter(late, { ...phase, enoughSinceMs: since });
-    return describe(waiting, "starting", `${preparing} more workers get ready`);
+    return describe(
+      waiting,
+      "starting",
+      `${preparing} more ${preparing === 1 ? "worker gets" : "workers get"} ready`,
+    );
   }
   return load(late, choice);
 }
@@ -179,7 +188,11 @@ function describeShortage(t: Transition, have: number): Transition {
   if (allFailed) return fail(t, `no worker is left; ${reasons[0] ?? ""}`);
   const needed = workersMin(record);
   const why = connected.length === 0 ? "; no worker is connected" : reasonSuffix(reasons);
-  return describe(t, "waiting", `${have} of ${needed} workers are ready${why}`);
+  return describe(
+    t,
+    "waiting",
+    `${have} of ${plural(needed, "worker")} ${needed === 1 ? "is" : "are"} ready${why}`,
+  );
 }
 
 function reasonSuffix(reasons: readonly string[]): string {

@@ -152,7 +152,7 @@ describe("a checkpoint beside the training whose writer is lost", () => {
     driver.pass(1000);
     driver.hello("w2", { held: held(4) });
     driver.pass(5000, ["w2"]);
-    expect(driver.said()).toContain("goes on from step 4 with 1 workers");
+    expect(driver.said()).toContain("goes on from step 4 with 1 worker");
     expect(driver.kinds("w2")).toContain("save");
   });
 
