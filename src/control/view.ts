@@ -2,11 +2,12 @@ import { rate } from "../bit/recipe.js";
 import type { JobSettings } from "../job/settings.js";
 import { weightsName } from "../job/storedNames.js";
 import type { Fleet, Member, Run } from "./fleetState.js";
-import { memberIds } from "./participation.js";
+import { foreign, memberIds } from "./participation.js";
 import { holdUp } from "./progress.js";
 import { whySpare } from "./schedule.js";
 import type { EvaluationResult, JobRecord, JobState } from "./record.js";
 import { recordNamed, runWith } from "./transition.js";
+import { arithmeticShortage } from "./shortage.js";
 import { straggler, usage } from "./usage.js";
 import { epochOf, workersMin } from "./work.js";
 
@@ -140,10 +141,16 @@ function activity(
     return { state: isMember ? "working" : "preparing", reason: "", job: run.job };
   }
   if (closing !== undefined) return { state: "working", reason: "ending", job: closing.job };
-  const reason = whySpare(fleet, member);
+  const reason = whySpare(fleet, member) ?? whyUnasked(fleet, member);
   return reason === undefined
     ? { state: "idle", reason: "", job: "" }
     : { state: "spare", reason, job: "" };
+}
+
+/** Why an idle worker is of no use to a job that waits in the queue for others. */
+function whyUnasked({ records }: Fleet, member: Member): string | undefined {
+  const queued = [...records.values()].filter(({ state }) => state === "queued");
+  return queued.flatMap((record) => foreign(record, member) ?? [])[0];
 }
 
 function imagesPerSecond(fleet: Fleet, { workerId }: Member): number {
@@ -180,6 +187,8 @@ function queueReason(fleet: Fleet, record: JobRecord): string {
         : `${connected.length} ${connected.length === 1 ? "is" : "are"}`;
     return `needs ${needed} ${needed === 1 ? "worker" : "workers"}; ${have} connected`;
   }
+  const shortage = arithmeticShortage(fleet, record);
+  if (shortage !== undefined) return shortage;
   const running = [...fleet.runs.keys()];
   return running.length === 0 ? "" : `waits for ${running.join(", ")}`;
 }

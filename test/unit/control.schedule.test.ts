@@ -348,3 +348,38 @@ test.each([
     expect([...(second()?.participants.keys() ?? [])]).toEqual(["w3", "w4"]);
   },
 );
+
+describe("a job in the queue for want of its arithmetic", () => {
+  test("says what it needs, what each worker has and what helps; the idle worker says why it is", () => {
+    const driver = FleetDriver.started(["w1"]);
+    driver.report("w1", upTo(8));
+    driver.happens({ kind: "cancel", job: "job" });
+    driver.saved("w1", "checkpoint", 1);
+    driver.released("w1");
+    driver.hello("w1", { incarnation: "w1.2", numerics: "other" });
+    driver.happens({ kind: "resume", job: "job" });
+    expect(jobStatus(driver.fleet, "job")).toMatchObject({
+      state: "queued",
+      reason:
+        'needs 1 worker with the arithmetic of "toy"; w1 has "other": ' +
+        "start such a worker; on others the job has to be submitted anew",
+    });
+    expect(workerStatuses(driver.fleet, driver.nowMs)).toMatchObject([
+      {
+        state: "spare",
+        reason: 'job goes on with the arithmetic of "toy", and this worker\'s is "other"',
+      },
+    ]);
+  });
+
+  test("and that has not begun says so where no two workers are alike", () => {
+    const driver = new FleetDriver();
+    driver.hello("w1", { numerics: "one" });
+    driver.hello("w2", { numerics: "two" });
+    driver.happens({ kind: "submit", record: record("job", { minWorkers: 2 }) });
+    expect(jobStatus(driver.fleet, "job").reason).toBe(
+      'needs 2 workers of one arithmetic; w1 has "one"; w2 has "two": ' +
+        "start more that are alike, or submit it with fewer min-workers",
+    );
+  });
+});
