@@ -20,6 +20,7 @@ import { childEnvironment } from "./childEnvironment.js";
 import type { ChildNews } from "./childNews.js";
 import { lastingFailpoints } from "./failpoint.js";
 import type { WorkerMetrics } from "./metrics.js";
+import { proveStore } from "./proveStore.js";
 import { reconnectDelayMs } from "./reconnecting.js";
 import { Tasks } from "./tasks.js";
 
@@ -62,6 +63,7 @@ export class Supervisor {
   /** Why no coordinator counts on this worker. */
   #unready: string | undefined = "no coordinator has welcomed it yet";
   #store = "";
+  #proved = "";
   #term = 0;
   #nats: NatsAccess = { url: "", user: "", secret: "" };
   #failedConnections = 0;
@@ -175,6 +177,7 @@ export class Supervisor {
           this.#unready = undefined;
           this.#options.metrics.connected(true);
           logger.info({ coordinator, term }, "joined the fleet");
+          this.#prove();
         }
         this.#handle({ kind: "command", term, command });
       },
@@ -189,6 +192,14 @@ export class Supervisor {
     });
     this.#session = session;
     this.#handle({ kind: "connected" });
+  }
+
+  /** Once for each store: another coordinator may name another one. */
+  #prove(): void {
+    const { environment, logger } = this.#options;
+    if (this.#proved === this.#store) return;
+    this.#proved = this.#store;
+    void proveStore(this.#store, environment, logger);
   }
 
   #connectLater(reason: string): void {
