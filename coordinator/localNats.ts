@@ -19,13 +19,15 @@ import type { ServerTls } from "../src/link/service.js";
 import { bracketed, isLoopback } from "../src/process/address.js";
 import type { TlsFiles } from "../src/process/certificates.js";
 import type { Logger } from "../src/process/logger.js";
-import { canListen } from "../src/process/port.js";
+import { canListen, freePort } from "../src/process/port.js";
 import type { ReachedNats } from "./natsAccess.js";
 
 export interface LocalNatsOptions {
   readonly binary: string;
   /** The coordinator's. */
   readonly host: string;
+  /** 0: the one of its former life, or any that is free. */
+  readonly natsPort: number;
   readonly home: string;
   /** The coordinator's for gRPC, which off loopback are the server's too. */
   readonly tls: ServerTls | undefined;
@@ -52,7 +54,11 @@ export async function startLocalNats(options: LocalNatsOptions): Promise<LocalNa
   await mkdir(folder, { recursive: true, mode: 0o700 });
   // On loopback too: what a worker may do does not depend on where it runs.
   const users = await keptUsers(folder);
-  const port = await formerPort(join(folder, "port"), host);
+  const portFile = join(folder, "port");
+  const port =
+    options.natsPort === 0
+      ? await formerPort(portFile, host)
+      : await namedPort(options.natsPort, host);
   const stopping = new AbortController();
   const secure = securing(options);
   let server: NatsServer;
@@ -129,6 +135,16 @@ function accessTo(options: LocalNatsOptions, port: number, users: NatsUsers): Re
     },
     workerAccess: { url: `${scheme}://${bracketed(host)}:${port}`, ...users.worker },
   };
+}
+
+/** The port that was named, once the server of a former life has left it. FailureError: another process has it. */
+async function namedPort(port: number, host: string): Promise<number> {
+  const endsAtMs = performance.now() + formerMs;
+  while (!(await canListen(host, port))) {
+    if (performance.now() > endsAtMs) return freePort(host, port, "BITFLEET_NATS_PORT");
+    await sleep(50);
+  }
+  return port;
 }
 
 /** The port of the coordinator's former life, once nobody listens there any more; undefined: take any. */

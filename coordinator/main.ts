@@ -184,7 +184,8 @@ async function serve(setting: Setting): Promise<void> {
   checkHolder(shown);
   shown.unready = undefined;
   const { host, port } = server;
-  logger.info({ host, port, term: lock.term, jobs: memory.found.length }, "serving");
+  const { url } = nats.workerAccess;
+  logger.info({ host, port, nats: url, term: lock.term, jobs: memory.found.length }, "serving");
 }
 
 function openDurable(
@@ -286,7 +287,7 @@ async function diskOf(folder: string): Promise<Surroundings["disk"]> {
 
 /** The server that was named, or one of our own. */
 async function reachNats({ environment, tls, logger, shutdown }: Setting): Promise<ReachedNats> {
-  const { nats, host, home } = environment;
+  const { nats, host, home, natsPort } = environment;
   const clientTls = natsTls(process.env, nats?.url ?? "");
   const warn = (sentence: string): void => logger.warn(sentence);
   const ownFiles = tlsFiles(process.env, "NATS_");
@@ -298,7 +299,7 @@ async function reachNats({ environment, tls, logger, shutdown }: Setting): Promi
   const claim = await claimHome(home);
   shutdown.add("the claim on the state folder", () => claim.release());
   const binary = await findNatsServer(process.env, toolchainFile());
-  const server = await startLocalNats({ binary, host, home, tls, clientTls, logger });
+  const server = await startLocalNats({ binary, host, natsPort, home, tls, clientTls, logger });
   shutdown.add("the NATS server", () => server.stop());
   logger.info({ url: server.workerAccess.url }, "started a NATS server");
   return server;

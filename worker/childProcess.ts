@@ -84,6 +84,7 @@ export class ChildProcess<Command, Event> {
 /** "signal SIGKILL" or "code 1", with the last thing it said. */
 export function describeExit({ code, signal, lastWords }: Exit): string {
   const how = signal === null ? `code ${code ?? 0}` : `signal ${signal}`;
+  if (signal === "SIGILL") return `${how}: the CPU lacks instructions that TensorFlow uses (AVX)`;
   const words = lastWords.at(-1);
   return words === undefined ? how : `${how}: ${words}`;
 }

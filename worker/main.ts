@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { hostPort } from "../src/process/address.js";
 import { cacheSetting } from "../src/process/cacheSetting.js";
+import { cpuProblem } from "../src/process/cpu.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile, tlsFiles } from "../src/process/environment.js";
 import { createLogger, type Logger } from "../src/process/logger.js";
@@ -19,17 +20,15 @@ import { Supervisor } from "./supervisor.js";
 
 /** What ending a job's process may take on top of the grace. */
 const endingMs = 10_000;
-const noCache = "there is no home folder for a cache of pictures: BITFLEET_CACHE may name one";
 
 /** One worker: joins a coordinator and takes part in its jobs until it is told to stop. */
 run(
   async (shutdown) => {
     const environment = readEnvironment(process.env, "worker");
     const { join } = environment;
-    if (join === undefined) {
+    if (join === undefined)
       throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
-    }
-    const hasCache = readDataSettings(process.env);
+    const lacking = readDataSettings(process.env);
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const secret = newSecret();
     const incarnation = incarnationOf(secret);
@@ -37,8 +36,8 @@ run(
     const logger = createLogger({ worker: workerId }, environment.logLevel);
     const token =
       environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
-    if (token?.warning !== undefined) logger.warn(token.warning);
-    if (!hasCache) logger.warn(noCache);
+    for (const sentence of [token?.warning, ...lacking])
+      if (sentence !== undefined) logger.warn(sentence);
     if (failpoints.length > 0) logger.warn({ failpoints }, "it will fail on purpose");
     const { tls } = environment;
     for (const files of [tls, tlsFiles(process.env, "NATS_")]) {
@@ -99,11 +98,13 @@ async function clearLeft(logger: Logger): Promise<void> {
   if (folders > 0) logger.info({ folders }, "removed what processes left that are gone");
 }
 
-/** What is wrong with the settings of data is refused now rather than by a job. Returns whether there is a cache. */
-function readDataSettings(variables: NodeJS.ProcessEnv): boolean {
+/** What is wrong with the settings of data is refused now rather than by a job. Returns what this machine lacks, a sentence each. */
+function readDataSettings(variables: NodeJS.ProcessEnv): readonly string[] {
   linkRootsOf(variables);
   pixelsSetting(variables);
-  return cacheSetting(variables, true) !== undefined;
+  const noCache = "there is no home folder for a cache of pictures: BITFLEET_CACHE may name one";
+  const hasCache = cacheSetting(variables, true) !== undefined;
+  return [hasCache ? undefined : noCache, cpuProblem()].filter((one) => one !== undefined);
 }
 
 /** Told apart by people: the host's name, and a part of the incarnation for several on one host. */

@@ -31,6 +31,10 @@ interface VitestReport {
 }
 
 export function compareVersions(a: string, b: string): number;
+export function cpuProblem(machine: {
+  readonly arch: string;
+  readonly cpuInfo?: string | undefined;
+}): string | undefined;
 export function machineProblem(
   machine: Machine & { readonly glibc: string | undefined },
 ): string | undefined;

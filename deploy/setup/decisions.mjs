@@ -24,6 +24,19 @@ export function machineProblem({ platform, arch, glibc }) {
   return undefined;
 }
 
+/** One sentence when the CPU lacks what TensorFlow's builds use, else undefined; also where that cannot be told. */
+export function cpuProblem({ arch, cpuInfo }) {
+  const flags = /^flags\s*:(.*)$/m
+    .exec(cpuInfo ?? "")?.[1]
+    ?.trim()
+    .split(/\s+/);
+  if (arch !== "x64" || flags === undefined || flags.includes("avx")) return undefined;
+  return (
+    "This CPU has no AVX instructions, which TensorFlow's builds use: it would end with SIGILL. Use another machine, " +
+    "or name a TensorFlow that was built without them in BITFLEET_TENSORFLOW."
+  );
+}
+
 const packageNames = {
   apt: { compiler: "g++", python: "python3", pip: "python3-pip", npm: "npm" },
   dnf: { compiler: "gcc-c++", python: "python3", pip: "python3-pip", npm: "npm" },

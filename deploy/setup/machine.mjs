@@ -1,9 +1,9 @@
 // Looks at the machine: what it is, and which tools it has.
 
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { findOnPath, run, SetupError } from "./command.mjs";
-import { machineProblem, missingToolsMessage } from "./decisions.mjs";
+import { cpuProblem, machineProblem, missingToolsMessage } from "./decisions.mjs";
 
 export function describeMachine() {
   if (process.report) process.report.excludeNetwork = true;
@@ -11,12 +11,13 @@ export function describeMachine() {
     platform: process.platform,
     arch: process.arch,
     glibc: process.report?.getReport().header.glibcVersionRuntime,
+    cpuInfo: existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "",
   };
 }
 
-/** Refuses a machine that TensorFlow has no build for. */
-export function checkMachine(machine) {
-  const problem = machineProblem(machine);
+/** Refuses a machine that TensorFlow has no build for; `given`: it brings its own. */
+export function checkMachine(machine, given = false) {
+  const problem = machineProblem(machine) ?? (given ? undefined : cpuProblem(machine));
   if (problem !== undefined) throw new SetupError(problem);
 }
 

@@ -16,6 +16,7 @@ if (compareVersions(process.versions.node, oldestNode) < 0) {
 }
 
 const { SetupError } = await import("./command.mjs");
+const { folderProblem } = await import("./toolchain.mjs");
 const { setUp } = await import("./setup.mjs");
 const { fileURLToPath, pathToFileURL } = await import("node:url");
 const { resolve } = await import("node:path");
@@ -39,8 +40,9 @@ try {
   const say = (line) => console.log(`set-up: ${line}`);
   await setUp({ root, env: process.env, ...options, say });
 } catch (error) {
-  if (!(error instanceof SetupError)) throw error;
-  console.error(error.message);
+  const problem = error instanceof SetupError ? error.message : folderProblem(error);
+  if (problem === undefined) throw error;
+  console.error(problem);
   process.exit(1);
 }
 

@@ -21,7 +21,7 @@ import { toolchainFolder, withLock, writeWhole } from "./toolchain.mjs";
 /** Brings the clone at `root` to where the rest can run; `say` gets one line per thing done. */
 export async function setUp({ root, env, device, forTests, say }) {
   const machine = describeMachine();
-  checkMachine(machine);
+  checkMachine(machine, Boolean(env.BITFLEET_TENSORFLOW));
   const toolchain = toolchainFolder(env);
   const gpu = device === "gpu" || (device === "auto" && gpuFound());
   const lock = readLock(root);

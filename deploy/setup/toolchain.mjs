@@ -19,13 +19,24 @@ import {
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { SetupError } from "./command.mjs";
 
 const temporaryPrefix = ".part-";
 const beatMs = 2_000;
 const deadMs = 60_000;
 
 export function toolchainFolder(env) {
-  return resolve(env.BITFLEET_TOOLCHAIN || join(homedir(), ".cache", "bitfleet"));
+  return resolve(env.BITFLEET_TOOLCHAIN || join(userHome(), ".cache", "bitfleet"));
+}
+
+function userHome() {
+  try {
+    return homedir();
+  } catch {
+    throw new SetupError(
+      "This user has no home folder (HOME is not set, and the system knows none): BITFLEET_TOOLCHAIN must name a folder for what the set-up makes.",
+    );
+  }
 }
 
 /** A name beside `path` for what is to become it. */
@@ -145,4 +156,20 @@ function clearParts(toolchain) {
       if (name.startsWith(temporaryPrefix)) rmSync(join(folder, name), { recursive: true });
     }
   }
+}
+
+const folderProblems = {
+  EACCES: "permission denied",
+  EPERM: "it is not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the quota is used up",
+  ENOTDIR: "a part of the path is no folder",
+  EEXIST: "a file of that name is in the way",
+};
+
+/** One sentence where a folder of the set-up cannot be made or written, else undefined. */
+export function folderProblem({ code, path }) {
+  if (path === undefined || !Object.hasOwn(folderProblems, code ?? "")) return undefined;
+  return `The set-up cannot write ${path}: ${folderProblems[code]}. BITFLEET_TOOLCHAIN may name another folder for what clones share.`;
 }

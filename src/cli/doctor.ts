@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
 import { reasonOf } from "../job/problem.js";
+import { cpuProblem } from "../process/cpu.js";
 import { packageRoot, readToolchain, type Toolchain } from "../process/toolchain.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -43,7 +44,7 @@ export function checkLines(
 }
 
 async function checkMachine({ variables }: Context): Promise<readonly Check[]> {
-  const checks: Check[] = [checkNode(process.versions.node)];
+  const checks: Check[] = [checkNode(process.versions.node), checkCpu(cpuProblem())];
   const toolchain = tried(() => readToolchain());
   if (toolchain instanceof Error) checks.push(missing("toolchain", toolchain.message));
   else checks.push(...(await checkToolchain(toolchain, variables["NATS_URL"])));
@@ -64,6 +65,10 @@ function checkNode(version: string): Check {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const fits = major > 20 || (major === 20 && minor >= 15);
   return fits ? ok("Node", version) : missing("Node", `${version}, at least 20.15 is needed`);
+}
+
+export function checkCpu(problem: string | undefined): Check {
+  return problem === undefined ? ok("CPU", process.arch) : missing("CPU", problem);
 }
 
 async function checkToolchain(

@@ -1,11 +1,12 @@
 /** A whole fleet on this machine: a coordinator, and workers that are kept up. */
-import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { hostPort } from "../process/address.js";
 import { graceMs, type Variables } from "../process/environment.js";
 import { FailureError } from "../job/problem.js";
 import { gpuFor, type Gpu } from "./gpus.js";
+import { LogFile } from "./logFile.js";
 import { KeptPart } from "./keptPart.js";
 import { PartProcess, type Ended } from "./processes.js";
 import { plain } from "./text.js";
@@ -35,11 +36,13 @@ const wrongUse = 2;
 
 export interface Serving {
   readonly port: number;
+  /** Of NATS, as the coordinator tells it the workers. */
+  readonly natsUrl: string;
 }
 
 export class FleetUp {
   readonly #options: FleetUpOptions;
-  readonly #logs = new Map<string, WriteStream>();
+  readonly #logs = new Map<string, LogFile>();
   /** Once the coordinator serves. */
   #workers: WorkerSet | undefined;
   #wanted: number;
@@ -82,23 +85,21 @@ export class FleetUp {
     this.#stopping = true;
     await this.#workers?.stop();
     await this.#coordinator.stop();
-    await Promise.all(
-      [...this.#logs.values()].map((log) => new Promise((resolve) => log.end(resolve))),
-    );
+    for (const log of this.#logs.values()) log.close();
   }
 
-  #startCoordinator(log: WriteStream): PartProcess {
+  #startCoordinator(log: LogFile): PartProcess {
     const onLine = (line: string, stream: "stdout" | "stderr"): void => {
-      log.write(`${line}\n`);
+      log.write(line);
       if (stream === "stderr") {
         this.#lastWords = plain(line);
         if (this.#served) this.#options.say(`coordinator: ${plain(line)}`);
         return;
       }
-      const port = servingPort(line);
-      if (port === undefined || this.#served || this.#stopping) return;
+      const serving = servingOf(line);
+      if (serving === undefined || this.#served || this.#stopping) return;
       this.#served = true;
-      this.#onServing({ port });
+      this.#onServing(serving);
     };
     const scale = (workers: number): number => this.#scale(workers);
     return new PartProcess("coordinator", this.#options.environment, onLine, scale);
@@ -130,7 +131,7 @@ export class FleetUp {
     return new KeptPart({
       start: () =>
         new PartProcess("worker", environment, (line, stream) => {
-          log.write(`${line}\n`);
+          log.write(line);
           if (stream === "stderr") this.#options.say(`${name}: ${plain(line)}`);
         }),
       // One that was drained is not wanted back.
@@ -148,19 +149,17 @@ export class FleetUp {
     this.#options.say(`${name} ${how}; ${then}`);
   }
 
-  #log(name: string): WriteStream {
+  #log(name: string): LogFile {
     const known = this.#logs.get(name);
     if (known !== undefined) return known;
-    const log = createWriteStream(join(this.logFolder, `${name}.log`), { flags: "a" });
-    // A full disk must not end the fleet: its logs stop, its work goes on.
-    log.on("error", () => undefined);
+    const log = new LogFile(join(this.logFolder, `${name}.log`));
     this.#logs.set(name, log);
     return log;
   }
 }
 
-/** The port in the coordinator's line `serving`; undefined for any other line. */
-export function servingPort(line: string): number | undefined {
+/** What the coordinator's line `serving` says; undefined for any other line. */
+export function servingOf(line: string): Serving | undefined {
   if (!line.includes('"serving"')) return undefined;
   let value: unknown;
   try {
@@ -170,7 +169,9 @@ export function servingPort(line: string): number | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   if (!("msg" in value) || value.msg !== "serving" || !("port" in value)) return undefined;
-  return typeof value.port === "number" ? value.port : undefined;
+  if (typeof value.port !== "number") return undefined;
+  const natsUrl = "nats" in value && typeof value.nats === "string" ? value.nats : "";
+  return { port: value.port, natsUrl };
 }
 
 /** What worker `i` is told. Each answers HTTP, where they are to, on a port of its own. */

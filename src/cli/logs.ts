@@ -38,7 +38,7 @@ const colors: Readonly<Record<LogLine["level"], Color | undefined>> = {
   error: "red",
 };
 
-/** `2026-11-25 04:23:17 step 12 done  loss=1.25 workers=2`, with the level in front where it is a warning or worse. */
+/** `2026-11-25 04:23:17 +01:00 step 12 done  loss=1.25 workers=2`, with the level in front where it is a warning or worse. */
 export function logText(line: LogLine, { paint }: Pick<Terminal, "paint">): string {
   const { level, message, fields, timeMs } = line;
   const urgent = level === "warn" || level === "error" ? `${level}: ` : "";

@@ -17,6 +17,7 @@ export interface PartFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly nats?: string;
+  readonly natsPort?: string;
   readonly join?: string;
   readonly id?: string;
   readonly keepState?: string;
@@ -38,10 +39,15 @@ export function withCoordinatorFlags(command: Command): Command {
     )
     .option("--token-file <FILE>", "file with the fleet's token (BITFLEET_TOKEN_FILE)")
     .option("--tokens-file <FILE>", "hashed tokens with their roles (BITFLEET_TOKENS_FILE)");
-  return withTlsFlags(first).option(
-    "--nats <URL>",
-    "a NATS server with JetStream; else one is started here (NATS_URL)",
-  );
+  return withTlsFlags(first)
+    .option(
+      "--nats <URL>",
+      "NATS with JetStream, several servers of one cluster by commas; else one is started here (NATS_URL)",
+    )
+    .option(
+      "--nats-port <PORT>",
+      "port of the NATS server that is started here, any free one by default (BITFLEET_NATS_PORT)",
+    );
 }
 
 export function withTlsFlags(command: Command): Command {
@@ -66,6 +72,7 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
     BITFLEET_TLS_CERT_FILE: absolute(flags.tlsCert),
     BITFLEET_TLS_KEY_FILE: absolute(flags.tlsKey),
     NATS_URL: flags.nats,
+    BITFLEET_NATS_PORT: flags.natsPort,
     BITFLEET_JOIN: flags.join,
     BITFLEET_WORKER_ID: flags.id,
     BITFLEET_KEEP_STATE: flags.keepState,

@@ -70,12 +70,15 @@ export function share(correct: number, total: number): string {
   return total === 0 ? "0/0" : `${correct}/${total} (${((100 * correct) / total).toFixed(1)} %)`;
 }
 
-/** `2026-11-25 04:23:17` in local time; `-` for 0. */
+/** `2026-11-25 04:23:17 +01:00` in local time, with its distance from UTC; `-` for 0. */
 export function clock(ms: number): string {
   if (ms === 0) return "-";
   const date = new Date(ms);
   const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  const offset = -date.getTimezoneOffset();
+  const zone = [Math.floor(Math.abs(offset) / 60), Math.abs(offset) % 60].map(two).join(":");
+  return `${day} ${time} ${offset < 0 ? "-" : "+"}${zone}`;
 }
 
 function two(number: number): string {

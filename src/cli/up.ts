@@ -1,7 +1,7 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
 import { InvalidArgumentError, type Command } from "commander";
 import { localWorkersMax as workersMax } from "../job/request.js";
-import { bracketed, isLoopback, nameForOthers } from "../process/address.js";
+import { bracketed, isLoopback, nameForOthers, reachableUrl } from "../process/address.js";
 import { defaultHttpPort, readEnvironment } from "../process/environment.js";
 import { makeStateFolder } from "../process/stateFolder.js";
 import type { Context } from "./context.js";
@@ -50,10 +50,10 @@ async function up(flags: UpFlags, context: Context): Promise<void> {
       gpus,
       say: (line) => terminal.note(line),
     },
-    ({ port }) => {
-      for (const line of upLines({ host, port, tokens, environment, logFolder: fleet.logFolder })) {
+    ({ port, natsUrl }) => {
+      const { logFolder } = fleet;
+      for (const line of upLines({ host, port, natsUrl, tokens, environment, logFolder }))
         terminal.out(line);
-      }
     },
   );
   const over = fleet.over();
@@ -79,23 +79,21 @@ export function dealGpus(
 interface UpFacts {
   readonly host: string;
   readonly port: number;
+  /** Of our own NATS server, or of the one that was named. */
+  readonly natsUrl: string;
   readonly tokens: UpTokens;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly logFolder: string;
 }
 
 /** What is up, and the line that adds another machine. */
-export function upLines({
-  host,
-  port,
-  tokens,
-  environment,
-  logFolder,
-}: UpFacts): readonly string[] {
+export function upLines(facts: UpFacts): readonly string[] {
+  const { host, port, natsUrl, tokens, environment, logFolder } = facts;
   const name = bracketed(nameForOthers(host));
   const httpPort = environment["BITFLEET_HTTP_PORT"] ?? String(defaultHttpPort);
   const lines = [
     `coordinator  ${name}:${port}  (gRPC: clients and workers)`,
+    `NATS         ${reachableUrl(natsUrl, nameForOthers(host))}  (workers)`,
     `status       http://${name}:${httpPort}/status`,
     `logs         ${logFolder}`,
   ];

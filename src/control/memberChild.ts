@@ -111,6 +111,8 @@ function sayDied(
 
 function exitText(code: number | null, signal: string | null): string {
   if (signal === "SIGKILL") return "its process was killed with SIGKILL, as when memory runs out";
+  if (signal === "SIGILL")
+    return "its process was ended by SIGILL, as where the CPU lacks instructions that TensorFlow uses (AVX; `bitfleet doctor`)";
   return signal === null
     ? `its process ended with exit code ${code ?? "unknown"}`
     : `its process was ended by ${signal}`;

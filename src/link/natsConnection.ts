@@ -15,9 +15,11 @@ import {
 
 import type { NatsUser } from "../control/message.js";
 import { FailureError, reasonOf } from "../job/problem.js";
+import { natsServers } from "../process/natsSettings.js";
 import { tlsOptions, tlsProblem, type NatsTls } from "./natsTls.js";
 
 export interface NatsTarget {
+  /** Of one server, or of several of one cluster with commas between them. */
   readonly url: string;
   /** Asked at every connection, so that another password is taken up. May not throw. Left out: nobody in particular. */
   readonly login?: () => NatsUser;
@@ -45,7 +47,7 @@ export async function dialNats(dial: NatsDial): Promise<NatsConnection> {
   for (;;) {
     try {
       return await connect({
-        servers: dial.url,
+        servers: [...natsServers(dial.url)],
         authenticator: authenticatorOf(dial),
         ...(dial.tls === undefined ? {} : { tls: tlsOptions(dial.tls, dial.url) }),
         name: dial.name,
@@ -100,8 +102,11 @@ export async function watchTls(
 }
 
 async function tlsReason({ tls, url }: NatsTarget): Promise<string | undefined> {
-  const problem = await tlsProblem(tls, url);
-  return problem === undefined ? undefined : `cannot reach NATS at ${url}: ${problem}`;
+  for (const server of natsServers(url)) {
+    const problem = await tlsProblem(tls, server);
+    if (problem !== undefined) return `cannot reach NATS at ${server}: ${problem}`;
+  }
+  return undefined;
 }
 
 /** Something that the server holds against a connection that stands or is tried again. */

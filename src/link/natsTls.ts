@@ -21,8 +21,9 @@ export function tlsOptions({ files, isOwnServer }: NatsTls, url: string): TlsOpt
     ...(certificate === undefined ? {} : { certFile: certificate }),
     ...(key === undefined ? {} : { keyFile: key }),
     ...(ca === undefined ? {} : { caFile: ca }),
-    // What the certificate has to name where the server is known by an address: the library leaves that open.
-    host: hostOf(url),
+    // What the certificate has to name where the server is known by an address: the library leaves that open. Of several
+    // each has a name (see natsSettings).
+    ...(url.includes(",") ? {} : { host: hostOf(url) }),
     ...(isOwnServer === true ? { rejectUnauthorized: false } : {}),
   };
   return options;

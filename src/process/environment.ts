@@ -38,6 +38,8 @@ export interface Environment {
   readonly nats: NatsSettings | undefined;
   /** How large the stream of jobs' logs may become in NATS, which sets so much aside; undefined: 1 GiB, or what there is. */
   readonly logBytes: number | undefined;
+  /** Where the coordinator's own NATS server listens; 0: where it did before, or on any free port. */
+  readonly natsPort: number;
   /** What a coordinator on Kubernetes scales; undefined: nothing. */
   readonly scaling: ScalingTarget | undefined;
   /** The coordinator that a worker joins. */
@@ -74,6 +76,7 @@ export function readEnvironment(
     tls: tlsFiles(variables),
     clientCertificates: clientCertificates(variables),
     nats: natsSettings(variables),
+    natsPort: port(variables, "BITFLEET_NATS_PORT") ?? 0,
     logBytes: logBytes(variables, "BITFLEET_LOG_BYTES"),
     scaling: scalingTarget(variables),
     join: joinAddress(variables, "BITFLEET_JOIN"),

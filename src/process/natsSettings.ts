@@ -1,9 +1,12 @@
 /** The NATS server that a process is told of, and how to connect there. */
+import { isIP } from "node:net";
+
 import { ConfigError } from "../job/problem.js";
 import type { TlsFiles } from "./certificates.js";
 import { tlsFiles, type Variables } from "./environment.js";
 
 export interface NatsSettings {
+  /** Of one server, or of several with commas between them. */
   readonly url: string;
   /** From the URL; empty: none. */
   readonly token: string;
@@ -60,21 +63,65 @@ function userOf(variables: Variables, prefix: string): NatsUserSetting | undefin
   return { user, passwordFile };
 }
 
+/** The servers of a list, in the order given. */
+export function natsServers(url: string): readonly string[] {
+  return url.split(",");
+}
+
+const serversMax = 16;
+
+/** One server, or several of one cluster with commas between them. */
 function address(value: string): { readonly url: string; readonly token: string } {
-  const refusal = new ConfigError(
-    "NATS_URL must be nats://HOST:PORT or nats://TOKEN@HOST:PORT, and is not",
-  );
+  const servers = natsServers(value).map((server) => oneServer(server.trim()));
+  if (servers.length > serversMax)
+    throw new ConfigError(
+      `NATS_URL has ${servers.length} servers, but at most ${serversMax} are taken`,
+    );
+  const [first] = servers;
+  const others = servers.slice(1);
+  if (first === undefined) throw refusal();
+  if (others.some(({ protocol }) => protocol !== first.protocol))
+    throw new ConfigError("NATS_URL has both nats:// and tls://, but its servers must be alike");
+  const tokens = new Set(servers.map(({ token }) => token).filter((token) => token !== ""));
+  if (tokens.size > 1)
+    throw new ConfigError("NATS_URL has several tokens in it, but its servers must have one");
+  const isNumeric = servers.some(({ host }) => isIP(host.replace(/^\[|\]$/g, "")) !== 0);
+  if (others.length > 0 && first.protocol === "tls:" && isNumeric)
+    throw new ConfigError(
+      "NATS_URL has several tls:// servers, which their certificates must know by name: an address is none",
+    );
+  const url = servers.map(({ protocol, host, port }) => `${protocol}//${host}:${port}`).join(",");
+  return { url, token: [...tokens][0] ?? "" };
+}
+
+interface NatsServerUrl {
+  readonly protocol: string;
+  readonly host: string;
+  readonly port: string;
+  readonly token: string;
+}
+
+/** The value may hold a token, so no refusal repeats it. */
+function oneServer(value: string): NatsServerUrl {
   let url: URL;
   let token: string;
   try {
     url = new URL(value.includes("://") ? value : `nats://${value}`);
     token = decodeURIComponent(url.username);
   } catch {
-    throw refusal;
+    throw refusal();
   }
-  // The value may hold a token, so the refusal does not repeat it.
-  if (!["nats:", "tls:"].includes(url.protocol) || url.hostname === "" || url.password !== "")
-    throw refusal;
-  const port = url.port === "" ? "4222" : url.port;
-  return { url: `${url.protocol}//${url.hostname}:${port}`, token };
+  const { protocol, hostname: host, password, port } = url;
+  if (password !== "")
+    throw new ConfigError(
+      "NATS_URL must be without a user and a password: NATS_USER names the user, and NATS_PASSWORD_FILE a file with the password",
+    );
+  if (!["nats:", "tls:"].includes(protocol) || host === "") throw refusal();
+  return { protocol, host, port: port === "" ? "4222" : port, token };
+}
+
+function refusal(): ConfigError {
+  return new ConfigError(
+    "NATS_URL must be nats://HOST:PORT or nats://TOKEN@HOST:PORT, or several with commas between them, and is not",
+  );
 }

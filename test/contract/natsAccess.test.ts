@@ -12,6 +12,7 @@ import { authorization } from "../../src/link/natsRights.js";
 import { reachableUrl } from "../../src/process/address.js";
 import { WatchedTls } from "../../src/process/certificates.js";
 import { createLogger } from "../../src/process/logger.js";
+import { anyPort } from "../../src/process/port.js";
 import { failureOf } from "../support/failureOf.js";
 import { inDays, PemFolder } from "../support/pemFolder.js";
 import { natsBinary, until } from "./frameTransports.js";
@@ -30,6 +31,35 @@ function temporary(): string {
   return folder;
 }
 
+test("a server of our own listens on the port that was named, and says who chooses it where that is taken", async () => {
+  const natsPort = await anyPort();
+  const options = {
+    ...{ binary: await natsBinary(), host: "127.0.0.1", home: temporary(), clientTls: undefined },
+    ...{ tls: undefined, natsPort, logger: createLogger({}, "silent") },
+  };
+  const nats = await startLocalNats(options);
+  closers.push(() => nats.stop());
+  expect(nats.workerAccess.url).toBe(`nats://127.0.0.1:${natsPort}`);
+  await expect(startLocalNats({ ...options, home: temporary() })).rejects.toThrow(
+    `port ${natsPort} on 127.0.0.1 is in use by another process; choose another BITFLEET_NATS_PORT`,
+  );
+
+  // Of a list that names it behind a server that is away, it is found.
+  const url = `nats://127.0.0.1:${await anyPort()},${nats.workerAccess.url}`;
+  const records = await openRecords({ ...nats.target, url });
+  closers.push(() => records.close());
+  expect(await records.jobs.keys()).toEqual([]);
+  const { user, secret } = nats.workerAccess;
+  const link = await connectFrames({
+    ...silent,
+    url,
+    address: "a",
+    login: () => ({ user, secret }),
+  });
+  closers.push(() => link.close());
+  expect(link.isConnected).toBe(true);
+}, 60_000);
+
 test("off loopback a server of our own speaks TLS, with the certificate that names it as workers call it", async () => {
   const pems = new PemFolder();
   closers.push(() => pems.remove());
@@ -43,6 +73,7 @@ test("off loopback a server of our own speaks TLS, with the certificate that nam
   const nats = await startLocalNats({
     ...{ binary: await natsBinary(), host: "0.0.0.0", home: temporary(), clientTls: undefined },
     tls: { watched, clientCertificates: true },
+    natsPort: 0,
     logger: createLogger({}, "silent"),
   });
   closers.push(() => nats.stop());

@@ -66,7 +66,24 @@ describe("values for people", () => {
 
   test("a time that has not come is a dash", () => {
     expect(clock(0)).toBe("-");
-    expect(clock(new Date(2026, 0, 2, 3, 4, 5).getTime())).toBe("2026-01-02 03:04:05");
+    expect(clock(new Date(2026, 0, 2, 3, 4, 5).getTime())).toMatch(
+      /^2026-01-02 03:04:05 [+-]\d\d:\d\d$/,
+    );
+  });
+
+  test.each([
+    ["Asia/Kolkata", "2026-01-02 08:34:05 +05:30"],
+    ["America/New_York", "2026-01-01 22:04:05 -05:00"],
+    ["UTC", "2026-01-02 03:04:05 +00:00"],
+  ])("a time says how far its zone is from UTC: %s", (zone, expected) => {
+    const before = process.env["TZ"];
+    process.env["TZ"] = zone;
+    try {
+      expect(clock(Date.UTC(2026, 0, 2, 3, 4, 5))).toBe(expected);
+    } finally {
+      if (before === undefined) delete process.env["TZ"];
+      else process.env["TZ"] = before;
+    }
   });
 
   test("columns and names are aligned, without blanks at the ends", () => {

@@ -1,8 +1,8 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { servingPort, workerEnvironment } from "../../src/cli/fleetUp.js";
+import { servingOf, workerEnvironment } from "../../src/cli/fleetUp.js";
 import { chosenGpus, parseGpus } from "../../src/cli/gpus.js";
 import { KeptPart, type KeepOptions, type Startable } from "../../src/cli/keptPart.js";
 import { partEnvironment } from "../../src/cli/partFlags.js";
@@ -71,6 +71,7 @@ describe("what up prints", () => {
   const facts = {
     host: "127.0.0.1",
     port: 7450,
+    natsUrl: "nats://127.0.0.1:4222",
     tokens: { tokenFile: undefined, tokensFile: undefined, workerTokenFile: undefined },
     environment: {},
     logFolder: "/l",
@@ -82,6 +83,13 @@ describe("what up prints", () => {
     expect(text).toContain("http://127.0.0.1:7451/status");
     expect(text).toContain("up --host 0.0.0.0");
     expect(text).not.toContain("--join");
+  });
+
+  test("names the port of NATS, which a firewall has to let through, as others reach it", () => {
+    const natsUrl = "tls://0.0.0.0:4333";
+    const text = upLines({ ...facts, host: "0.0.0.0", natsUrl }).join("\n");
+    expect(text).toContain(`NATS         tls://${hostname()}:4333  (workers)`);
+    expect(upLines(facts).join("\n")).toContain("NATS         nats://127.0.0.1:4222  (workers)");
   });
 
   test("off loopback has the one line to paste on another machine", () => {
@@ -100,25 +108,25 @@ describe("what up prints", () => {
   });
 
   test("the port comes from the coordinator's own line", () => {
-    expect(servingPort('{"level":"info","host":"127.0.0.1","port":7450,"msg":"serving"}')).toBe(
-      7450,
-    );
-    expect(servingPort('{"level":"info","port":7451,"msg":"answering HTTP"}')).toBeUndefined();
-    expect(servingPort('not JSON "serving"')).toBeUndefined();
-    expect(servingPort('{"msg":"x","job":"\\"serving\\""}')).toBeUndefined();
+    const line = '{"host":"127.0.0.1","port":7450,"nats":"nats://127.0.0.1:9","msg":"serving"}';
+    expect(servingOf(line)).toEqual({ port: 7450, natsUrl: "nats://127.0.0.1:9" });
+    expect(servingOf('{"level":"info","port":7451,"msg":"answering HTTP"}')).toBeUndefined();
+    expect(servingOf('not JSON "serving"')).toBeUndefined();
+    expect(servingOf('{"msg":"x","job":"\\"serving\\""}')).toBeUndefined();
   });
 });
 
 test("flags become the variables that the processes read, and what is not given stays", () => {
   const environment = partEnvironment(
     { BITFLEET_HOST: "10.0.0.5", BITFLEET_PORT: "1", PATH: "/bin" },
-    { port: "2", home: "/h", nats: "nats://n:4222", join: "c:1", id: "w" },
+    { port: "2", home: "/h", nats: "nats://n:4222", natsPort: "9", join: "c:1", id: "w" },
   );
   expect(environment).toEqual({
     BITFLEET_HOST: "10.0.0.5",
     BITFLEET_PORT: "2",
     BITFLEET_HOME: "/h",
     NATS_URL: "nats://n:4222",
+    BITFLEET_NATS_PORT: "9",
     BITFLEET_JOIN: "c:1",
     BITFLEET_WORKER_ID: "w",
     PATH: "/bin",

@@ -219,6 +219,11 @@ describe("a child that ends by itself", () => {
   test.each([
     [null, "SIGKILL", "its process was killed with SIGKILL, as when memory runs out"],
     [null, "SIGSEGV", "its process was ended by SIGSEGV"],
+    [
+      null,
+      "SIGILL",
+      "its process was ended by SIGILL, as where the CPU lacks instructions that TensorFlow uses (AVX; `bitfleet doctor`)",
+    ],
     [3, null, "its process ended with exit code 3"],
   ])("(code %s, signal %s) is a failure in words", (code, signal, message) => {
     const driver = MemberDriver.holding();

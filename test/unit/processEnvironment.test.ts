@@ -106,6 +106,7 @@ test("every variable is read", () => {
       BITFLEET_TLS_KEY_FILE: "/run/tls.key",
       BITFLEET_TLS_CA_FILE: "/run/ca.crt",
       NATS_URL: "tls://nats:4333",
+      BITFLEET_NATS_PORT: "4223",
       NATS_USER: "coordinator",
       NATS_PASSWORD_FILE: "/run/nats",
       NATS_WORKER_USER: "worker",
@@ -122,6 +123,7 @@ test("every variable is read", () => {
   ).toEqual({
     host: "0.0.0.0",
     port: 0,
+    natsPort: 4223,
     httpPort: 65535,
     home: "/var/fleet",
     store: "/mnt/store",
@@ -199,7 +201,10 @@ test.each([
 });
 
 test("a NATS URL that is none is refused without a word of the token in it", () => {
-  for (const url of ["nats://user:hunter2@h:1", "https://hunter2@h", "nats://"]) {
+  for (const url of [
+    ...["nats://user:hunter2@h:1", "https://hunter2@h", "nats://", ",", "nats://h,"],
+    ...["nats://h,nats://user:hunter2@g", "nats://h,https://hunter2@g"],
+  ]) {
     expect(() => readEnvironment({ NATS_URL: url })).toThrow(/^NATS_URL must be (?!.*hunter2)/);
   }
   const nobody = { user: undefined, workerUser: undefined };
@@ -211,6 +216,30 @@ test("a NATS URL that is none is refused without a word of the token in it", () 
     ...{ url: "nats://nats:4333", token: "s@cret" },
     ...nobody,
   });
+});
+
+test("several servers of NATS are alike, and a user's password is told where to go", () => {
+  const read = (url: string): unknown => readEnvironment({ NATS_URL: url }).nats;
+  expect(read("nats://a:1, b ,nats://[::1]:3")).toMatchObject({
+    url: "nats://a:1,nats://b:4222,nats://[::1]:3",
+    token: "",
+  });
+  expect(read("nats://t@a,nats://t@b,c")).toMatchObject({
+    url: "nats://a:4222,nats://b:4222,nats://c:4222",
+    token: "t",
+  });
+  expect(read("tls://10.0.0.1")).toMatchObject({ url: "tls://10.0.0.1:4222" });
+  const refused: readonly (readonly [string, string])[] = [
+    ["nats://user:hunter2@h", "NATS_USER names the user, and NATS_PASSWORD_FILE a file with the"],
+    ["nats://a,tls://b", "NATS_URL has both nats:// and tls://"],
+    ["nats://t@a,nats://u@b", "NATS_URL has several tokens in it"],
+    ["tls://a,tls://10.0.0.1", "which their certificates must know by name"],
+    [Array(17).fill("a").join(","), "NATS_URL has 17 servers, but at most 16 are taken"],
+  ];
+  for (const [url, sentence] of refused) {
+    expect(() => read(url)).toThrow(ConfigError);
+    expect(() => read(url)).toThrow(sentence);
+  }
 });
 
 test("users of NATS come with their passwords, and the workers' not without the coordinator's", () => {

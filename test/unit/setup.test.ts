@@ -365,6 +365,29 @@ test("all checks run, whatever the ones before said, and the last line counts th
   expect(some.code).toBe(0);
 });
 
+/** As Node behaves for a user whom the system does not know, and without HOME. */
+const homeless = `
+  import os from "node:os";
+  import { syncBuiltinESMExports } from "node:module";
+  os.homedir = () => { throw new Error("A system error occurred: uv_os_homedir returned ENOENT"); };
+  syncBuiltinESMExports();`;
+
+test("a user without a home folder, and a folder that cannot be made, are told in one sentence", async () => {
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(homeless)}`;
+  const nobody = await machine.setUp([], { NODE_OPTIONS });
+  expect(nobody.code).toBe(1);
+  expect(nobody.stderr).toBe(
+    "This user has no home folder (HOME is not set, and the system knows none): BITFLEET_TOOLCHAIN must name a folder for what the set-up makes.\n",
+  );
+  machine.write("in-the-way", "");
+  const folder = join(machine.root, "in-the-way", "toolchain");
+  const blocked = await machine.setUp([], { BITFLEET_TOOLCHAIN: folder });
+  expect(blocked.code).toBe(1);
+  expect(blocked.stderr).toBe(
+    `The set-up cannot write ${folder}: a part of the path is no folder. BITFLEET_TOOLCHAIN may name another folder for what clones share.\n`,
+  );
+});
+
 test("an old Node is told so in two lines", async () => {
   const main = join(machine.root, "deploy/setup/main.mjs");
   const pretend = "Object.defineProperty(process.versions,'node',{value:'18.20.1'});";

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 
+import { cpuProblem as cpuOf } from "../../src/process/cpu.js";
 import {
+  cpuProblem,
   compareVersions,
   countTests,
   extraRequirements,
@@ -39,6 +41,21 @@ test.each([
   const said = machineProblem(machine);
   if (problem === undefined) expect(said).toBeUndefined();
   else expect(said).toMatch(problem);
+});
+
+test.each([
+  ["x64", "processor\t: 0\nflags\t\t: fpu sse4_2 avx avx2\n", undefined],
+  [
+    "x64",
+    "processor\t: 0\nflags\t\t: fpu sse4_2 avxx\n",
+    /no AVX instructions.*BITFLEET_TENSORFLOW/,
+  ],
+  ["arm64", "Features\t: fp asimd\n", undefined],
+  ["x64", "", undefined],
+])("a CPU of %s with %j is accepted, or refused for what it lacks", (arch, cpuInfo, problem) => {
+  for (const said of [cpuProblem({ arch, cpuInfo }), cpuOf(arch, cpuInfo)])
+    if (problem === undefined) expect(said).toBeUndefined();
+    else expect(said).toMatch(problem);
 });
 
 test("everything that is missing is named at once, with one command for the package manager", () => {
