@@ -35,7 +35,8 @@ export class CoordinatorMetrics {
     for (const observation of observe(before, after, happening)) this.#count(observation);
     if (before.records === after.records) return;
     // A series that begins at nought has a rate from its first increase on.
-    for (const { name, state } of after.records.values()) if (!hasEnded(state)) this.#begin(name);
+    for (const { name, state } of after.records.open.values())
+      if (!hasEnded(state)) this.#begin(name);
   }
 
   async text(surroundings: Surroundings): Promise<string> {

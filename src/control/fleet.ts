@@ -7,8 +7,9 @@ import type { FleetCommand, FleetEvent, FleetOptions, Origin } from "./fleetEven
 import type { Fleet, Hello, LoggedLines, Member, Transition } from "./fleetState.js";
 import { logAllProgress, nothingLogged } from "./history.js";
 import { synchronise, takeJobEvent, takeReleased } from "./jobEvents.js";
+import { JobRecords } from "./jobRecords.js";
 import { askKeeper } from "./keeper.js";
-import { keepRecords } from "./keeping.js";
+import { closeRecords, keepRecords } from "./keeping.js";
 import { drainWorker, releaseStateless, repeatDrain, takeLeaving } from "./leaving.js";
 import { decideLoading } from "./loading.js";
 import {
@@ -55,12 +56,18 @@ export function emptyFleet(
   logged: ReadonlyMap<string, LoggedLines>,
   nowMs: number,
 ): Fleet {
+  // The logs of jobs that ended long ago were not looked at, and lack nothing.
+  const isClosed = ({ name, state }: JobRecord): boolean => hasEnded(state) && !logged.has(name);
+  const open = records.filter((record) => !isClosed(record));
   return {
     options,
     clock: { awakeMs: 0, owedMs: 0, lastMs: nowMs, wallMs: 0 },
     members: new Map(),
-    records: new Map(records.map((record) => [record.name, afterStart(record)])),
-    kept: new Map(records.map((record) => [record.name, { record, atMs: 0 }])),
+    records: new JobRecords(
+      new Map(open.map((record) => [record.name, afterStart(record)])),
+      new Map(records.filter(isClosed).map((record) => [record.name, record])),
+    ),
+    kept: new Map(open.map((record) => [record.name, { record, atMs: 0 }])),
     nats: { isUp: true, awayMs: -Infinity },
     runs: new Map(
       records
@@ -68,7 +75,7 @@ export function emptyFleet(
         .map((record) => [record.name, recoveredRun(record, options, 0)]),
     ),
     tasks: new Map(),
-    logged: new Map(records.map((record) => [record.name, loggedAtStart(record, logged)])),
+    logged: new Map(open.map(({ name }) => [name, logged.get(name) ?? nothingLogged])),
   };
 }
 
@@ -78,7 +85,7 @@ export function advance(
 ): { readonly fleet: Fleet; readonly commands: readonly FleetCommand[] } {
   const clock = awaken(fleet.clock, event, fleet.options.tickMs);
   const settled = settle(take({ fleet: { ...fleet, clock }, commands: [], job: "" }, event));
-  return keepRecords(logAllProgress(settled), event);
+  return closeRecords(keepRecords(logAllProgress(settled), event));
 }
 
 function take(t: Transition, event: FleetEvent): Transition {
@@ -232,12 +239,4 @@ function decidePhase(t: Transition): Transition {
 function afterStart(record: JobRecord): JobRecord {
   if (!isActive(record.state) || record.state === "cancelling") return record;
   return { ...record, state: "waiting", reason: "the coordinator has started again" };
-}
-
-/** The log of a job that ended long ago may be gone; its lines are not written again. */
-function loggedAtStart(
-  { name, state, step }: JobRecord,
-  logged: ReadonlyMap<string, LoggedLines>,
-): LoggedLines {
-  return logged.get(name) ?? (hasEnded(state) ? { step, hasEvaluation: true } : nothingLogged);
 }

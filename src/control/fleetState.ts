@@ -9,6 +9,7 @@ import type {
   Task,
   WorkerEvent,
 } from "./message.js";
+import type { JobRecords } from "./jobRecords.js";
 import type { JobRecord } from "./record.js";
 import type { Range } from "../plan/tree.js";
 
@@ -18,15 +19,15 @@ export interface Fleet {
   readonly clock: Clock;
   /** By worker id; lost ones too, until they are forgotten. */
   readonly members: ReadonlyMap<string, Member>;
-  readonly records: ReadonlyMap<string, JobRecord>;
-  /** What is kept of each record, and since when. */
+  readonly records: JobRecords;
+  /** What is kept of each open record, and since when. */
   readonly kept: ReadonlyMap<string, { readonly record: JobRecord; readonly atMs: number }>;
   /** The coordinator's own connection to NATS, and when it was last known to be away. */
   readonly nats: { readonly isUp: boolean; readonly awayMs: number };
   /** By name: the jobs under way. A worker is at work on one of them at most. */
   readonly runs: ReadonlyMap<string, Run>;
   readonly tasks: ReadonlyMap<string, TaskState>;
-  /** By job: which lines its log has. */
+  /** By job whose record is open: which lines its log has. Of the others it has all. */
   readonly logged: ReadonlyMap<string, LoggedLines>;
 }
 

@@ -83,9 +83,9 @@ export function logProgress(t: Transition, job: string, measured: LogFields = {}
   return change(told, { logged: withEntry(told.fleet.logged, job, lines) });
 }
 
-/** The same for all jobs: one may have ended just before its coordinator did. */
+/** The same for all jobs that may lack lines: one may have ended just before its coordinator did. */
 export function logAllProgress(t: Transition): Transition {
-  return forEach(t, t.fleet.records.keys(), (so, job) => logProgress(so, job));
+  return forEach(t, t.fleet.records.open.keys(), (so, job) => logProgress(so, job));
 }
 
 /** What a log shows, from its last lines, oldest first; undefined where they say nothing of it. */

@@ -1,7 +1,7 @@
 import type { FleetEvent } from "./fleetEvent.js";
 import type { Transition } from "./fleetState.js";
-import type { JobRecord } from "./record.js";
-import { change } from "./transition.js";
+import { hasEnded, type JobRecord } from "./record.js";
+import { change, withoutKeys } from "./transition.js";
 
 /**
  * Which records are to be kept now. All that cannot be found out again is kept at once, and before
@@ -11,7 +11,7 @@ export function keepRecords(t: Transition, event: FleetEvent): Transition {
   const nowMs = event.nowMs;
   const { kept, options, records } = t.fleet;
   const due: JobRecord[] = [];
-  for (const record of records.values()) {
+  for (const record of records.open.values()) {
     const before = kept.get(record.name);
     if (before?.record === record) continue;
     const mayWait =
@@ -28,6 +28,21 @@ export function keepRecords(t: Transition, event: FleetEvent): Transition {
     ...change(t, { kept: now }),
     commands: [...due.map((record) => ({ kind: "record", record }) as const), ...t.commands],
   };
+}
+
+/** Of a job that has ended, and of which all is kept and told, nothing is looked at again. */
+export function closeRecords(t: Transition): Transition {
+  const { records, kept, logged, runs } = t.fleet;
+  const over = [...records.open.values()]
+    .filter(({ state, name }) => hasEnded(state) && !runs.has(name))
+    .filter((record) => kept.get(record.name)?.record === record)
+    .map(({ name }) => name);
+  if (over.length === 0) return t;
+  return change(t, {
+    records: records.close(over),
+    kept: withoutKeys(kept, over),
+    logged: withoutKeys(logged, over),
+  });
 }
 
 /** What moves on with every step, and what workers tell again. */

@@ -50,7 +50,7 @@ export function observe(
   if (before === after) return [];
   return [
     ...phases(before, happening),
-    ...[...after.records.values()].flatMap((record) => ofJob(before, after, record, happening)),
+    ...[...before.records.open.keys()].flatMap((job) => ofJob(before, after, job, happening)),
     ...saveFailure(before, happening),
     ...[...after.members.values()].flatMap((member) => ofMember(before, after, member, happening)),
   ];
@@ -74,12 +74,13 @@ function phases(before: Fleet, happening: FleetHappening): readonly Observation[
 function ofJob(
   before: Fleet,
   after: Fleet,
-  record: JobRecord,
+  job: string,
   happening: FleetHappening,
 ): readonly Observation[] {
-  const { name: job, attempt, state } = record;
   const was = before.records.get(job);
-  if (was === undefined || was === record) return [];
+  const record = after.records.get(job);
+  if (was === undefined || record === undefined || was === record) return [];
+  const { attempt, state } = record;
   const ended = hasEnded(state) && !hasEnded(was.state) ? [{ kind: "ended", state } as const] : [];
   if (was.attempt !== attempt) {
     return [...(was.attempt > 0 ? [{ kind: "rewind", job } as const] : []), ...ended];

@@ -1,16 +1,6 @@
 import type { Fleet, Transition } from "./fleetState.js";
 import { hasEnded, type JobRecord } from "./record.js";
-import {
-  change,
-  changeRecord,
-  changeRun,
-  emit,
-  focus,
-  log,
-  note,
-  recordOf,
-  withEntry,
-} from "./transition.js";
+import { change, changeRecord, changeRun, emit, focus, log, note, recordOf } from "./transition.js";
 
 /** The jobs that there are: they come, are cancelled and resumed. Who starts when: schedule.ts. */
 
@@ -26,7 +16,7 @@ function canResume({ state }: JobRecord): boolean {
 export function submit(t: Transition, record: JobRecord): Transition {
   if (t.fleet.records.has(record.name)) return t;
   const queued = change(t, {
-    records: withEntry(t.fleet.records, record.name, { ...record, order: lastOrder(t.fleet) + 1 }),
+    records: t.fleet.records.with({ ...record, order: lastOrder(t.fleet) + 1 }),
   });
   const { settings, schedule } = record.plan;
   return emit(queued, {
@@ -73,5 +63,7 @@ export function resume(t: Transition, job: string): Transition {
 }
 
 function lastOrder({ records }: Fleet): number {
-  return Math.max(0, ...[...records.values()].map(({ order }) => order));
+  let last = 0;
+  for (const { order } of records.values()) last = Math.max(last, order);
+  return last;
 }

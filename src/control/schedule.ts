@@ -252,11 +252,11 @@ function help(t: Transition, member: Member): Transition {
 
 /** Jobs that are under way or in the queue, the most important first. */
 function waitingJobs({ records }: Fleet): readonly JobRecord[] {
-  return waitingIn(records);
+  return waitingIn(records.open);
 }
 
-const waitingIn = remembered((records: Fleet["records"]) =>
-  [...records.values()]
+const waitingIn = remembered((open: Fleet["records"]["open"]) =>
+  [...open.values()]
     .filter(({ state }) => isActive(state) || state === "queued")
     .toSorted((a, b) => priority(b) - priority(a) || a.order - b.order),
 );

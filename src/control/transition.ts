@@ -87,8 +87,11 @@ export function recordNamed(fleet: Fleet, job: string): JobRecord {
 }
 
 export function changeRecord(t: Transition, job: string, part: Partial<JobRecord>): Transition {
-  const record = { ...recordNamed(t.fleet, job), ...part };
-  return { ...t, fleet: { ...t.fleet, records: withEntry(t.fleet.records, job, record) } };
+  const before = recordNamed(t.fleet, job);
+  const records = t.fleet.records.with({ ...before, ...part });
+  if (!t.fleet.records.isClosed(job)) return change(t, { records });
+  const all = { step: before.step, hasEvaluation: true };
+  return change(t, { records, logged: withEntry(t.fleet.logged, job, all) });
 }
 
 /** Changes the record of the job in focus. */
@@ -141,8 +144,15 @@ export function withoutKey<Key, Value>(
   map: ReadonlyMap<Key, Value>,
   key: Key,
 ): ReadonlyMap<Key, Value> {
+  return withoutKeys(map, [key]);
+}
+
+export function withoutKeys<Key, Value>(
+  map: ReadonlyMap<Key, Value>,
+  keys: readonly Key[],
+): ReadonlyMap<Key, Value> {
   const rest = new Map(map);
-  rest.delete(key);
+  for (const key of keys) rest.delete(key);
   return rest;
 }
 

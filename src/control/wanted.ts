@@ -13,7 +13,7 @@ export function workersUsable(fleet: Fleet): number {
 }
 
 function sum({ records }: Fleet, of: (record: JobRecord) => number): number {
-  return [...records.values()]
+  return [...records.open.values()]
     .filter(({ state }) => !hasEnded(state) && state !== "cancelling")
     .reduce((total, record) => total + of(record), 0);
 }

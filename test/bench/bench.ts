@@ -1,3 +1,4 @@
+import { benchBeats } from "./beats.js";
 import { benchCheckpoint } from "./checkpoint.js";
 import { benchCommit } from "./commit.js";
 import { benchEngine } from "./engine.js";
@@ -6,6 +7,9 @@ import { benchJoin } from "./join.js";
 
 /** `npm run bench -- NAME...`: one JSON object per result, one line each. */
 const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
+  async *beats() {
+    for (const endedJobs of [0, 20_000]) yield await Promise.resolve(benchBeats(endedJobs));
+  },
   async *engine() {
     for (const kind of ["recorded", "eager"] as const) yield await benchEngine(kind);
   },
