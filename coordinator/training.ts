@@ -32,6 +32,7 @@ import { DataSets } from "./dataSets.js";
 import type { JobLogs } from "./logs.js";
 import type { Loop } from "./loop.js";
 import { predict, trainedWeights } from "./predictions.js";
+import { StatusBoard } from "./statusBoard.js";
 import { Wakeup } from "./wakeup.js";
 
 export interface TrainingOptions {
@@ -48,9 +49,7 @@ export interface TrainingOptions {
   readonly signal: AbortSignal;
 }
 
-const watchEveryMs = 250;
-/** A watcher is sent the status at least this often while the job is under way: speed and time left change without an event. */
-const watchIdleMs = 1000;
+const progressIdleMs = 1000;
 const durableMs = 10_000;
 const chunkBytes = 2 ** 20;
 
@@ -58,6 +57,7 @@ export class Training implements TrainingHandlers {
   readonly #options: TrainingOptions;
   readonly #data: DataReader;
   readonly #sets: DataSets;
+  readonly #board: StatusBoard;
   /** Submits under way, by name. */
   readonly #submitting = new Map<
     string,
@@ -69,6 +69,13 @@ export class Training implements TrainingHandlers {
     this.#data = new DataReader((task, how) => options.loop.runTask(task, how), options.store);
     const { store, isHolder } = options;
     this.#sets = new DataSets({ store, isHolder, usersOf: (name) => this.#usersOf(name) });
+    const { loop, signal } = options;
+    this.#board = new StatusBoard({
+      look: (job) => (loop.fleet.records.has(job) ? this.#status(job) : undefined),
+      version: (job) => loop.fleet.records.get(job),
+      watch: (wakeup) => loop.watch(wakeup),
+      signal,
+    });
   }
 
   async *preview(request: SubmitRequest, signal: AbortSignal): AsyncGenerator<PreviewUpdate> {
@@ -111,7 +118,7 @@ export class Training implements TrainingHandlers {
     // It may fail while nobody awaits it yet.
     summary.catch(() => undefined);
     for (let shown = 0; !reading.ended;) {
-      await wakeup.wait(watchIdleMs, signal);
+      await wakeup.wait(progressIdleMs, signal);
       if (reading.done === shown) continue;
       shown = reading.done;
       yield { picturesRead: shown, pictures: reading.total, preview: undefined };
@@ -171,28 +178,7 @@ export class Training implements TrainingHandlers {
   }
 
   async *watchJob(name: string, signal: AbortSignal): AsyncGenerator<JobStatus> {
-    this.#record(name);
-    const wakeup = new Wakeup();
-    const unwatch = this.#options.loop.watch(wakeup);
-    let shown = "";
-    let shownMs = -Infinity;
-    try {
-      while (!signal.aborted) {
-        const status = this.#status(name);
-        const text = JSON.stringify(status);
-        if (text !== shown) {
-          shown = text;
-          shownMs = performance.now();
-          yield status;
-        }
-        if (hasEnded(status.state)) return;
-        await wakeup.wait(watchIdleMs, signal);
-        const earlyMs = shownMs + watchEveryMs - performance.now();
-        if (earlyMs > 0) await new Wakeup().wait(earlyMs, signal);
-      }
-    } finally {
-      unwatch();
-    }
+    yield* this.#board.watch(this.#record(name).name, signal);
   }
 
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogLine> {

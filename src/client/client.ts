@@ -108,8 +108,10 @@ export class BitfleetClient {
     checkJobName(name);
     const open = (onOpen: () => void): AsyncIterable<JobStatus> =>
       this.#channel.serverStream(methods.watchJob, name, signal, onOpen);
+    let classes: readonly string[] = [];
     for await (const status of this.#stream(signal, open)) {
-      yield status;
+      if (status.classes.length > 0) ({ classes } = status);
+      yield { ...status, classes };
       if (hasEnded(status.state)) return;
     }
   }
