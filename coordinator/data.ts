@@ -19,6 +19,8 @@ export class DataReader {
   readonly #store: Store;
   readonly #cached = new Map<string, { readonly summary: DataSummary; readonly atMs: number }>();
 
+  #reading = 0;
+
   constructor(runTask: RunTask, store: Store) {
     this.#runTask = runTask;
     this.#store = store;
@@ -26,6 +28,15 @@ export class DataReader {
 
   /** Has a worker read the data, and keeps the index in the store. ConfigError: the data cannot be used. */
   async read(request: JobRequest, options: TaskOptions): Promise<DataSummary> {
+    this.#reading += 1;
+    try {
+      return await this.#read(request, options);
+    } finally {
+      this.#reading -= 1;
+    }
+  }
+
+  async #read(request: JobRequest, options: TaskOptions): Promise<DataSummary> {
     const summary = decodeSummary(
       await this.#runTask({ kind: "index", settings: request }, options),
     );
@@ -50,6 +61,12 @@ export class DataReader {
       performance.now() - cached.atMs < cachedMs &&
       (await this.#isStored(cached.summary.digest));
     return usable ? cached.summary : this.read(request, options);
+  }
+
+  /** Whether a job that is not there yet may come to use that index. */
+  mayUse(digest: string): boolean {
+    if (this.#reading > 0) return true;
+    return [...this.#cached.values()].some(({ summary }) => summary.digest === digest);
   }
 
   /** What was read of this place is not so any more. */

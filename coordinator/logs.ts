@@ -8,9 +8,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LoggedLines } from "../src/control/fleetState.js";
 import { loggedIn } from "../src/control/history.js";
 import { FailureError, WireError } from "../src/job/problem.js";
-import type { LineBatch, LineStream, Written } from "../src/link/jetstream.js";
+import type { LineBatch, LineStream, StoredLine, Written } from "../src/link/jetstream.js";
 import type { LogLine } from "../src/wire/training.js";
 import { decodeLine, encodeLine, termOf, type LogEvent } from "./logLine.js";
+import { LineQueue } from "./lineQueue.js";
 import { Waiters } from "./waiters.js";
 import { Wakeup } from "./wakeup.js";
 
@@ -42,8 +43,8 @@ export interface JobLogsOptions {
   readonly signal: AbortSignal;
   /** Of the coordinator that writes, now. */
   readonly term: () => number;
-  /** By job: the numbers up to here may be in use, also where the stream has none of its lines any more. */
-  readonly used?: ReadonlyMap<string, number>;
+  /** The numbers of the job's lines up to here may be in use, also where the stream has none of them any more. */
+  readonly used?: (job: string) => Promise<number>;
   /** Called once when a coordinator of a higher term is found to write: act no more. */
   readonly onDeposed: (reason: string) => void;
   /** Hears of every line that was written. */
@@ -53,12 +54,13 @@ export interface JobLogsOptions {
 export class JobLogs {
   readonly #stream: LineStream;
   readonly #options: JobLogsOptions;
-  readonly #queue: { readonly job: string; readonly event: LogEvent }[] = [];
+  readonly #queue = new LineQueue(queueMax);
   readonly #tails = new Map<string, Tail>();
   readonly #dropped = new Map<string, number>();
   readonly #followers = new Map<string, Set<Wakeup>>();
   /** By job: the numbers up to here went with lines that NATS has lost. */
   readonly #lost = new Map<string, number>();
+  readonly #removed = new Set<string>();
   /** How often the stream was found empty: positions of before mean nothing. */
   #emptied = 0;
   readonly #idle = new Waiters();
@@ -93,12 +95,26 @@ export class JobLogs {
 
   /** Queues the line and returns at once. */
   append(job: string, event: LogEvent): void {
-    if (this.#deposed) return;
-    if (this.#queue.length >= queueMax) this.#dropped.set(job, (this.#dropped.get(job) ?? 0) + 1);
-    else this.#queue.push({ job, event });
+    if (this.#deposed || this.#removed.has(job)) return;
+    const loser = this.#queue.add(job, event);
+    if (loser !== undefined) this.#dropped.set(loser, (this.#dropped.get(loser) ?? 0) + 1);
     if (this.#writing) return;
     this.#writing = true;
     void this.#drain();
+  }
+
+  /** NATS has lost all lines. */
+  loseAll(jobs: readonly string[]): void {
+    const { used, signal } = this.#options;
+    const confess = async (): Promise<void> => {
+      for (const job of jobs) {
+        if (signal.aborted) return;
+        // Of a log that nobody has written to since the start the store knows the numbers.
+        const known = this.#tails.get(job)?.sequence;
+        this.lose(job, known ?? (await used?.(job)) ?? 0);
+      }
+    };
+    void confess();
   }
 
   /** NATS has lost the job's lines. Their numbers go up to `upTo` at most where nothing was written since the start. */
@@ -110,6 +126,15 @@ export class JobLogs {
     this.append(job, { timeMs: Date.now(), level: "warn", message, fields: {} });
   }
 
+  /** Leaves no line of the job. */
+  async remove(job: string): Promise<void> {
+    this.#removed.add(job);
+    this.#dropped.delete(job);
+    this.#lost.delete(job);
+    await this.#stream.remove(job, this.#options.signal);
+    this.#tails.delete(job);
+  }
+
   /** The stream is a new one: followers start over in it, behind the last line that they have seen. */
   startOver(): void {
     this.#emptied += 1;
@@ -117,7 +142,7 @@ export class JobLogs {
 
   /** Whether every line of the job that was appended is in the stream. */
   isWritten(job: string): boolean {
-    return !this.#dropped.has(job) && !this.#queue.some((waiting) => waiting.job === job);
+    return !this.#dropped.has(job) && !this.#queue.has(job);
   }
 
   /** Resolves when nothing waits to be written, or the deadline has passed. */
@@ -174,10 +199,11 @@ export class JobLogs {
 
   async #drain(): Promise<void> {
     try {
-      for (let next = this.#queue[0]; next; next = this.#queue[0]) {
-        if (!(await this.#write(next.job, next.event))) return;
-        this.#queue.shift();
-        if (this.#queue.length === 0) this.#confessDropped();
+      for (let next = this.#queue.next(); next; next = this.#queue.next()) {
+        const isRemoved = this.#removed.has(next.job);
+        if (!isRemoved && !(await this.#write(next.job, next.event))) return;
+        this.#queue.done();
+        if (this.#queue.size === 0) this.#confessDropped();
         for (const follower of this.#followers.get(next.job) ?? []) follower.wake();
       }
     } catch (error) {
@@ -192,7 +218,7 @@ export class JobLogs {
     for (const [job, count] of this.#dropped) {
       const message = `${count} lines were dropped while NATS was away`;
       const event = { timeMs: Date.now(), level: "warn", message, fields: {} } as const;
-      this.#queue.push({ job, event });
+      this.#queue.add(job, event);
     }
     this.#dropped.clear();
   }
@@ -231,14 +257,14 @@ export class JobLogs {
 
   #endDeposed(job: string, term: number): false {
     this.#deposed = true;
-    this.#queue.length = 0;
+    this.#queue.clear();
     this.#options.onDeposed(`a coordinator of term ${term} writes the log of ${job}`);
     return false;
   }
 
   /** What the newest lines tell of the job's steps: looks further and further back. */
   async #shown(job: string): Promise<LoggedLines | undefined> {
-    let end = (await this.#tail(job)).position;
+    let end = (await this.#last(job))?.position ?? 0;
     for (let span = searchSpan; end > 0; span *= 4) {
       const first = Math.max(1, end - span + 1);
       const shown = loggedIn(await this.#between(job, first, end));
@@ -263,19 +289,24 @@ export class JobLogs {
   }
 
   async #tail(job: string): Promise<Tail> {
-    const { used, signal } = this.#options;
+    const last = await this.#last(job);
+    const lost = this.#lost.get(job);
+    if (last === undefined) {
+      const sequence = lost ?? (await this.#options.used?.(job)) ?? 0;
+      return { position: 0, sequence, term: 0 };
+    }
+    const { position, data } = last;
+    // What was lost may be the end only, where the stream was put back to an older state.
+    const sequence = Math.max(decodeLine(data)?.sequence ?? 0, lost ?? 0);
+    return { position, sequence, term: termOf(data) };
+  }
+
+  async #last(job: string): Promise<StoredLine | undefined> {
     for (;;) {
       try {
-        const last = await this.#stream.last(job);
-        return last
-          ? {
-              position: last.position,
-              sequence: decodeLine(last.data)?.sequence ?? 0,
-              term: termOf(last.data),
-            }
-          : { position: 0, sequence: this.#lost.get(job) ?? used?.get(job) ?? 0, term: 0 };
+        return await this.#stream.last(job);
       } catch {
-        await sleep(followMs / 4, undefined, { signal });
+        await sleep(followMs / 4, undefined, { signal: this.#options.signal });
       }
     }
   }

@@ -15,6 +15,7 @@ import { WireError } from "../src/job/problem.js";
 import type { WorkerSession } from "../src/link/service.js";
 import type { Logger } from "../src/process/logger.js";
 import type { Raised } from "./lock.js";
+import { LineRates, linesPerSecond } from "./lineRates.js";
 import type { Memory } from "./memory.js";
 import { Outbox, type Delivery } from "./outbox.js";
 import { Sessions } from "./sessions.js";
@@ -41,6 +42,7 @@ export class Loop {
   readonly #outbox: Outbox;
   readonly #tasks: Tasks;
   readonly #watchers = new Set<Wakeup>();
+  readonly #rates = new LineRates();
   readonly #happenings: FleetHappening[] = [];
   #fleet: Fleet;
   #handling = false;
@@ -85,6 +87,12 @@ export class Loop {
   /** Resolves once what was decided about the job is durable: true, or false when the deadline passes first. */
   kept(job: string, deadlineMs: number): Promise<boolean> {
     return this.#outbox.kept(job, deadlineMs);
+  }
+
+  /** Knows the job no more, which has ended. */
+  drop(job: string): void {
+    this.handle({ kind: "remove", job });
+    if (!this.#fleet.records.has(job)) this.#outbox.forget(job);
   }
 
   /** Wakes it after everything that happens, until it is removed. */
@@ -199,7 +207,19 @@ export class Loop {
     if (event.kind === "beat" && !this.#isOver) {
       this.#sessions.send(this.#fleet.options.term, incarnation, { kind: "heard" });
     }
+    if (event.kind === "log" && !this.#maySay(workerId, event.job)) return;
     this.handle({ kind: "worker", workerId, incarnation, origin, event });
+  }
+
+  /** What a worker says beyond what people could read is dropped, and counted. */
+  #maySay(worker: string, job: string): boolean {
+    const { isAllowed, dropped } = this.#rates.take(worker);
+    if (dropped > 0) {
+      const message = `${dropped} lines of ${worker} were dropped: it says more than ${linesPerSecond} a second`;
+      const isOfJob = this.#fleet.runs.get(job)?.participants.has(worker) === true;
+      this.#log({ kind: "log", job: isOfJob ? job : "", level: "warn", message, fields: {} });
+    }
+    return isAllowed;
   }
 
   /**

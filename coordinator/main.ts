@@ -30,13 +30,14 @@ import { serveHttp, type Metrics } from "./http.js";
 import { startLocalNats } from "./localNats.js";
 import { CoordinatorLock } from "./lock.js";
 import { Loop, type LoopOptions } from "./loop.js";
-import { openMemory } from "./memory.js";
+import { openMemory, type Memory } from "./memory.js";
 import { CoordinatorMetrics } from "./metrics.js";
 import { namedNats, type ReachedNats } from "./natsAccess.js";
 import { NatsNews } from "./natsNews.js";
 import { clearPredictions } from "./predictions.js";
+import { RemovedJobs } from "./removedJobs.js";
 import { StoreTerms } from "./terms.js";
-import { Training } from "./training.js";
+import { Training, type TrainingOptions } from "./training.js";
 
 interface Setting {
   readonly environment: Environment;
@@ -139,11 +140,13 @@ async function serve(setting: Setting): Promise<void> {
   const lock = await acquire(setting, { durable, store, life, shown });
   news.forgetEmptied();
   const onConflict = (reason: string): void => stepDown(setting, shown, reason);
-  const { signal } = life;
-  const isHolder = (): Promise<boolean> => lock.confirm();
-  const kept = { durable, store, term: () => lock.term, signal, logger };
-  const onUnwritable = failJob(logger, shown);
-  const memory = await openMemory({ ...kept, isHolder, onUnwritable, onConflict });
+  const [{ signal }, isHolder] = [life, (): Promise<boolean> => lock.confirm()];
+  const removed = await RemovedJobs.open(store);
+  const memory = await openMemory({
+    ...{ durable, store, term: () => lock.term, signal, logger, isHolder, onConflict },
+    onUnwritable: failJob(logger, shown),
+    isRemoved: (job) => removed.has(job),
+  });
   checkHolder(shown);
   const loop = new Loop({
     fleet: {
@@ -169,14 +172,15 @@ async function serve(setting: Setting): Promise<void> {
     loop.stop();
     await memory.flush(flushMs);
   });
+  const training = new Training({
+    ...{ loop, store, removed, isHolder, scale: askStarter, signal, ...ofMemory(memory) },
+  });
+  void training.finishRemovals(memory.halfRemoved, logger);
   const server = await startServer({
     host: environment.host,
     port: setting.port,
     ...{ callers: setting.callers, tls: setting.tls },
-    training: new Training({
-      ...{ loop, logs: memory.logs, store, isHolder, scale: askStarter, signal },
-      unreadable: memory.unreadable,
-    }),
+    training,
     onSession: (session) => loop.attach(session),
     onError: (error) => logger.error({ error: String(error) }, "a fault of our own in a call"),
   });
@@ -186,6 +190,11 @@ async function serve(setting: Setting): Promise<void> {
   const { host, port } = server;
   const { url } = nats.workerAccess;
   logger.info({ host, port, nats: url, term: lock.term, jobs: memory.found.length }, "serving");
+}
+
+function ofMemory(memory: Memory): Pick<TrainingOptions, "logs" | "forget" | "unreadable"> {
+  const { logs, unreadable } = memory;
+  return { logs, unreadable, forget: (job) => memory.remove(job) };
 }
 
 function openDurable(
@@ -326,7 +335,7 @@ async function acquire(
     holder: `${hostname()}, process ${process.pid}`,
     identity: ownIdentity(),
     isGone: hasEnded,
-    terms: new StoreTerms(store, logger),
+    terms: new StoreTerms(store, logger, life.signal),
     signal: life.signal,
     onWait: (holder, term) => {
       shown.unready = `it is a standby: ${holder} is the coordinator`;

@@ -56,6 +56,11 @@ export class Outbox {
     });
   }
 
+  /** The job is removed. */
+  forget(job: string): void {
+    this.#last.delete(job);
+  }
+
   /** Delivers now or later, in order. */
   add(delivery: Delivery): void {
     if (delivery.kind === "send" && delivery.command.kind === "welcome") {

@@ -6,14 +6,15 @@
  * trouble of its job alone.
  */
 import type { JobRecord } from "../src/control/record.js";
+import { mapBounded } from "../src/data/bounded.js";
 import { reasonOf, WireError } from "../src/job/problem.js";
-import type { Bucket, Entry } from "../src/link/jetstream.js";
+import type { Entry, RecordBucket } from "../src/link/jetstream.js";
 import type { Codec } from "../src/wire/codec.js";
 import { machineClock, type Clock } from "./clock.js";
 import { Waiters } from "./waiters.js";
 
 export interface RecordsOptions {
-  readonly bucket: Bucket;
+  readonly bucket: RecordBucket;
   readonly codec: Codec<JobRecord>;
   readonly clock?: Clock;
   readonly signal: AbortSignal;
@@ -26,6 +27,7 @@ export interface RecordsOptions {
 }
 
 const retryMs = 250;
+const readsAtOnce = 64;
 
 interface Pending {
   readonly record: JobRecord;
@@ -55,14 +57,14 @@ export class Records {
     const found: JobRecord[] = [];
     const unreadable = new Map<string, string>();
     const revisions = new Map<string, number>();
-    for (const key of await options.bucket.keys()) {
+    await mapBounded(await options.bucket.keys(), readsAtOnce, async (key) => {
       const entry = await options.bucket.read(key);
-      if (entry === undefined) continue;
+      if (entry === undefined) return;
       revisions.set(key, entry.revision);
       const record = readRecord(options.codec, key, entry.value);
       if (typeof record === "string") unreadable.set(key, record);
       else found.push(record);
-    }
+    });
     return { records: new Records(options, revisions, found), found, unreadable };
   }
 
@@ -87,6 +89,15 @@ export class Records {
    */
   async store(record: JobRecord): Promise<void> {
     await new Promise<void>((resolve) => this.#enqueue(record, [resolve]));
+  }
+
+  /** Leaves nothing of the job's record; nothing of it may be waiting to be written. */
+  async remove(job: string): Promise<void> {
+    this.#newest.delete(job);
+    this.#pending.delete(job);
+    this.#unwritable.delete(job);
+    await this.#options.bucket.remove(job, this.#options.signal);
+    this.#revisions.delete(job);
   }
 
   /** NATS has lost them: all are written again, if we hold the lock. */

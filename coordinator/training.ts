@@ -1,8 +1,8 @@
 /** What clients ask for. Refusals are sentences that name the setting or the job; see src/link/service.ts for their status. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js";
-import { jobStatus, workerStatuses } from "../src/control/view.js";
-import { ConfigError, FailureError } from "../src/job/problem.js";
+import { jobStatus, recordCalled, workerStatuses } from "../src/control/view.js";
+import { ConfigError, FailureError, reasonOf } from "../src/job/problem.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
 import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
@@ -11,6 +11,7 @@ import { checkLocalWorkers } from "../src/job/request.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
 import { NotFoundError, type TrainingHandlers } from "../src/link/service.js";
+import type { Logger } from "../src/process/logger.js";
 import type { Store } from "../src/store/store.js";
 import type {
   BlobPart,
@@ -19,6 +20,7 @@ import type {
   DataCommitted,
   DataSetStatus,
   JobStatus,
+  JobToRemove,
   LogLine,
   LogsRequest,
   PredictPart,
@@ -29,9 +31,11 @@ import type {
 } from "../src/wire/training.js";
 import { DataReader } from "./data.js";
 import { DataSets } from "./dataSets.js";
+import { JobRemoval } from "./jobRemoval.js";
 import type { JobLogs } from "./logs.js";
 import type { Loop } from "./loop.js";
 import { predict, trainedWeights } from "./predictions.js";
+import type { RemovedJobs } from "./removedJobs.js";
 import { StatusBoard } from "./statusBoard.js";
 import { Wakeup } from "./wakeup.js";
 
@@ -41,6 +45,9 @@ export interface TrainingOptions {
   readonly store: Store;
   /** By job: why its record cannot be used. */
   readonly unreadable: ReadonlyMap<string, string>;
+  readonly removed: RemovedJobs;
+  /** Leaves nothing of a job's log and record. */
+  readonly forget: (job: string) => Promise<void>;
   /** Whether this coordinator holds the lock now, however long it takes to know. */
   readonly isHolder: () => Promise<boolean>;
   /** Has the one that started this process keep so many workers. */
@@ -58,6 +65,7 @@ export class Training implements TrainingHandlers {
   readonly #data: DataReader;
   readonly #sets: DataSets;
   readonly #board: StatusBoard;
+  readonly #removal: JobRemoval;
   /** Submits under way, by name. */
   readonly #submitting = new Map<
     string,
@@ -69,7 +77,13 @@ export class Training implements TrainingHandlers {
     this.#data = new DataReader((task, how) => options.loop.runTask(task, how), options.store);
     const { store, isHolder } = options;
     this.#sets = new DataSets({ store, isHolder, usersOf: (name) => this.#usersOf(name) });
-    const { loop, signal } = options;
+    const { loop, signal, removed, forget } = options;
+    this.#removal = new JobRemoval({
+      ...{ store, removed, isHolder, forget },
+      fleet: () => loop.fleet,
+      drop: (job) => loop.drop(job),
+      isIndexInUse: (digest) => this.#data.mayUse(digest),
+    });
     this.#board = new StatusBoard({
       look: (job) => (loop.fleet.records.has(job) ? this.#status(job) : undefined),
       version: (job) => loop.fleet.records.get(job),
@@ -79,9 +93,8 @@ export class Training implements TrainingHandlers {
   }
 
   async *preview(request: SubmitRequest, signal: AbortSignal): AsyncGenerator<PreviewUpdate> {
-    const { settings } = request;
     this.#checkName(request);
-    this.#checkWeights(settings);
+    const settings = this.#resolved(request.settings);
     (await this.#sets.use([settings.data, settings.validation]))();
     const summary = yield* this.#read(settings, signal);
     const plan = planJob(settings, summary);
@@ -146,23 +159,27 @@ export class Training implements TrainingHandlers {
     const other = this.#submitting.get(settings.name);
     if (other !== undefined && other.requestId !== requestId) throw nameInUse(settings.name);
     if (this.#checkName(request) === undefined) {
-      this.#checkWeights(settings);
+      const resolved = this.#resolved(settings);
       const release = await this.#sets.use([settings.data, settings.validation]);
       try {
-        const summary = await this.#data.recall(settings, { signal: this.#options.signal });
-        this.#queue(request, planJob(settings, summary), summary);
+        const summary = await this.#data.recall(resolved, { signal: this.#options.signal });
+        // The job whose weights it takes may have been removed meanwhile.
+        this.#resolved(settings);
+        this.#queue(request, planJob(resolved, summary), summary);
       } finally {
         release();
       }
     }
-    return this.#durable(settings.name);
+    return this.#durable(this.#record(settings.name).name);
   }
 
   #queue({ settings, requestId }: SubmitRequest, plan: JobPlan, summary: DataSummary): void {
-    const { name } = settings;
+    const { loop, removed, unreadable } = this.#options;
+    const isTaken = (id: string): boolean => loop.fleet.records.has(id) || unreadable.has(id);
+    const name = removed.idFor(settings.name, isTaken);
     const indexDigest = summary.digest;
     const job = { name, requestId, order: 0, plan, indexDigest, createdMs: Date.now() };
-    this.#options.loop.handle({ kind: "submit", record: queuedRecord(job) });
+    loop.handle({ kind: "submit", record: queuedRecord(job) });
   }
 
   listJobs(): Promise<readonly JobStatus[]> {
@@ -182,28 +199,50 @@ export class Training implements TrainingHandlers {
   }
 
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogLine> {
-    const { name, afterSequence } = request;
-    this.#record(name);
+    const { afterSequence } = request;
+    const { name } = this.#record(request.name);
     const follow = (): boolean => request.follow && !hasEnded(this.#record(name).state);
     return this.#options.logs.read(name, { afterSequence, follow, signal });
   }
 
   async cancelJob(name: string): Promise<JobStatus> {
-    const { state } = this.#record(name);
+    const { state, name: job } = this.#record(name);
     if (state === "done" || state === "failed")
       throw new FailureError(`job ${name} cannot be cancelled: it is ${state}`);
-    this.#options.loop.handle({ kind: "cancel", job: name });
-    return this.#durable(name);
+    this.#options.loop.handle({ kind: "cancel", job });
+    return this.#durable(job);
   }
 
   async resumeJob(name: string): Promise<JobStatus> {
-    const { state } = this.#record(name);
+    const { state, name: job } = this.#record(name);
+    if (this.#removal.isRemoving(job)) throw new FailureError(`job ${name} is being removed`);
     if (state !== "cancelled" && state !== "failed")
       throw new FailureError(
         `job ${name} cannot be resumed: it is ${state}, and only a cancelled or failed job is`,
       );
-    this.#options.loop.handle({ kind: "resume", job: name });
-    return this.#durable(name);
+    this.#options.loop.handle({ kind: "resume", job });
+    return this.#durable(job);
+  }
+
+  /** Ends the removals that a coordinator before has begun. */
+  async finishRemovals(records: readonly JobRecord[], logger: Logger): Promise<void> {
+    for (const { name: job, indexDigest } of records) {
+      try {
+        await this.#removal.finish(job, indexDigest);
+        logger.info({ job }, "removed a job, as a coordinator before had begun to");
+      } catch (error) {
+        if (this.#options.signal.aborted) return;
+        logger.warn({ job, reason: reasonOf(error) }, "a job is not removed yet");
+      }
+    }
+  }
+
+  /** Answers with how many files went. */
+  async removeJob({ name, keepWeights }: JobToRemove): Promise<number> {
+    const record = this.#record(name);
+    this.#removal.check(record, keepWeights);
+    await this.#durable(record.name);
+    return this.#removal.remove(this.#record(name), keepWeights);
   }
 
   listWorkers(): Promise<readonly WorkerStatus[]> {
@@ -283,7 +322,7 @@ export class Training implements TrainingHandlers {
   }
 
   #record(name: string): JobRecord {
-    const record = this.#options.loop.fleet.records.get(name);
+    const record = recordCalled(this.#options.loop.fleet, name);
     if (record === undefined) throw new NotFoundError(`there is no job ${name}`);
     return record;
   }
@@ -310,7 +349,7 @@ export class Training implements TrainingHandlers {
 
   /** The record that the same request has made already. ConfigError: the name belongs to another job. */
   #checkName({ settings, requestId }: SubmitRequest): JobRecord | undefined {
-    const record = this.#options.loop.fleet.records.get(settings.name);
+    const record = recordCalled(this.#options.loop.fleet, settings.name);
     if (record !== undefined && record.requestId !== requestId) throw nameInUse(settings.name);
     const problem = this.#options.unreadable.get(settings.name);
     if (problem !== undefined)
@@ -320,10 +359,12 @@ export class Training implements TrainingHandlers {
     return record;
   }
 
-  #checkWeights({ weights = "", model }: JobRequest): void {
-    if (!weights.startsWith("job:")) return;
+  /** With the weights of a job named by its id, which stays when its name is used again. */
+  #resolved(settings: JobRequest): JobRequest {
+    const { weights = "", model } = settings;
+    if (!weights.startsWith("job:")) return settings;
     const source = weights.slice("job:".length);
-    const record = this.#options.loop.fleet.records.get(source);
+    const record = recordCalled(this.#options.loop.fleet, source);
     if (record === undefined)
       throw new ConfigError(`weights is ${weights}, but there is no job ${source}`);
     if (record.weights === undefined)
@@ -334,9 +375,14 @@ export class Training implements TrainingHandlers {
       throw new ConfigError(
         `weights is ${weights}, a ${record.plan.settings.model}, but model is ${model}`,
       );
+    if (this.#removal.isRemoving(record.name))
+      throw new ConfigError(`weights is ${weights}, but job ${source} is being removed`);
+    return { ...settings, weights: `job:${record.name}` };
   }
 }
 
 function nameInUse(name: string): ConfigError {
-  return new ConfigError(`name ${name} is in use by another job, and names are never used twice`);
+  return new ConfigError(
+    `name ${name} is in use by another job: choose another, or "bitfleet remove ${name}" first`,
+  );
 }

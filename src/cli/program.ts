@@ -16,6 +16,7 @@ import { addInit } from "./init.js";
 import { addJobs } from "./jobs.js";
 import { addLogs } from "./logs.js";
 import { addPredict } from "./predict.js";
+import { addRemoveJobs } from "./remove.js";
 import { addResume } from "./resume.js";
 import { addScale } from "./scale.js";
 import { addStatus } from "./status.js";
@@ -73,6 +74,7 @@ const commands = [
   addLogs,
   addCancel,
   addResume,
+  addRemoveJobs,
   addWorkers,
   addDrain,
   addScale,

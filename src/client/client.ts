@@ -143,6 +143,18 @@ export class BitfleetClient {
     return await this.#channel.unary(methods.resumeJob, checkJobName(name), callMs);
   }
 
+  /**
+   * Removes a job that has ended, with all that the fleet keeps of it; its name is free again. `keepWeights` leaves the weights
+   * in the store. Answers with how many files went.
+   */
+  async removeJob(
+    name: string,
+    { keepWeights = false }: { readonly keepWeights?: boolean } = {},
+  ): Promise<number> {
+    const job = { name: checkJobName(name), keepWeights };
+    return await this.#channel.unary(methods.removeJob, job, dataCallMs);
+  }
+
   workers(): Promise<readonly WorkerStatus[]> {
     return this.#repeat(() => this.#channel.unary(methods.listWorkers, undefined, callMs));
   }

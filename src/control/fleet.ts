@@ -26,7 +26,7 @@ import {
 import type { WorkerEvent } from "./message.js";
 import { natsChanged } from "./nats.js";
 import { beaten } from "./progress.js";
-import { cancel, resume, submit } from "./queue.js";
+import { cancel, remove, resume, submit } from "./queue.js";
 import { hasEnded, isActive, type JobRecord } from "./record.js";
 import { decideRecovering, recoveredRun } from "./recovery.js";
 import { decideRound } from "./round.js";
@@ -110,6 +110,8 @@ function take(t: Transition, event: FleetEvent): Transition {
       return cancel(t, event.job);
     case "resume":
       return resume(t, event.job);
+    case "remove":
+      return remove(t, event.job);
     case "drain":
       return drainWorker(t, event.workerId);
     case "task":

@@ -53,6 +53,8 @@ export type FleetHappening =
   | { readonly kind: "unwritable"; readonly job: string; readonly problem: string }
   | { readonly kind: "cancel"; readonly job: string }
   | { readonly kind: "resume"; readonly job: string }
+  /** The job, which has ended, is known no more. */
+  | { readonly kind: "remove"; readonly job: string }
   /** Asks the worker to finish or hand over, and to leave. */
   | { readonly kind: "drain"; readonly workerId: string }
   | { readonly kind: "task"; readonly taskId: string; readonly task: Task }

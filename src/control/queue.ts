@@ -1,6 +1,16 @@
 import type { Fleet, Transition } from "./fleetState.js";
 import { hasEnded, type JobRecord } from "./record.js";
-import { change, changeRecord, changeRun, emit, focus, log, note, recordOf } from "./transition.js";
+import {
+  change,
+  changeRecord,
+  changeRun,
+  emit,
+  focus,
+  log,
+  note,
+  recordOf,
+  withoutKey,
+} from "./transition.js";
 
 /** The jobs that there are: they come, are cancelled and resumed. Who starts when: schedule.ts. */
 
@@ -59,6 +69,18 @@ export function resume(t: Transition, job: string): Transition {
     reason: "",
     order: lastOrder(t.fleet) + 1,
     endedMs: 0,
+  });
+}
+
+/** Forgets a job that has ended and that no worker is at work on. */
+export function remove(t: Transition, job: string): Transition {
+  const { records, runs, kept, logged } = t.fleet;
+  const record = records.get(job);
+  if (record === undefined || !hasEnded(record.state) || runs.has(job)) return t;
+  return change(t, {
+    records: records.without(job),
+    kept: withoutKey(kept, job),
+    logged: withoutKey(logged, job),
   });
 }
 

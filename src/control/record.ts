@@ -7,7 +7,7 @@ import type { StepFacts } from "./message.js";
  * the record by as many steps as were committed since it was last written.
  */
 export interface JobRecord {
-  /** Also the job's id, unique for ever in a fleet. */
+  /** The job's id, unique for ever in a fleet: its name, with a number behind it where that name was used before. */
   readonly name: string;
   /** Chosen by the client, so that a repeated submit is recognised. */
   readonly requestId: string;

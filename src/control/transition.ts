@@ -90,7 +90,8 @@ export function changeRecord(t: Transition, job: string, part: Partial<JobRecord
   const before = recordNamed(t.fleet, job);
   const records = t.fleet.records.with({ ...before, ...part });
   if (!t.fleet.records.isClosed(job)) return change(t, { records });
-  const all = { step: before.step, hasEvaluation: true };
+  const hasEvaluation = before.evaluations.some(({ step }) => step === before.step);
+  const all = { step: before.step, hasEvaluation };
   return change(t, { records, logged: withEntry(t.fleet.logged, job, all) });
 }
 

@@ -81,6 +81,7 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
   const slow = run && straggler(run.pace, members);
   return {
     ...shownAsIs(record),
+    name: plan.settings.name,
     reason: shownReason(fleet, record, run, nowMs),
     steps,
     epoch: epochOf(record, step),
@@ -98,6 +99,15 @@ export function jobStatus(fleet: Fleet, name: string, nowMs = fleet.clock.lastMs
     straggler: slow?.workerId ?? "",
     stragglerTimes: slow?.times ?? 0,
   };
+}
+
+/** The job that people call so: by its name, which is free again once a job is removed, or by its id, which never is. */
+export function recordCalled({ records }: Fleet, name: string): JobRecord | undefined {
+  const own = records.get(name);
+  if (own?.plan.settings.name === name) return own;
+  // Only a name that was used before has another id.
+  for (const record of records.values()) if (record.plan.settings.name === name) return record;
+  return own;
 }
 
 /** All workers, by id; `nowMs` is the coordinator's monotonic clock. */
@@ -197,7 +207,6 @@ function shownAsIs(
   record: JobRecord,
 ): Pick<
   JobStatus,
-  | "name"
   | "state"
   | "step"
   | "loss"
@@ -208,10 +217,10 @@ function shownAsIs(
   | "startedMs"
   | "endedMs"
 > {
-  const { name, state, step, loss, generation, attempt, evaluations } = record;
+  const { state, step, loss, generation, attempt, evaluations } = record;
   const { createdMs, startedMs, endedMs } = record;
   return {
-    ...{ name, state, step, loss, generation, attempt, evaluations },
+    ...{ state, step, loss, generation, attempt, evaluations },
     ...{ createdMs, startedMs, endedMs },
   };
 }

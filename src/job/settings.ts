@@ -41,7 +41,7 @@ export const settings = {
     kind: "text",
     default: required,
     placeholder: "NAME",
-    about: "The job's name and id, a DNS label, never used twice in a fleet",
+    about: "The job's name, a DNS label; free again once the job of that name is removed",
   },
   model: {
     kind: "text",

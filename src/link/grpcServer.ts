@@ -110,6 +110,7 @@ function registerTraining(server: Server, host: CallHost, handlers: TrainingHand
   many(methods.readLogs, (request, signal) => handlers.readLogs(request, signal));
   one(methods.cancelJob, (name) => handlers.cancelJob(name));
   one(methods.resumeJob, (name) => handlers.resumeJob(name));
+  one(methods.removeJob, (job) => handlers.removeJob(job));
   one(methods.drainWorker, (id) => handlers.drainWorker(id));
   one(methods.scaleWorkers, (workers) => handlers.scaleWorkers(workers));
   one(methods.listWorkers, () => handlers.listWorkers());

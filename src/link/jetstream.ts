@@ -15,8 +15,8 @@ import {
   type NatsConnection,
 } from "nats";
 
-import { recordBytesMax } from "../job/limits.js";
 import { FailureError, WireError } from "../job/problem.js";
+import { checkPayload, checkVersion } from "./jetstreamServer.js";
 import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
 import {
   apiCode,
@@ -38,12 +38,8 @@ const retryMs = 250;
 const connectWithinMs = 4000;
 /** A half-open link is noticed within 3 s. */
 const pingMs = 1000;
-/** Batched direct reads came with this version. */
-const serverVersionMin = "2.11.0";
 const wrongLastSequence = 10_071;
 const tooLargeForStream = 10_054;
-/** A record, and the headers that it travels with. */
-const payloadMin = recordBytesMax + 1024;
 const noMessageFound = 10_037;
 const writeHeader = "Bitfleet-Write";
 
@@ -69,17 +65,24 @@ export interface Bucket {
   write(key: string, value: Uint8Array, revision: number, signal: AbortSignal): Promise<Written>;
 }
 
+export interface RecordBucket extends Bucket {
+  /** Leaves nothing of it. Waits while NATS is away; rejects when aborted or closed, and where it is not allowed. */
+  remove(key: string, signal: AbortSignal): Promise<void>;
+}
+
 /** Lines by topic, in order, bounded by age and size: the oldest go first. */
 export interface LineStream {
   /** `after` is the position of the topic's last line, 0 for none. Waits and rejects as `Bucket.write`. */
   append(topic: string, line: Uint8Array, after: number, signal: AbortSignal): Promise<Written>;
   last(topic: string): Promise<StoredLine | undefined>;
+  /** As `RecordBucket.remove`. */
+  remove(topic: string, signal: AbortSignal): Promise<void>;
   /** Up to `limit` lines from `position` on. */
   read(topic: string, position: number, limit: number): Promise<LineBatch>;
 }
 
 export interface RecordStore {
-  readonly jobs: Bucket;
+  readonly jobs: RecordBucket;
   readonly lock: Bucket;
   readonly logs: LineStream;
   /** Gives up what is under way. */
@@ -189,7 +192,7 @@ class JetStreamStore {
       if (attempt.status === "rejected" && isDenied(attempt.reason)) throw attempt.reason;
   }
 
-  bucket(name: string): Bucket {
+  bucket(name: string): RecordBucket {
     const stream = `KV_${name}`;
     const prefix = `$KV.${name}.`;
     return {
@@ -211,6 +214,7 @@ class JetStreamStore {
       },
       write: (key, value, revision, signal) =>
         this.#write(stream, `${prefix}${checkToken(key)}`, value, revision, signal),
+      remove: (key, signal) => this.#purge(stream, `${prefix}${checkToken(key)}`, signal),
     };
   }
 
@@ -219,6 +223,7 @@ class JetStreamStore {
     return {
       append: (topic, line, after, signal) =>
         this.#write(stream, subject(topic), line, after, signal),
+      remove: (topic, signal) => this.#purge(stream, subject(topic), signal),
       last: (topic) => this.#last(stream, subject(topic)),
       read: (topic, position, limit) =>
         nextMessages(this.#connection, stream, { subject: subject(topic), position, limit }),
@@ -245,6 +250,22 @@ class JetStreamStore {
           throw new FailureError("the connection to NATS was closed", { cause: error });
         const why = hopeless(error, value.length);
         if (why !== undefined) throw new WireError(why, { cause: error });
+        this.#report(this.#whyNotWritten(error));
+        await sleep(retryMs, undefined, { signal });
+      }
+    }
+  }
+
+  async #purge(stream: string, subject: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        await this.#inspect();
+        await this.#manager.streams.purge(stream, { filter: subject });
+        return;
+      } catch (error) {
+        if (this.#connection.isClosed())
+          throw new FailureError("the connection to NATS was closed", { cause: error });
+        if (isDenied(error)) throw new FailureError(natsReason(error, this.#target));
         this.#report(this.#whyNotWritten(error));
         await sleep(retryMs, undefined, { signal });
       }
@@ -357,23 +378,6 @@ class JetStreamStore {
     this.#cause = this.#problem = cause;
     this.#options.onTrouble?.(cause);
   }
-}
-
-function checkVersion(connection: NatsConnection, url: string): void {
-  const version = connection.info?.version ?? "0.0.0";
-  if (version.localeCompare(serverVersionMin, "en", { numeric: true }) < 0)
-    throw new FailureError(
-      `NATS at ${url} is ${version}, but at least ${serverVersionMin} is needed`,
-    );
-}
-
-/** Found only with the first record that is too large, it would stop all of them. */
-function checkPayload(connection: NatsConnection, url: string): void {
-  const most = connection.info?.max_payload ?? 0;
-  if (most < payloadMin)
-    throw new FailureError(
-      `NATS at ${url} lets messages of ${most} bytes through, but at least ${payloadMin} are needed for the records of jobs: raise its max_payload`,
-    );
 }
 
 /** Where no repetition helps: why. */

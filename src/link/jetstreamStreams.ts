@@ -24,6 +24,8 @@ const tooMuch: ReadonlySet<number> = new Set([10_002, 10_023, 10_047, 10_122]);
 const maxBytesRequired = 10_113;
 /** The log stream's share where nobody has set one: the server reserves it at once, and a smaller one is tried where it has not so much. */
 export const logBytesDefault = 2 ** 30;
+/** Of one job. */
+const jobLinesMax = 200_000;
 export const streamBytesLeast = 2 ** 24;
 /** For some thousand jobs: a bucket holds one value of each, of a megabyte at most. */
 const bucketBytes = 2 ** 28;
@@ -142,6 +144,8 @@ export function logStream(options: {
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.Old,
     max_bytes: options.logBytesMax ?? logBytesDefault,
+    // A job that says very much loses its own oldest lines, before it takes the others'.
+    max_msgs_per_subject: jobLinesMax,
     max_age: nanos((options.logDays ?? 30) * dayMs),
     allow_direct: true,
   };

@@ -1,7 +1,7 @@
 /**
  * What each role may do at NATS, and nothing else. A worker exchanges frames: it has no right at JetStream and no inbox, so it can
- * neither read nor write records, nor hear what others are answered. The coordinator keeps records and logs: it has no right to
- * delete or purge what it keeps, nor to take part in the exchange.
+ * neither read nor write records, nor hear what others are answered. The coordinator keeps records and logs, and purges those of
+ * jobs that are removed: it has no right to delete a stream, nor to take part in the exchange.
  */
 import type { NatsUser } from "../control/message.js";
 import { jobsStream, lockStream, logsName } from "./jetstreamStreams.js";
@@ -27,6 +27,7 @@ export const natsRights: Readonly<Record<keyof NatsUsers, NatsRights>> = {
     publish: [
       "$JS.API.INFO",
       ...verbs.flatMap((verb) => streams.map((stream) => `$JS.API.${verb}.${stream}`)),
+      ...[jobsStream.name, logsName].map((stream) => `$JS.API.STREAM.PURGE.${stream}`),
       `$JS.API.DIRECT.GET.${logsName}`,
       ...["$KV.bitfleet_jobs.*", "$KV.bitfleet_lock.*", "bitfleet.logs.*"],
     ],

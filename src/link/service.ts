@@ -17,6 +17,7 @@ import type {
   DataCommitted,
   DataSetStatus,
   JobStatus,
+  JobToRemove,
   LogLine,
   LogsRequest,
   PredictPart,
@@ -45,6 +46,8 @@ export interface TrainingHandlers {
   readLogs(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogLine>;
   cancelJob(name: string): Promise<JobStatus>;
   resumeJob(name: string): Promise<JobStatus>;
+  /** Answers with how many files of the store went. */
+  removeJob(job: JobToRemove): Promise<number>;
   listWorkers(): Promise<readonly WorkerStatus[]>;
   drainWorker(id: string): Promise<WorkerStatus>;
   /** Answers with how many are to run now. */

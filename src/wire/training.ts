@@ -30,6 +30,12 @@ export interface PreviewUpdate {
   readonly preview: Preview | undefined;
 }
 
+export interface JobToRemove {
+  readonly name: string;
+  /** Leaves the weights in the store. */
+  readonly keepWeights: boolean;
+}
+
 export interface LogsRequest {
   readonly name: string;
   /** Only lines with a greater sequence; 0 for all. */

@@ -32,6 +32,7 @@ import { fromRequest, fromSettings, toSettings } from "./settings.js";
 import type {
   Chunk,
   JobStatus,
+  JobToRemove,
   LogLine,
   LogsRequest,
   PredictPart,
@@ -121,6 +122,20 @@ export const jobName = codec(
   v1.JobName,
   (name: string) => ({ name }),
   ({ name }) => label(name, "job"),
+);
+
+export const jobToRemove = codec(
+  "JobToRemove",
+  v1.JobToRemove,
+  (value: JobToRemove) => value,
+  ({ name, keepWeights }): JobToRemove => ({ name: label(name, "job"), keepWeights }),
+);
+
+export const jobRemoved = codec(
+  "JobRemoved",
+  v1.JobRemoved,
+  (files: number) => ({ files }),
+  ({ files }) => count(files, "files"),
 );
 
 export const jobStatus = codec("JobStatus", v1.JobStatus, toJobStatus, fromJobStatus);

@@ -2,7 +2,7 @@ import { advance, emptyFleet } from "../../src/control/fleet.js";
 import { fleetTimes, type FleetHappening } from "../../src/control/fleetEvent.js";
 import type { Beat, Fleet } from "../../src/control/fleetState.js";
 import { queuedRecord, type JobRecord } from "../../src/control/record.js";
-import { planJob } from "../../src/job/plan.js";
+import { jobRecordOf } from "../contract/jobRecordOf.js";
 
 export interface BeatsResult {
   readonly name: "beats";
@@ -29,25 +29,27 @@ export function benchBeats(endedJobs: number): BeatsResult {
   const ids = Array.from({ length: workers }, (_, i) => ({
     workerId: `w${i}`,
     incarnation: `w${i}.1`,
+    origin: { token: "", address: "" },
   }));
   for (const id of ids) {
     happens({
       ...{ kind: "worker", ...id },
       event: {
-        ...{ kind: "hello", ...id, host: "h", pid: 1, device: "toy", gpu: false },
+        ...{ kind: "hello", workerId: id.workerId, incarnation: id.incarnation, secret: "s" },
+        ...{ host: "h", pid: 1, device: "toy", gpu: false },
         ...{ numerics: "toy", term: 0, held: undefined },
       },
     });
   }
   const beat: Beat = {
-    ...{ kind: "beat", phase: "", waitingFor: "", natsAgeMs: 1, shardsDone: 0 },
+    ...{ kind: "beat", phase: "", waitingFor: [], natsAgeMs: 1, shardsDone: 0 },
     ...{ residentBytes: 1, childSilentMs: -1, unitMs: -1 },
   };
   const atMs = performance.now();
   for (let i = 0; i < beats; i += 1) {
-    const id = ids[i % workers] ?? { workerId: "", incarnation: "" };
+    const id = ids[i % workers];
     nowMs += 50 / workers;
-    happens({ kind: "worker", ...id, event: beat });
+    if (id !== undefined) happens({ kind: "worker", ...id, event: beat });
   }
   const spentMs = performance.now() - atMs;
   const microsecondsPerBeat = Math.round((10_000 * spentMs) / beats) / 10;
@@ -56,21 +58,7 @@ export function benchBeats(endedJobs: number): BeatsResult {
 
 function endedRecord(number: number): JobRecord {
   const name = `old-${number}`;
-  const plan = planJob(
-    {
-      name,
-      model: "1-1-1-1x0.5",
-      data: "/data",
-      recipe: "upstream",
-      steps: 3,
-      batch: 16,
-      shards: 8,
-    },
-    {
-      ...{ classes: ["a", "b"], trainingCounts: [50, 50], validationCounts: [0, 0] },
-      ...{ medianWidth: 32, medianHeight: 32, digest: "index" },
-    },
-  );
+  const { plan } = jobRecordOf(name, 3);
   const job = { name, requestId: name, order: number, plan, indexDigest: "index", createdMs: 1 };
   return { ...queuedRecord(job), state: "done", step: 3, attempt: 1, endedMs: 1 };
 }

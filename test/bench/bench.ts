@@ -4,11 +4,15 @@ import { benchCommit } from "./commit.js";
 import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
 import { benchJoin } from "./join.js";
+import { benchTakeover } from "./takeover.js";
 
 /** `npm run bench -- NAME...`: one JSON object per result, one line each. */
 const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
   async *beats() {
     for (const endedJobs of [0, 20_000]) yield await Promise.resolve(benchBeats(endedJobs));
+  },
+  async *takeover() {
+    for (const endedJobs of [0, 20_000]) yield await benchTakeover(endedJobs);
   },
   async *engine() {
     for (const kind of ["recorded", "eager"] as const) yield await benchEngine(kind);

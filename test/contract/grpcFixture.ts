@@ -81,6 +81,7 @@ const nothing: TrainingHandlers = {
   readLogs: unexpected,
   cancelJob: unexpected,
   resumeJob: unexpected,
+  removeJob: unexpected,
   drainWorker: unexpected,
   scaleWorkers: unexpected,
   listWorkers: unexpected,

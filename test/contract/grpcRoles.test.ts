@@ -100,6 +100,7 @@ const training = {
   },
   cancelJob: async () => jobStatus(),
   resumeJob: async () => jobStatus(),
+  removeJob: async () => 0,
   listWorkers: async () => [],
   drainWorker: async () => {
     throw new Error("not reached by those who may not");
@@ -137,6 +138,7 @@ const calls: Readonly<
   Preview: (client) => all(client.preview(settings)),
   Submit: (client) => client.submit(settings),
   CancelJob: (client) => client.cancel("digits"),
+  RemoveJob: (client) => client.removeJob("digits"),
   ResumeJob: (client) => client.resume("digits"),
   ExportWeights: (client) => client.exportWeights("digits", file),
   Predict: (client) => client.predict("digits", [import.meta.filename]),

@@ -142,7 +142,7 @@ describe("a worker's credentials", () => {
   });
 });
 
-test("the coordinator's credentials can neither delete nor purge what it keeps", async () => {
+test("the coordinator's credentials can delete no stream, and purge all but the lock", async () => {
   const connection = await connect({
     servers: url,
     user: "coordinator",
@@ -150,8 +150,16 @@ test("the coordinator's credentials can neither delete nor purge what it keeps",
   });
   closers.push(() => connection.close());
   const { streams } = await connection.jetstreamManager();
-  for (const act of ["purge", "delete"] as const)
-    await expect(streams[act]("KV_bitfleet_jobs")).rejects.toThrow(/permissions violation/i);
+  for (const refused of [
+    streams.delete("KV_bitfleet_jobs"),
+    streams.delete("bitfleet_logs"),
+    streams.purge("KV_bitfleet_lock"),
+  ])
+    await expect(refused).rejects.toThrow(/permissions violation/i);
+  for (const stream of ["KV_bitfleet_jobs", "bitfleet_logs"]) {
+    const { success } = await streams.purge(stream, { filter: "none" });
+    expect(success).toBe(true);
+  }
 });
 
 test("a link for frames with rights at other subjects fails at once, and says at which", async () => {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { Records } from "../../coordinator/records.js";
 import type { JobRecord } from "../../src/control/record.js";
-import type { Bucket } from "../../src/link/jetstream.js";
+import type { RecordBucket } from "../../src/link/jetstream.js";
 import { jobRecord } from "../../src/wire/jobRecord.js";
 import { jobRecordOf } from "./jobRecordOf.js";
 import { eachWithRecordStores, type RecordStores } from "./recordStores.js";
@@ -31,7 +31,7 @@ async function open(): Promise<Opened> {
   const lock: Pick<Opened, "holds"> = { holds: true };
   const conflicts: string[] = [];
   const written: string[] = [];
-  const bucket: Bucket = {
+  const bucket: RecordBucket = {
     ...store.jobs,
     write: (key, value, revision, signal) => {
       written.push(`${key} ${jobRecord.decode(value).step}`);

@@ -152,7 +152,7 @@ test("the numbers of a log whose lines are all gone are not used again", async (
   const store = await stores.open();
   const logs = new JobLogs(store.logs, {
     ...{ signal: stores.stop.signal, term: () => 2, onDeposed: (reason) => deposed.push(reason) },
-    used: new Map([["old", 3000]]),
+    used: async (job) => (job === "old" ? 3000 : 0),
   });
   for (const job of ["old", "old", "new"]) append(logs, job, "on");
   await logs.flush(5000);

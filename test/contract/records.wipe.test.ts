@@ -202,7 +202,7 @@ test("a coordinator that starts on an empty server goes on from the copies in th
   say(former.memory, "a", "one", "two");
   await former.memory.flush(5000);
   await stores.server.wipe();
-  expect(await new StoreTerms(store, logger).highest()).toBe(5);
+  expect(await new StoreTerms(store, logger, stores.stop.signal).highest()).toBe(5);
   const next = await coordinator(store, 6);
   expect(names(next.memory.found)).toEqual(["a 3", "b 0"]);
   // Above every generation that workers may have seen.

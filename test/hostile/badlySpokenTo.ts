@@ -28,6 +28,7 @@ const training: Partial<TrainingHandlers> = {
   listJobs: async () => [jobStatus()],
   cancelJob: async (name) => jobStatus({ name }),
   resumeJob: async (name) => jobStatus({ name }),
+  removeJob: async ({ name }) => name.length,
   listWorkers: async () => [],
   drainWorker: async (id) => ({
     ...{ id, incarnation: "a1", host: "", device: "", state: "leaving", reason: "", job: "" },
@@ -99,6 +100,7 @@ export const samples: readonly Sample[] = [
   ...[methods.getJob, methods.watchJob, methods.cancelJob, methods.resumeJob].map((method) =>
     sampleOf(method, "digits"),
   ),
+  sampleOf(methods.removeJob, { name: "digits", keepWeights: true }),
   sampleOf(methods.exportWeights, "digits"),
   sampleOf(methods.readLogs, { name: "digits", afterSequence: 3, follow: false }),
   sampleOf(methods.listWorkers, undefined),

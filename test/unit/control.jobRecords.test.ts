@@ -56,3 +56,14 @@ test("the log of a job that ended and goes on has no line twice", () => {
   driver.happens({ kind: "resume", job: "job" });
   expect(driver.commands.filter(({ kind }) => kind === "log")).toEqual([]);
 });
+
+test("an evaluation that a cancelled job still owes is told once it goes on", () => {
+  const cancelled: JobRecord = {
+    ...record("job"),
+    ...{ state: "cancelled", step: 2, attempt: 1, generation: 1, order: 1, endedMs: 1 },
+    trail: [0, 1].map((step) => ({ step, loss: 1, sumChecksum: 1 })),
+  };
+  const driver = new FleetDriver([cancelled]);
+  driver.happens({ kind: "resume", job: "job" });
+  expect(driver.fleet.logged.get("job")).toEqual({ step: 2, hasEvaluation: false });
+});

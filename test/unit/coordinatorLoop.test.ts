@@ -16,6 +16,7 @@ afterEach(() => loop?.stop());
 function emptyLoop(): Loop {
   const stream = {
     append: async (_topic: string, _line: Uint8Array, after: number) => after + 1,
+    remove: async () => undefined,
     last: async () => undefined,
     read: async () => ({ lines: [], end: true }),
   };
@@ -28,9 +29,10 @@ function emptyLoop(): Loop {
       ...{ term: 1, nats: { url: "", user: "", secret: "" }, store: "", joinLine: "" },
     },
     memory: {
-      ...{ found: [], unreadable: new Map(), logged: new Map(), logs },
+      ...{ found: [], halfRemoved: [], unreadable: new Map(), logged: new Map(), logs },
       store: async () => undefined,
       put: () => undefined,
+      remove: async () => undefined,
       writeAgain: () => undefined,
       flush: async () => undefined,
     },

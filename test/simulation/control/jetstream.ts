@@ -1,5 +1,5 @@
 import type { JobRecord } from "../../../src/control/record.js";
-import type { Bucket, Entry, Written } from "../../../src/link/jetstream.js";
+import type { RecordBucket, Entry, Written } from "../../../src/link/jetstream.js";
 import type { Codec } from "../../../src/wire/codec.js";
 import { jobRecord } from "../../../src/wire/jobRecord.js";
 import type { Process } from "./process.js";
@@ -111,7 +111,7 @@ export class JetStream {
   }
 
   /** What is gone by then its client never had. */
-  bucket(name: string, client: Process): Bucket {
+  bucket(name: string, client: Process): RecordBucket {
     this.#wipesKnown.set(client, this.#wipes);
     const prefix = `${name}.`;
     return {
@@ -128,6 +128,9 @@ export class JetStream {
         }),
       write: (key, value, revision, signal) =>
         this.#write(prefix + key, { value, revision, writer: client }, signal),
+      remove: async (key) => {
+        await this.#request(client, () => this.#messages.delete(prefix + key));
+      },
     };
   }
 
