@@ -367,10 +367,8 @@ test("all checks run, whatever the ones before said, and the last line counts th
 
 /** As Node behaves for a user whom the system does not know, and without HOME. */
 const homeless = `
-  import os from "node:os";
-  import { syncBuiltinESMExports } from "node:module";
-  os.homedir = () => { throw new Error("A system error occurred: uv_os_homedir returned ENOENT"); };
-  syncBuiltinESMExports();`;
+  import os from "node:os"; import { syncBuiltinESMExports } from "node:module";
+  os.homedir = () => { throw new Error("A system error occurred: uv_os_homedir returned ENOENT"); }; syncBuiltinESMExports();`;
 
 test("a user without a home folder, and a folder that cannot be made, are told in one sentence", async () => {
   const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(homeless)}`;
