@@ -7,6 +7,7 @@ import { evaluationShards } from "../../../src/plan/evaluation.js";
 import { isAudited } from "../../../src/plan/audit.js";
 import { flipBit, Spoils } from "./spoils.js";
 import type { ChildPlace, Item } from "./childPlace.js";
+import { ToyDevice } from "./toyDevice.js";
 import { Process } from "./process.js";
 import {
   apply,
@@ -28,26 +29,19 @@ const tickMs = 100;
 /** A job's process: a device that does one thing after another, and the real exchange. */
 export class ChildSim {
   readonly process: Process;
-  /** Computes nothing any more, and looks alive. */
-  isStuck = false;
   /** Gets stuck as soon as it is to take another worker's state. */
   hangsAsJoiner = false;
-  /** Since when the device has been at what it does now. */
-  #busySinceMs: number | undefined;
   readonly spoils: Spoils;
   readonly #place: ChildPlace;
   readonly #order: JobOrder;
   readonly #toy: Toy;
   readonly #exchange: Exchange;
-  #device: { readonly ms: number; readonly run: () => void; readonly isShard: boolean }[] = [];
-  #isBusy = false;
+  readonly #device: ToyDevice;
   #state: ToyState | undefined;
   /** Of the state held. */
   #step = 0;
   readonly #steps = new OpenSteps();
   #work: Command<"compute">[] = [];
-  /** It has said so, and does nothing more. */
-  #hasFailed = false;
   /** What the parameters were when they were last written. */
   #written: number | undefined;
   #dealtMs = 0;
@@ -61,6 +55,7 @@ export class ChildSim {
     this.#order = order;
     this.#toy = place.toyOf(order.job);
     this.process = new Process(place.world, place.clock);
+    this.#device = new ToyDevice(this.process, place.clock);
     this.spoils = new Spoils((line) => place.world.tell(`${line} on ${place.address}`));
     this.#exchange = new Exchange({
       job: order.job,
@@ -96,6 +91,21 @@ export class ChildSim {
     return this.#order.job;
   }
 
+  /** Computes nothing any more, and looks alive. */
+  get isStuck(): boolean {
+    return this.#device.isStuck;
+  }
+
+  getStuck(): void {
+    this.#device.isStuck = true;
+  }
+
+  /** Whether it could go on from that state or a later one. */
+  holds(attempt: number, step: number): boolean {
+    if (!this.process.isAlive || this.#device.isStuck || this.#device.hasFailed) return false;
+    return this.#state !== undefined && this.#order.attempt === attempt && this.#step >= step;
+  }
+
   handle(command: ChildCommand): void {
     switch (command.kind) {
       case "prepare":
@@ -123,6 +133,10 @@ export class ChildSim {
     }
   }
 
+  runOutOfMemory(): void {
+    this.#giveUp("out of memory", "memory");
+  }
+
   /** A bit of its parameters flips. Whether it has any. */
   flip(): boolean {
     if (this.#state === undefined) return false;
@@ -148,7 +162,7 @@ export class ChildSim {
       this.#update();
     };
     if (source.kind === "peer") {
-      if (this.hangsAsJoiner) this.isStuck = true;
+      if (this.hangsAsJoiner) this.getStuck();
       const moment = { attempt: this.#order.attempt, step };
       this.#collected = (values) => {
         const elements = elementsOf(this.#toy);
@@ -229,7 +243,7 @@ export class ChildSim {
         ? this.#trained(state, step, item, values)
         : this.spoils.evaluated(this.#evaluated(state, shard), item);
     const result = { shard, inputChecksum: shard, check, ...got };
-    const isLast = !this.#device.some((work) => work.isShard);
+    const isLast = !this.#device.hasShards;
     const parameterChecksum = isLast ? checksumOf(state.parameters) : undefined;
     this.#emit({ kind: "shard", attempt, step, round, computeMs, result, parameterChecksum });
     if (round === "evaluation" || check > 0) return;
@@ -322,10 +336,9 @@ export class ChildSim {
     return true;
   }
 
-  #giveUp(message: string): void {
-    this.#emit({ kind: "failed", cause: "error", message });
-    this.#device = [];
-    this.#hasFailed = true;
+  #giveUp(message: string, cause: "error" | "memory" = "error"): void {
+    this.#emit({ kind: "failed", cause, message });
+    this.#device.fail();
   }
 
   #endRounds(steps: readonly number[]): void {
@@ -336,8 +349,7 @@ export class ChildSim {
     const moment = { attempt: this.#order.attempt, step: this.#steps.at };
     const waitingFor = this.#exchange.round(moment)?.waitingFor ?? [];
     const natsAgeMs = this.#place.frames.silentMs(this.#place.address);
-    const { nowMs } = this.#place.clock;
-    const unitMs = this.#busySinceMs === undefined ? -1 : nowMs - this.#busySinceMs;
+    const { unitMs } = this.#device;
     this.#emit({ kind: "exchanging", waitingFor, natsAgeMs, residentBytes: 1, unitMs });
   }
 
@@ -348,28 +360,11 @@ export class ChildSim {
 
   #clear(): void {
     this.#list += 1;
-    this.#device = this.#device.filter(({ isShard }) => !isShard);
+    this.#device.dropShards();
   }
 
   #enqueue(ms: number, run: () => void, isShard = false): void {
-    this.#device.push({ ms, run, isShard });
-    this.#next();
-  }
-
-  #next(): void {
-    const [work] = this.#device;
-    if (this.#isBusy || work === undefined) return;
-    this.#busySinceMs ??= this.#place.clock.nowMs;
-    if (this.isStuck || this.#hasFailed) return;
-    this.#isBusy = true;
-    this.#device = this.#device.slice(1);
-    this.process.after(work.ms, () => {
-      this.#isBusy = false;
-      this.#busySinceMs = undefined;
-      // Work that was dropped meanwhile is done in vain, as on a device.
-      work.run();
-      this.#next();
-    });
+    this.#device.enqueue({ ms, run, isShard });
   }
 
   #pump(): void {

@@ -35,6 +35,10 @@ export interface CoordinatorPlace {
   readonly jetStream: JetStream;
   readonly shelf: Shelf;
   readonly ledger: Ledger;
+  /** Workers that live, standing still or not, whose children hold that step of that attempt or a later one. */
+  readonly survivors: (job: string, attempt: number, step: number) => readonly string[];
+  /** Whether no other has a higher term. */
+  readonly isNewest: (coordinator: CoordinatorSim) => boolean;
 }
 
 /** What a coordinator has once it holds the lock. */
@@ -283,6 +287,16 @@ export class CoordinatorSim {
     if (command.kind !== "log") return;
     world.tell(`[${term}] ${command.job}: ${command.message}`);
     ledger.logs(term, command.job, command.message, command.fields, world.nowMs);
+    this.#bookRewind(fleet, command);
+  }
+
+  /** What one decides that has been replaced is never kept. */
+  #bookRewind(fleet: Fleet, command: Extract<FleetCommand, { readonly kind: "log" }>): void {
+    const { job, message, fields } = command;
+    if (!message.startsWith("no worker holds step ") || !this.#place.isNewest(this)) return;
+    const attempt = (fleet.records.get(job)?.attempt ?? 0) - 1;
+    const survivors = this.#place.survivors(job, attempt, Number(fields["step"]));
+    this.#place.ledger.rewinds(job, message, survivors);
   }
 
   #perform({ outbox }: Reign, command: FleetCommand): void {

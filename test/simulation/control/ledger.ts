@@ -19,6 +19,8 @@ export class Ledger {
   rounds = 0;
   /** Steps decided again by a later coordinator, which did not know of the first decision. */
   redone = 0;
+  /** How often a job went back to a checkpoint. */
+  rewound = 0;
   readonly #jobs: ReadonlyMap<string, ToyJob>;
   readonly #computed = new Set<string>();
   /** By job, attempt and step: the life of the coordinator that decided first. */
@@ -147,6 +149,13 @@ export class Ledger {
     if (!message.startsWith("evaluation at ")) return;
     this.#times(job, Number(fields["step"]), nowMs);
     this.#evaluates(job, fields);
+  }
+
+  /** A job goes back to its checkpoint: nobody who lives may hold what it gives up. */
+  rewinds(job: string, message: string, survivors: readonly string[]): void {
+    this.rewound += 1;
+    if (survivors.length > 0)
+      this.mistake(`${job}: ${message}, although ${survivors.join(", ")} held it and lived`);
   }
 
   /** A job's log as it is kept must tell of every step and evaluation once, in order. */

@@ -1,4 +1,4 @@
-import { CoordinatorSim } from "./coordinatorSim.js";
+import { CoordinatorSim, type CoordinatorPlace } from "./coordinatorSim.js";
 import { Ledger } from "./ledger.js";
 import { Frames } from "./frames.js";
 import { Holdings } from "./holdings.js";
@@ -87,7 +87,12 @@ export class Scene {
     const { world, jetStream, shelf, ledger } = this;
     const name = `c${this.coordinators.length + 1}`;
     world.tell(`${name} is started`);
-    this.coordinators.push(new CoordinatorSim({ world, jetStream, shelf, ledger }, name));
+    const place: CoordinatorPlace = {
+      ...{ world, jetStream, shelf, ledger },
+      survivors: (job, attempt, step) => this.#survivors(job, attempt, step),
+      isNewest: (coordinator) => this.reigning()[0] === coordinator,
+    };
+    this.coordinators.push(new CoordinatorSim(place, name));
   }
 
   /** Who has the lock, or thinks so, the newest first. */
@@ -146,6 +151,15 @@ export class Scene {
   #answering(): CoordinatorSim | undefined {
     const reigning = this.reigning();
     return this.world.chance(0.3) ? this.world.pick(reigning) : reigning[0];
+  }
+
+  /** Whose numbers were made wrong is no survivor. */
+  #survivors(job: string, attempt: number, step: number): readonly string[] {
+    return this.alive().flatMap((worker) => {
+      const { child } = worker;
+      const isHolder = child?.job === job && child.holds(attempt, step) && worker !== this.spoilt;
+      return isHolder ? worker.incarnation : [];
+    });
   }
 
   #toyOf(job: string): ToyJob["toy"] {

@@ -72,7 +72,7 @@ export const workerFaults = {
   "child stuck": (scene: Scene) =>
     onWorker(scene, "computes no more", (worker) => {
       if (worker.child === undefined || !mayFail(scene, worker)) return false;
-      worker.child.isStuck = true;
+      worker.child.getStuck();
       return true;
     }),
   "out of memory": (scene: Scene) =>

@@ -94,7 +94,7 @@ export class WorkerSim {
   runOutOfMemory(): boolean {
     const { child } = this;
     if (child === undefined || this.#microBatch === 1) return false;
-    this.#hearChild(child, { kind: "failed", cause: "memory", message: "out of memory" });
+    child.runOutOfMemory();
     return true;
   }
 
