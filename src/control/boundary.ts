@@ -4,7 +4,7 @@ import type { PartingPhase, Phase, Transition } from "./fleetState.js";
 import { admitLevel, beginFollowing, restartFollowers, sendOffer } from "./following.js";
 import { joinFailed } from "./joining.js";
 import { areSafe, drain, isParted, isPartingLate, mustSave, whoStays } from "./leaving.js";
-import { giveUp } from "./members.js";
+import { giveUp, giveUpState } from "./members.js";
 import {
   connectedMembers,
   formGeneration,
@@ -128,7 +128,7 @@ export function decideJoining(
     // What it holds goes to the store first, so that nothing is lost with it.
     if (hasUnsaved(recordOf(t))) return beginSaving(startOver(t), "checkpoint");
     const reason = "nobody could take its state, and too few hold it to go on without";
-    return giveUp(t, phase.donor, reason);
+    return giveUpState(t, phase.donor, reason);
   }
   if (isDonorSilent(t, phase))
     return giveUp(t, phase.donor, "its process says nothing while others take its state");

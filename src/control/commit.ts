@@ -31,7 +31,11 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const odd = deviation(recordOf(t), facts);
   if (odd !== undefined) return fail(t, odd);
   const trail = withFacts(recordOf(t), [facts]);
-  const stepped = note(admitted, { step: step + 1, loss, trail });
+  // Who is lost and has the sum may be the only one to come back with the step.
+  const { mayReturn: lost } = recordOf(admitted);
+  const left = lost.filter((id) => phase.sums.has(id));
+  const mayReturn = left.length === lost.length ? lost : left;
+  const stepped = note(admitted, { step: step + 1, loss, trail, mayReturn });
   // Whoever joined makes a new generation.
   const committed = members.length > before ? formGeneration(stepped) : stepped;
   const command = { kind: "commit", job: name, attempt, step, facts } as const;
@@ -39,12 +43,10 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const told = forEach(committed, all, (so, workerId) =>
     send(so, workerId, { save: workerId === saver, ...command }),
   );
-  const { pace, absent, participants, keeper } = runOf(told);
+  const { pace, participants, keeper } = runOf(told);
   const stepMs = t.fleet.clock.awakeMs - phase.startedMs;
   const next = changeRun(told, {
     phase: { kind: "boundary" },
-    // Who is lost and has the sum may be the only one to come back with the step.
-    absent: new Set([...absent].filter((id) => phase.sums.has(id))),
     stated: noChecksums,
     inherited: new Map(),
     pace: {

@@ -29,6 +29,7 @@ import { beaten } from "./progress.js";
 import { cancel, remove, resume, submit } from "./queue.js";
 import { hasEnded, isActive, type JobRecord } from "./record.js";
 import { decideRecovering, recoveredRun } from "./recovery.js";
+import { settleReserves } from "./reserve.js";
 import { decideRound } from "./round.js";
 import { decideSaving } from "./saving.js";
 import { decideJudging } from "./vouching.js";
@@ -72,7 +73,7 @@ export function emptyFleet(
     runs: new Map(
       records
         .filter(({ state }) => isActive(state))
-        .map((record) => [record.name, recoveredRun(record, options, 0)]),
+        .map((record) => [record.name, recoveredRun(record, 0)]),
     ),
     tasks: new Map(),
     logged: new Map(open.map(({ name }) => [name, logged.get(name) ?? nothingLogged])),
@@ -208,7 +209,7 @@ function decide(t: Transition): Transition {
 }
 
 function decideJob(t: Transition, job: string): Transition {
-  return focus(t, job, (so) => decidePhase(releaseStateless(so)));
+  return focus(t, job, (so) => decidePhase(releaseStateless(settleReserves(so))));
 }
 
 function decidePhase(t: Transition): Transition {

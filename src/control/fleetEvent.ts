@@ -120,6 +120,8 @@ export interface FleetOptions {
   readonly reconnectMs: number;
   /** Workers that hold a state that nobody here knows to be held have this long to come back. */
   readonly returnMs: number;
+  /** Where nobody else holds the state, one that may be alive has this long to come back with it. */
+  readonly goneMs: number;
   /** Time between ticks. */
   readonly tickMs: number;
   /** A worker may take this long to get ready for a job. */
@@ -158,6 +160,8 @@ export const fleetTimes = {
   beatMs: 500,
   reconnectMs: 1_000,
   returnMs: 2_500,
+  // Waiting costs little beside the steps that a rewind costs, and a new process of the same name ends the wait at once.
+  goneMs: 60_000,
   tickMs: 250,
   prepareMs: 600_000,
   gatherMs: 30_000,

@@ -102,10 +102,8 @@ export interface Run {
   readonly joins: ReadonlyMap<string, { readonly failures: number; readonly notBefore: number }>;
   /** By worker id: how often its child failed in this run, and how last. */
   readonly strikes: ReadonlyMap<string, Strikes>;
-  /** Incarnations that got nowhere: the state that they hold is of no use to the attempt. */
+  /** Incarnations whose state is of no use to the attempt: it is wrong, or nobody could take it. */
   readonly givenUp: ReadonlySet<string>;
-  /** Worker ids lost since the last commit, or with its sum, that may still hold the state. */
-  readonly absent: ReadonlySet<string>;
   /** By worker: the checksums that it has said the parameters of state `record.step` have. */
   readonly stated: ReadonlyMap<string, readonly number[]>;
   /** By incarnation: why it is not asked again, in any attempt of this run: it computed wrongly. */
@@ -171,6 +169,8 @@ export type Stage =
       /** Checksum of the sum of that state's round, once it has that as well. */
       readonly sum: number | undefined;
     }
+  /** Was lost, and is back with the state: it may be the only one that has it, until a member is heard after `sinceMs`. */
+  | { readonly kind: "reserve"; readonly held: HeldState; readonly sinceMs: number }
   /** Holds the state of `record.step`, or has been told to apply the step before. */
   | { readonly kind: "member" };
 
@@ -262,12 +262,11 @@ export interface SavingPhase {
 /** Nobody is known to hold the state; those who do may say so. */
 export interface RecoveringPhase {
   readonly kind: "recovering";
-  /** From then on nobody more is waited for if one who is awaited is back with the state. */
-  readonly soonMs: number;
-  /** From then on the state is lost unless somebody is back with it. */
-  readonly deadlineMs: number;
+  readonly sinceMs: number;
   /** Worker ids that may hold it; undefined where nobody knows: anyone. */
   readonly awaited: ReadonlySet<string> | undefined;
+  /** Those of them that nobody is ahead of, if they hold it. */
+  readonly newest: ReadonlySet<string>;
   /** By worker id: who said what it holds; also those who were lost again and may come back. */
   readonly holders: ReadonlyMap<string, HeldState>;
 }

@@ -157,6 +157,8 @@ function repeat(t: Transition, member: Member, { stage }: Participant): Transiti
     case "following":
       // It has missed something, and starts over at the next boundary.
       return changeParticipant(t, workerId, { stage: { kind: "ready" } });
+    case "reserve":
+      return synchroniseReserve(t, member);
     case "member":
       return synchroniseMember(t, member, hello);
   }
@@ -169,6 +171,13 @@ function synchroniseHolder(t: Transition, { workerId, hello }: Member): Transiti
   return isHolder && hello.held === undefined
     ? drop(t, workerId, "it came back without the state", false)
     : t;
+}
+
+function synchroniseReserve(t: Transition, { workerId, hello }: Member): Transition {
+  const { held } = hello;
+  if (held === undefined) return drop(t, workerId, "it came back without the state", false);
+  const sinceMs = t.fleet.clock.awakeMs;
+  return changeParticipant(t, workerId, { stage: { kind: "reserve", held, sinceMs } });
 }
 
 function synchroniseMember(t: Transition, { workerId }: Member, { held }: Hello): Transition {

@@ -62,7 +62,9 @@ export function releaseStateless(t: Transition): Transition {
   if (run.phase.kind === "recovering") return t;
   const stateless = [...run.participants.values()].filter(
     ({ workerId, stage }) =>
-      stage.kind !== "member" && t.fleet.members.get(workerId)?.leaving !== undefined,
+      stage.kind !== "member" &&
+      stage.kind !== "reserve" &&
+      t.fleet.members.get(workerId)?.leaving !== undefined,
   );
   return forEach(t, stateless, (so, { workerId }: Participant) =>
     release(so, workerId, "it is leaving"),

@@ -2,7 +2,7 @@ import type { Origin } from "./fleetEvent.js";
 import type { Hello, Member, Transition } from "./fleetState.js";
 import type { WorkerEvent } from "./message.js";
 import { isNatsSilent } from "./nats.js";
-import { drop, strike } from "./participation.js";
+import { countFailure, drop, forgetHolder, strike } from "./participation.js";
 import {
   change,
   changeMember,
@@ -47,7 +47,8 @@ export function register(t: Transition, hello: Hello, origin: Origin): Transitio
   const tooMany = isOneMore ? excess(t, origin) : undefined;
   if (tooMany !== undefined)
     return emit(t, { kind: "close", workerId, incarnation, reason: tooMany });
-  const so = known === undefined ? withRoom(t, origin) : t;
+  // Nobody waits for what the process before may have held: it is told to end where it lives.
+  const so = known === undefined ? withRoom(t, origin) : isNew ? forgetHolder(t, workerId) : t;
   const superseded = isNew ? [...known.superseded, known.incarnation] : (known?.superseded ?? []);
   const back = known?.incarnation === incarnation && known.link.kind !== "lost";
   const member: Member = {
@@ -180,9 +181,12 @@ export function lose(
 ): Transition {
   const member = t.fleet.members.get(workerId);
   if (member === undefined || member.link.kind === "lost") return t;
-  const run = runWith(t.fleet, workerId);
+  const known = mayReturn ? t : forgetHolder(t, workerId);
+  const run = runWith(known.fleet, workerId);
   const dropped =
-    run === undefined ? t : focus(t, run.job, (so) => drop(so, workerId, reason, mayReturn));
+    run === undefined
+      ? known
+      : focus(known, run.job, (so) => drop(so, workerId, reason, mayReturn));
   const closed =
     member.link.kind === "connected"
       ? emit(dropped, { kind: "close", workerId, incarnation: member.incarnation, reason })
@@ -193,8 +197,18 @@ export function lose(
   });
 }
 
-/** Loses a worker that gets nowhere; it may try again with a new child. */
+/**
+ * Loses a worker that gets nowhere; it may try again with a new child. It may be slow and not stuck: where nobody else
+ * holds the state, its own is of use.
+ */
 export function giveUp(t: Transition, workerId: string, reason: string): Transition {
+  const member = t.fleet.members.get(workerId);
+  if (member === undefined) return t;
+  return lose(countFailure(t, member, reason), workerId, reason, true);
+}
+
+/** Loses a worker whose state is of no use to anybody. */
+export function giveUpState(t: Transition, workerId: string, reason: string): Transition {
   const member = t.fleet.members.get(workerId);
   if (member === undefined) return t;
   const givenUp = new Set([...runOf(t).givenUp, member.incarnation]);

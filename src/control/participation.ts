@@ -5,6 +5,8 @@ import { remembered } from "./remembered.js";
 import {
   changeMember,
   changeRun,
+  enter,
+  focus,
   forEach,
   log,
   note,
@@ -130,7 +132,8 @@ export function releaseAll(t: Transition, reason: string): Transition {
 /** Has the worker end a child, also one of a job that is not under way. */
 export function close(t: Transition, workerId: string, job: string, reason: string): Transition {
   const sinceMs = t.fleet.clock.awakeMs;
-  return send(changeMember(t, workerId, { closing: { job, reason, sinceMs } }), workerId, {
+  const known = t.fleet.runs.has(job) ? focus(t, job, (so) => forgetMayReturn(so, workerId)) : t;
+  return send(changeMember(known, workerId, { closing: { job, reason, sinceMs } }), workerId, {
     kind: "release",
     job,
     reason,
@@ -182,27 +185,54 @@ export function drop(
     participants: withoutKey(run.participants, workerId),
     yields: withoutKey(run.yields, workerId),
     phase: mayReturn ? run.phase : withoutHolder(run.phase, workerId),
-    absent:
-      mayReturn && participant.stage.kind === "member"
-        ? new Set([...run.absent, workerId])
-        : run.absent,
   });
-  return log(dropped, "warn", `${workerId} is lost: ${reason}`, {
+  const isHolder = participant.stage.kind === "member" || participant.stage.kind === "reserve";
+  const noted = mayReturn && isHolder ? noteMayReturn(dropped, workerId) : dropped;
+  return log(noted, "warn", `${workerId} is lost: ${reason}`, {
     worker: workerId,
     step: recordOf(t).step,
   });
 }
 
+function noteMayReturn(t: Transition, workerId: string): Transition {
+  const others = recordOf(t).mayReturn.filter((id) => id !== workerId);
+  return note(t, { mayReturn: [...others, workerId] });
+}
+
 /** A recovery does not wait for who will not come back with the state. */
 export function withoutHolder(phase: Phase, workerId: string): Phase {
   if (phase.kind !== "recovering") return phase;
+  if (phase.awaited?.has(workerId) !== true && !phase.holders.has(workerId)) return phase;
   const awaited = phase.awaited && new Set([...phase.awaited].filter((id) => id !== workerId));
   return { ...phase, awaited, holders: withoutKey(phase.holders, workerId) };
 }
 
+/** The process is known to be gone: no job waits for what it held. */
+export function forgetHolder(t: Transition, workerId: string): Transition {
+  return forEach(t, t.fleet.runs.keys(), (next, job) =>
+    focus(next, job, (so) => {
+      const known = forgetMayReturn(so, workerId);
+      const { phase } = runOf(known);
+      const without = withoutHolder(phase, workerId);
+      return without === phase ? known : enter(known, without);
+    }),
+  );
+}
+
+function forgetMayReturn(t: Transition, workerId: string): Transition {
+  const { mayReturn } = recordOf(t);
+  return mayReturn.includes(workerId)
+    ? note(t, { mayReturn: mayReturn.filter((id) => id !== workerId) })
+    : t;
+}
+
 /** A child failed for a reason of its worker's own: asked again at once a few times, then after a while. */
-export function strike(t: Transition, { workerId }: Member, message: string): Transition {
-  return drop(countStrike(t, workerId, message, strikesMax), workerId, message, false);
+export function strike(t: Transition, member: Member, message: string): Transition {
+  return drop(countFailure(t, member, message), member.workerId, message, false);
+}
+
+export function countFailure(t: Transition, { workerId }: Member, message: string): Transition {
+  return countStrike(t, workerId, message, strikesMax);
 }
 
 /** Whoever restarts under the same name has the failures of the one before. */

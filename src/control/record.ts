@@ -30,6 +30,8 @@ export interface JobRecord {
   readonly pin: Pin | undefined;
   /** Workers that hold the state in this generation, by id. */
   readonly members: readonly string[];
+  /** Workers lost since the last commit, or with its sum, that may be alive and come back with the state, by id. */
+  readonly mayReturn: readonly string[];
   /** Those that are known to be good, newest first, as many as the job keeps. */
   readonly checkpoints: readonly CheckpointRef[];
   readonly evaluations: readonly EvaluationResult[];
@@ -106,6 +108,7 @@ export function queuedRecord(job: {
     step: 0,
     pin: undefined,
     members: [],
+    mayReturn: [],
     checkpoints: [],
     evaluations: [],
     loss: undefined,

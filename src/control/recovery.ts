@@ -2,12 +2,12 @@ import { plural } from "../job/plural.js";
 import { noChecksums, takeChecksum } from "./checksum.js";
 import { shardsOf } from "./dealing.js";
 import { end } from "./ending.js";
-import type { FleetOptions } from "./fleetEvent.js";
 import type { Member, RecoveringPhase, Run, Transition } from "./fleetState.js";
 import { factsOf, logProgress, withFacts } from "./history.js";
 import type { HeldState } from "./message.js";
 import { noPace } from "./pace.js";
 import { close, formGeneration } from "./participation.js";
+import { keepInReserve } from "./reserve.js";
 import type { Range } from "../plan/tree.js";
 import { trialOf, voidTrial, type JobRecord } from "./record.js";
 import { beginAttempt } from "./starting.js";
@@ -35,17 +35,16 @@ import {
  */
 
 /** The run of a job that was under way when the coordinator ended; it goes on at `nowMs`. */
-export function recoveredRun(record: JobRecord, options: FleetOptions, nowMs: number): Run {
-  const { generation, members, name, state } = record;
-  const { returnMs, leaseMs } = options;
+export function recoveredRun(record: JobRecord, nowMs: number): Run {
+  const { members, mayReturn, name, state } = record;
+  const awaited = [...members, ...mayReturn];
   return {
     ...newRun(name, state === "cancelling"),
     phase: {
       kind: "recovering",
-      soonMs: nowMs + returnMs,
-      // Before the first generation nobody has done a step of the attempt.
-      deadlineMs: nowMs + (generation === 0 ? returnMs : leaseMs),
-      awaited: members.length === 0 ? undefined : new Set(members),
+      sinceMs: nowMs,
+      awaited: awaited.length === 0 ? undefined : new Set(awaited),
+      newest: new Set(members),
       holders: new Map(),
     },
   };
@@ -63,7 +62,6 @@ export function newRun(job: string, cancelled: boolean): Run {
     joins: new Map(),
     strikes: new Map(),
     givenUp: new Set(),
-    absent: new Set(),
     stated: noChecksums,
     distrusted: new Map(),
     repaired: new Map(),
@@ -78,14 +76,13 @@ export function newRun(job: string, cancelled: boolean): Run {
 
 /** Waits for members that were lost and may be alive. */
 export function beginRecovery(t: Transition): Transition {
-  const { absent } = runOf(t);
-  const { clock, options } = t.fleet;
-  const waiting = absent.size === 0 ? "" : `waits for ${[...absent].join(", ")} to come back`;
+  const { mayReturn } = recordOf(t);
+  const waiting = mayReturn.length === 0 ? "" : `waits for ${mayReturn.join(", ")} to come back`;
   return enter(describe(t, "waiting", waiting), {
     kind: "recovering",
-    soonMs: clock.awakeMs + options.returnMs,
-    deadlineMs: clock.awakeMs + options.leaseMs,
-    awaited: absent,
+    sinceMs: t.fleet.clock.awakeMs,
+    awaited: new Set(mayReturn),
+    newest: new Set(mayReturn),
     holders: new Map(),
   });
 }
@@ -99,17 +96,20 @@ export function takeHeld(
   const { job, step } = held;
   if (isAhead(t, held)) return takeHeld(adopt(t, held), { workerId, incarnation }, held);
   const run = t.fleet.runs.get(job);
+  const letGo = (so: Transition): Transition =>
+    close(so, workerId, job, `step ${step} of ${job} is not needed any more`);
   if (
-    run?.phase.kind !== "recovering" ||
+    run === undefined ||
     held.attempt !== recordNamed(t.fleet, job).attempt ||
     run.givenUp.has(incarnation) ||
     run.distrusted.has(incarnation) ||
     isOutdated(recordNamed(t.fleet, job), held)
   ) {
-    return close(t, workerId, job, `step ${step} of ${job} is not needed any more`);
+    return letGo(t);
   }
   const { phase, participants } = run;
   return focus(t, job, (so) => {
+    if (phase.kind !== "recovering") return keepInReserve(so, workerId, held) ?? letGo(so);
     const probe = recordOf(so).pin?.probe ?? "";
     const holders = withEntry(phase.holders, workerId, held);
     const ready = { workerId, stage: { kind: "ready" }, probe } as const;
@@ -168,7 +168,7 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
     record,
     able.flatMap(({ held }) => held.trail),
   );
-  const stepped = note(t, { step, trail });
+  const stepped = note(t, { step, trail, mayReturn: stillAwaited(t, phase) });
   const loss = factsOf(recordOf(stepped), step - 1)?.loss ?? record.loss;
   const told = logProgress(note(stepped, { loss }), record.name);
   return resume(told, withoutOverlaps(useful.filter(({ reached }) => reached === step)));
@@ -196,22 +196,39 @@ function toldOf({ step, trail }: HeldState): number {
   return trail.at(-1)?.step === step ? step + 1 : step;
 }
 
-/** Lost again, but for no longer than a lease: it is waited for like a member that was lost. */
-function isReturning({ fleet }: Transition, workerId: string): boolean {
-  const link = fleet.members.get(workerId)?.link;
-  return link?.kind === "lost" && fleet.clock.awakeMs - link.sinceMs < fleet.options.leaseMs;
+/** Lost again, and not for long: it is waited for like a member that was lost. */
+function isReturning(t: Transition, workerId: string): boolean {
+  const { members, clock } = t.fleet;
+  const link = members.get(workerId)?.link;
+  return link?.kind === "lost" && clock.awakeMs - link.sinceMs < patienceMs(t);
 }
 
 function isAwaiting(t: Transition, phase: RecoveringPhase): boolean {
-  return t.fleet.clock.awakeMs < phase.deadlineMs && !hasAll(t, phase);
+  return t.fleet.clock.awakeMs - phase.sinceMs < patienceMs(t) && !hasAll(t, phase);
+}
+
+/** How long a state that may exist is waited for. */
+function patienceMs(t: Transition): number {
+  const { returnMs, leaseMs, goneMs } = t.fleet.options;
+  // Before the first generation nobody has done a step of the attempt.
+  if (recordOf(t).generation === 0) return returnMs;
+  return runOf(t).cancelled ? leaseMs : goneMs;
 }
 
 /** Whether those who are there with the state wait for more. */
 function isWaiting(t: Transition, phase: RecoveringPhase, useful: readonly Holder[]): boolean {
   if (!isAwaiting(t, phase)) return false;
+  const { clock, options } = t.fleet;
+  const waitedMs = clock.awakeMs - phase.sinceMs;
+  if (phase.awaited === undefined) return waitedMs < options.leaseMs;
   // Members are within a step of each other; whoever was lost before may hold an older state.
-  const isMemberBack = useful.some(({ workerId }) => phase.awaited?.has(workerId) === true);
-  return !isMemberBack || t.fleet.clock.awakeMs < phase.soonMs;
+  const isNewestBack = useful.some(({ workerId }) => phase.newest.has(workerId));
+  return !isNewestBack || waitedMs < options.returnMs;
+}
+
+/** Those who may still come back with a state that the job can go on from. */
+function stillAwaited({ fleet }: Transition, { awaited = new Set() }: RecoveringPhase): string[] {
+  return [...awaited].filter((id) => fleet.members.get(id)?.link.kind !== "connected");
 }
 
 /**
@@ -255,7 +272,6 @@ function resume(t: Transition, best: readonly Holder[]): Transition {
     changeParticipant(so, workerId, { stage: { kind: "member" } }),
   );
   const formed = changeRun(formGeneration(members), {
-    absent: new Set(),
     stated: noChecksums,
     inherited: new Map(best.map((holder) => [holder.workerId, rangesOf(holder)])),
     phase: { kind: "boundary" },

@@ -41,7 +41,7 @@ export function schedule(t: Transition): Transition {
   let isHeldUp = false;
   for (const { name } of waiting) {
     const isQueued = !so.fleet.runs.has(name);
-    isHeldUp ||= so.fleet.runs.get(name)?.phase.kind === "recovering";
+    isHeldUp ||= isSoonBack(so.fleet, name);
     const least = lacking(so.fleet, name);
     if (least === 0 || (isQueued && isHeldUp)) continue;
     const { now, later, given, coming } = musterFor(so.fleet, name, { idle, soon, least });
@@ -60,6 +60,12 @@ export function schedule(t: Transition): Transition {
     isHeldUp ||= isQueued && now.length < least && couldHave(so.fleet, name);
   }
   return forEach(so, idle.values(), help);
+}
+
+/** A job that looks for its state needs its workers soon; where they are away for long, others need not wait as well. */
+function isSoonBack({ runs, clock, options }: Fleet, job: string): boolean {
+  const phase = runs.get(job)?.phase;
+  return phase?.kind === "recovering" && clock.awakeMs - phase.sinceMs < options.leaseMs;
 }
 
 /** Why an idle worker has nothing to do; undefined where there is nothing to be done. */

@@ -39,13 +39,13 @@ export function beginAttempt(t: Transition): Transition {
     attempt: attempt + 1,
     generation: 0,
     members: [],
+    mayReturn: [],
     step: checkpoints[0]?.step ?? 0,
     trial: undefined,
     startedMs: startedMs === 0 ? t.fleet.clock.wallMs : startedMs,
   });
   return enter(
     changeRun(begun, {
-      absent: new Set(),
       stated: noChecksums,
       keeper: undefined,
       inherited: new Map(),

@@ -103,6 +103,7 @@ function decode(bytes: Uint8Array): JobRecord {
     step: integer(record["step"], "step"),
     pin: optional(record["pin"], "pin", pin),
     members: entries(record["members"] ?? [], "members", membersMax, memberId),
+    mayReturn: entries(record["mayReturn"], "workers that may return", membersMax, memberId),
     checkpoints: checkpoints(record),
     evaluations: entries(record["evaluations"], "evaluations", evaluationsMax, evaluation),
     loss: record["loss"] === undefined ? undefined : loss(record["loss"]),

@@ -64,6 +64,7 @@ export class FleetDriver {
     const options = {
       ...fleetTimes,
       leaseMs: 5_000,
+      goneMs: 20_000,
       ...{
         term,
         nats: { url: "nats", user: "", secret: "" },

@@ -32,6 +32,7 @@ const full: JobRecord = {
   step: 31,
   pin: { numerics: "cpu AVX512 1 thread", probe: "cd01" },
   members: ["w-1", "w-2"],
+  mayReturn: ["w-3"],
   checkpoints: [
     { step: 20, attempt: 1 },
     { step: 10, attempt: 1 },

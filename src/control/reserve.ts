@@ -1,0 +1,69 @@
+import type { Transition } from "./fleetState.js";
+import type { HeldState } from "./message.js";
+import { memberIds, release } from "./participation.js";
+import {
+  changeParticipant,
+  changeRun,
+  enter,
+  forEach,
+  log,
+  recordOf,
+  runOf,
+  withEntry,
+} from "./transition.js";
+
+/**
+ * A worker that was lost may come back with the present state while the members are silent, and a lease has yet to show whether
+ * they live. Its copy is kept in reserve: it takes no part, and is let go once a member has been heard since, or the step is over.
+ * Example: worker 2 alone goes on with a step and is cut off; worker 1, lost before, is back with the state; worker 2 dies.
+ */
+
+/** Keeps what a returning worker holds of the job in focus, if it may be the only copy of the present state; undefined if not. */
+export function keepInReserve(
+  t: Transition,
+  workerId: string,
+  held: HeldState,
+): Transition | undefined {
+  const { phase, participants } = runOf(t);
+  if (phase.kind === "releasing" || !isOfStep(t, held)) return undefined;
+  const probe = recordOf(t).pin?.probe ?? "";
+  const sinceMs = t.fleet.clock.awakeMs;
+  const kept = { workerId, stage: { kind: "reserve", held, sinceMs }, probe } as const;
+  const message = `${workerId} is back with step ${held.step}, which is kept until a member is heard`;
+  return log(
+    changeRun(t, { participants: withEntry(participants, workerId, kept) }),
+    "info",
+    message,
+    { worker: workerId },
+  );
+}
+
+/** Lets reserves go that are needed no more. Where the job is recovering, what they hold is what it looks for. */
+export function settleReserves(t: Transition): Transition {
+  const reserves = [...runOf(t).participants.values()].flatMap(({ workerId, stage }) =>
+    stage.kind === "reserve" ? [{ ...stage, workerId }] : [],
+  );
+  return forEach(t, reserves, (so, { workerId, held, sinceMs }) => {
+    const { phase } = runOf(so);
+    if (phase.kind !== "recovering") {
+      const isOfUse = isOfStep(so, held) && !isHeardSince(so, sinceMs);
+      return isOfUse ? so : release(so, workerId, "others hold the state");
+    }
+    const holders = withEntry(phase.holders, workerId, held);
+    return changeParticipant(enter(so, { ...phase, holders }), workerId, {
+      stage: { kind: "ready" },
+    });
+  });
+}
+
+/** One that has the sum of the step before may be told to apply it. */
+function isOfStep(t: Transition, { step, summed }: HeldState): boolean {
+  return (summed ? step + 1 : step) >= recordOf(t).step;
+}
+
+function isHeardSince(t: Transition, sinceMs: number): boolean {
+  return memberIds(runOf(t)).some((id) => {
+    const member = t.fleet.members.get(id);
+    return member?.link.kind === "connected" && member.heardMs > sinceMs;
+  });
+}
