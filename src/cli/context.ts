@@ -1,3 +1,4 @@
+import { FailureError } from "../job/problem.js";
 import type { Variables } from "../process/environment.js";
 import type { Terminal } from "./terminal.js";
 import { json } from "./text.js";
@@ -15,4 +16,18 @@ export interface Context {
 /** JSON as every `--json` prints it: one document. */
 export function printJson({ terminal }: Context, value: unknown): void {
   terminal.out(json(value, 2));
+}
+
+/** What a call that was given the signal comes to; where Ctrl-C ended it, that, and what has become of its work. */
+export async function orInterrupted<T>(
+  call: Promise<T>,
+  signal: AbortSignal,
+  outcome: string,
+): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new FailureError(`interrupted; ${outcome}`, { cause: error });
+  }
 }

@@ -2,11 +2,10 @@
 import type { Command } from "commander";
 import type { PushProgress } from "../client/client.js";
 import { leftOutText } from "../job/leftOut.js";
-import { FailureError } from "../job/problem.js";
 import { pixelsSetting } from "../process/pixelsSetting.js";
 import type { DataSetStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
-import { printJson, type Context } from "./context.js";
+import { orInterrupted, printJson, type Context } from "./context.js";
 import { bytes, duration, table } from "./text.js";
 
 interface DataFlags extends ConnectionFlags {
@@ -39,14 +38,11 @@ function addPush(data: Command, context: Context): void {
         const text = line(progress, performance.now());
         if (text !== undefined) terminal.live(text);
       };
-      const pushed = await client
-        .pushData(folder, name, { signal, onProgress, pixelsMax })
-        .catch((error: unknown) => {
-          if (!signal.aborted) throw error;
-          throw new FailureError(
-            "interrupted; what was sent stays, and the same command goes on from there",
-          );
-        });
+      const pushed = await orInterrupted(
+        client.pushData(folder, name, { signal, onProgress, pixelsMax }),
+        signal,
+        "what was sent stays, and the same command goes on from there",
+      );
       terminal.clearLive();
       if (flags.json === true) {
         printJson(context, pushed);

@@ -1,11 +1,12 @@
 /** `bitfleet export JOB --out FILE`: the weights of a finished job as an npz with BiT's names. */
 import type { Command } from "commander";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
-import { printJson, type Context } from "./context.js";
+import { orInterrupted, printJson, type Context } from "./context.js";
 import { bytes } from "./text.js";
 
 interface ExportFlags extends ConnectionFlags {
   readonly out: string;
+  readonly force?: boolean;
   readonly json?: boolean;
 }
 
@@ -14,15 +15,21 @@ export function addExport(program: Command, context: Context): void {
     .command("export")
     .description("write a finished job's weights to a file")
     .argument("<job>", "name of the job")
-    .requiredOption("--out <FILE>", "npz file to write; it appears whole or not at all")
+    .requiredOption("--out <FILE>", "npz file to write, NAME.npz; it appears whole or not at all")
+    .option("--force", "replace a file of that name")
     .option("--json", "print JSON");
   withConnection(command).action((job: string, flags: ExportFlags) =>
     withClient(flags, context.variables, async (client) => {
       const { terminal, signal } = context;
-      const { parameterDigest } = await client.job(job);
       const onProgress = (done: number, total: number): void =>
         terminal.live(`${bytes(done)} of ${bytes(total)}`);
-      const size = await client.exportWeights(job, flags.out, { signal, onProgress });
+      const { out, force = false } = flags;
+      const size = await orInterrupted(
+        client.exportWeights(job, out, { signal, onProgress, force }),
+        signal,
+        "nothing was written",
+      );
+      const { parameterDigest } = await client.job(job);
       terminal.clearLive();
       if (flags.json === true) {
         printJson(context, { file: flags.out, bytes: size, parameterDigest });

@@ -19,6 +19,7 @@ import type {
   WorkerStatus,
 } from "../wire/training.js";
 import { evaluationRequest } from "./evaluation.js";
+import { checkTarget } from "./exportTarget.js";
 import { checkPictures, pictureParts } from "./pictures.js";
 import { pushFolder, type PushCalls, type Pushed, type PushProgress } from "./pushFolder.js";
 import { requestIdOf } from "./requestId.js";
@@ -47,6 +48,12 @@ export interface LogOptions extends WatchOptions {
   readonly afterSequence?: number;
   /** Goes on until the job has ended. */
   readonly follow?: boolean;
+}
+
+export interface ExportOptions {
+  readonly onProgress?: (bytes: number, total: number) => void;
+  /** Whether a file that is there is replaced; without it such a file is refused. */
+  readonly force?: boolean;
 }
 
 /** A call that only asks or tells. */
@@ -171,16 +178,18 @@ export class BitfleetClient {
 
   /**
    * Writes a finished job's weights, an npz with BiT's names, to `file`, which appears whole or not at all. Returns its size
-   * in bytes.
+   * in bytes. Errors of `checkTarget` come before anything is sent.
    */
   async exportWeights(
     name: string,
     file: string,
-    options: WatchOptions & { readonly onProgress?: (bytes: number, total: number) => void } = {},
+    options: WatchOptions & ExportOptions = {},
   ): Promise<number> {
     const job = checkJobName(name);
-    const chunks = this.#channel.serverStream(methods.exportWeights, job, options.signal);
-    return await saveChunks(chunks, file, options.onProgress);
+    const { signal, onProgress, force = false } = options;
+    await checkTarget(file, force);
+    const chunks = this.#channel.serverStream(methods.exportWeights, job, signal);
+    return await saveChunks(chunks, file, { onProgress, force });
   }
 
   /** Classifies pictures with a finished job's weights; scores come best first. */

@@ -2,15 +2,26 @@
 import { randomBytes } from "node:crypto";
 import { open, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FailureError, reasonOf } from "../job/problem.js";
+import { FailureError } from "../job/problem.js";
+import { fileProblem } from "../process/fileProblem.js";
 import { syncFolder } from "../store/syncFolder.js";
 import type { Chunk } from "../wire/training.js";
+import { refuseExisting } from "./exportTarget.js";
 
-/** Returns the bytes written. FailureError: the file cannot be written, or the stream ended early. */
+export interface SaveOptions {
+  readonly onProgress?: ((bytes: number, total: number) => void) | undefined;
+  /** Whether a file that is there is replaced. */
+  readonly force: boolean;
+}
+
+/**
+ * Returns the bytes written. FailureError: the file cannot be written, or the stream ended early. ConfigError: a file of that
+ * name has come meanwhile.
+ */
 export async function saveChunks(
   chunks: AsyncIterable<Chunk>,
   file: string,
-  onProgress: (bytes: number, total: number) => void = () => undefined,
+  { onProgress = () => undefined, force }: SaveOptions,
 ): Promise<number> {
   const part = `${file}.${randomBytes(6).toString("hex")}.part`;
   const handle = await open(part, "wx").catch((error: unknown) => {
@@ -20,6 +31,7 @@ export async function saveChunks(
     const bytes = await writeAll(handle, chunks, file, onProgress);
     await handle.sync();
     await handle.close();
+    await refuseExisting(file, force);
     await rename(part, file);
     await syncFolder(dirname(file));
     return bytes;
@@ -55,6 +67,5 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 function unwritable(file: string, error: unknown): FailureError {
-  const reason = reasonOf(error);
-  return new FailureError(`cannot write ${file}: ${reason}`, { cause: error });
+  return new FailureError(`cannot write ${file}: ${fileProblem(error)}`, { cause: error });
 }

@@ -73,7 +73,7 @@ run(
       scratch.push(await train(again, { ...few, name: `scratch-${end}`, rate }));
     }
     const weights = join(folder, "weights", "digits-5-to-9.npz");
-    await client.exportWeights(best(transfer).job, weights);
+    await client.exportWeights(best(transfer).job, weights, { force: true });
     const seconds = (performance.now() - started) / 1000;
     for (const line of report({ upstream, transfer, scratch, weights, seconds, digits })) say(line);
     return 0;

@@ -1,57 +1,12 @@
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { resolve } from "node:path";
+import { describe, expect, test } from "vitest";
 import type { Check } from "../../src/cli/doctor.js";
-import { runProgram } from "../../src/cli/program.js";
 import { ConfigError, FailureError } from "../../src/job/problem.js";
 import { settingNames, flag } from "../../src/job/settings.js";
-import {
-  NotFoundError,
-  type RunningServer,
-  type TrainingHandlers,
-} from "../../src/link/service.js";
+import { NotFoundError, type TrainingHandlers } from "../../src/link/service.js";
 import type { Preview, SubmitRequest } from "../../src/wire/training.js";
-import { FakeTerminal } from "../unit/fakeTerminal.js";
-import { addressOf, jobStatus, serve, settings } from "./grpcFixture.js";
-
-const servers: RunningServer[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.close("over");
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
-});
-
-interface Outcome {
-  readonly code: number;
-  readonly terminal: FakeTerminal;
-}
-
-/** Runs one command line; what main would turn into a sentence and a code is turned here likewise. */
-async function run(
-  args: readonly string[],
-  {
-    training = {},
-    interactive = false,
-    signal = new AbortController().signal,
-  }: {
-    readonly training?: Partial<TrainingHandlers>;
-    readonly interactive?: boolean;
-    readonly signal?: AbortSignal;
-  } = {},
-): Promise<Outcome> {
-  const server = await serve(training);
-  servers.push(server);
-  const terminal = new FakeTerminal(interactive);
-  const variables = { BITFLEET_COORDINATOR: addressOf(server), BITFLEET_HOME: "/nowhere" };
-  try {
-    return { code: await runProgram(args, { terminal, variables, signal }), terminal };
-  } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof FailureError)) throw error;
-    terminal.note(error.message);
-    return { code: error instanceof ConfigError ? 2 : 1, terminal };
-  }
-}
+import { run } from "./cliRun.js";
+import { jobStatus, settings } from "./grpcFixture.js";
 
 describe("wrong use ends with code 2 and says what is wrong", () => {
   test.each<readonly [readonly string[], RegExp]>([
@@ -263,54 +218,6 @@ describe("reading commands", () => {
     const { code, terminal } = await run(["status", "nobody"], { training });
     expect(terminal.noted).toBe("there is no job called nobody");
     expect(code).toBe(2);
-  });
-});
-
-describe("export", () => {
-  async function target(): Promise<{ readonly folder: string; readonly file: string }> {
-    const folder = await mkdtemp(join(tmpdir(), "bitfleet-export-"));
-    folders.push(folder);
-    return { folder, file: join(folder, "w.npz") };
-  }
-
-  function sending(bytes: number, total: number): Partial<TrainingHandlers> {
-    return {
-      getJob: async () => jobStatus({ state: "done", parameterDigest: "ab12" }),
-      async *exportWeights() {
-        for (let sent = 0; sent < bytes; sent += 1000) {
-          yield { data: new Uint8Array(Math.min(1000, bytes - sent)).fill(7), totalBytes: total };
-        }
-      },
-    };
-  }
-
-  test("writes the file whole", async () => {
-    const { file } = await target();
-    const { code, terminal } = await run(["export", "digits", "--out", file], {
-      training: sending(2_500, 2_500),
-    });
-    expect(code).toBe(0);
-    expect(terminal.answer).toBe(`wrote ${file}, 2.5 kB, parameters ab12`);
-    expect(await readFile(file)).toEqual(Buffer.alloc(2_500, 7));
-  });
-
-  test("leaves nothing behind when the stream ends early, and keeps what was there", async () => {
-    const { folder, file } = await target();
-    const { code, terminal } = await run(["export", "digits", "--out", file], {
-      training: sending(1_500, 2_500),
-    });
-    expect(code).toBe(1);
-    expect(terminal.noted).toBe(`only 1500 of 2500 bytes for ${file} came; nothing was written`);
-    expect(await readdir(folder)).toEqual([]);
-  });
-
-  test("names a file that cannot be written", async () => {
-    const file = "/nowhere/w.npz";
-    const { code, terminal } = await run(["export", "digits", "--out", file], {
-      training: sending(10, 10),
-    });
-    expect(code).toBe(1);
-    expect(terminal.noted).toMatch(/^cannot write \/nowhere\/w\.npz: /);
   });
 });
 
