@@ -187,8 +187,7 @@ async function serve(setting: Setting): Promise<void> {
   shutdown.add("the calls under way", () => server.close("the coordinator is stopping"));
   checkHolder(shown);
   shown.unready = undefined;
-  const { host, port } = server;
-  const { url } = nats.workerAccess;
+  const [{ host, port }, { url }] = [server, nats.workerAccess];
   logger.info({ host, port, nats: url, term: lock.term, jobs: memory.found.length }, "serving");
 }
 

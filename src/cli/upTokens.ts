@@ -17,10 +17,12 @@ const workerName = "worker";
 
 /** As given; what is missing is made in the state folder, where others can reach us. `say` is told of files that are new. */
 export async function ensureTokens(
-  { host, home, tokenFile, tokensFile }: Pick<
-    Environment,
-    "host" | "home" | "tokenFile" | "tokensFile"
-  >,
+  {
+    host,
+    home,
+    tokenFile,
+    tokensFile,
+  }: Pick<Environment, "host" | "home" | "tokenFile" | "tokensFile">,
   say: (line: string) => void,
 ): Promise<UpTokens> {
   const given = {

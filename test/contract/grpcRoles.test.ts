@@ -305,9 +305,7 @@ describe("revoking, without a restart", () => {
     await expect.poll(() => ends.length, { timeout: 30_000 }).toBe(1);
     expect(ends[0]?.[0]).toContain("it was revoked");
     expect(await failureOf(clientOf(fleet, "viewer").jobs())).toContain("it is not the right one");
-    expect(fleet.warnings[1]).toBe(
-      `${fleet.file} is gone: nobody is known by its tokens any more`,
-    );
+    expect(fleet.warnings[1]).toBe(`${fleet.file} is gone: nobody is known by its tokens any more`);
     write(fleet.file, roles);
     await expect
       .poll(() => failureOf(clientOf(fleet, "viewer").jobs()), { timeout: 10_000 })

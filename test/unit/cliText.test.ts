@@ -275,7 +275,7 @@ describe("the terminal", () => {
     const shown = processTerminal({}, stdout, stderr);
     shown.live("x".repeat(100));
     shown.note("done");
-    expect(stderr.written).toBe(`\r\u001b[2K${"x".repeat(29)}\r\u001b[2Kdone\n`);
+    expect(stderr.written).toBe(`\r\u001b[2K${"x".repeat(28)}…\r\u001b[2Kdone\n`);
   });
 
   test("without a terminal there is no live line and no colour", () => {
