@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 
 import type { JobRecord } from "../src/control/record.js";
-import { utf8Bytes } from "../src/job/cutText.js";
-import { pictureNameMax, predictLimits, scoresMax } from "../src/job/limits.js";
+import { cut, utf8Bytes } from "../src/job/cutText.js";
+import { pictureNameMax, pictureProblemMax, predictLimits, scoresMax } from "../src/job/limits.js";
 import { ConfigError, FailureError, WireError } from "../src/job/problem.js";
 import { weightsName } from "../src/job/storedNames.js";
 import type { Store } from "../src/store/store.js";
@@ -57,10 +57,14 @@ export async function predict(
     const task = { kind: "predict", model, classes: classes.length, best, crop, threads } as const;
     const result = await options.runTask({ ...task, weights, pictures }, { signal });
     const rows = decodeScores(result, stored.length, { classes: classes.length, best });
-    return rows.map((row, i) => ({
-      picture: stored[i]?.picture ?? "",
-      scores: row.map(([label, probability]) => ({ className: classes[label] ?? "", probability })),
-    }));
+    return rows.map((row, i) => {
+      const picture = stored[i]?.picture ?? "";
+      if (typeof row === "string") return { picture, scores: [], problem: told(row, stored) };
+      const scores = row.map(([label, probability]) => ({
+        ...{ className: classes[label] ?? "", probability },
+      }));
+      return { picture, scores };
+    });
   } catch (error) {
     throw inClientsWords(error, stored);
   } finally {
@@ -90,12 +94,21 @@ function scoresPerPicture(classes: readonly string[], pictures: number): number 
 /** A refusal names a picture as it is called in the store; the client knows it by another name. */
 function inClientsWords(error: unknown, stored: readonly StoredPicture[]): unknown {
   if (!(error instanceof ConfigError || error instanceof FailureError)) return error;
-  const named = stored.find(({ name }) => error.message.includes(name));
-  if (named === undefined) return error;
-  const message = error.message.replaceAll(named.name, named.picture);
+  const message = renamed(error.message, stored);
+  if (message === error.message) return error;
   return error instanceof ConfigError
     ? new ConfigError(message, { cause: error })
     : new FailureError(message, { cause: error });
+}
+
+function renamed(message: string, stored: readonly StoredPicture[]): string {
+  const named = stored.find(({ name }) => message.includes(name));
+  return named === undefined ? message : message.replaceAll(named.name, () => named.picture);
+}
+
+/** A picture's problem, bounded for the client. */
+function told(problem: string, stored: readonly StoredPicture[]): string {
+  return cut(renamed(problem, stored), pictureProblemMax);
 }
 
 export function trainedWeights({ name, state, weights }: JobRecord): string {
@@ -154,10 +167,11 @@ function decodeScores(
   json: string,
   pictures: number,
   { classes, best }: { readonly classes: number; readonly best: number },
-): readonly (readonly Score[])[] {
+): readonly (readonly Score[] | string)[] {
   const value: unknown = parse(json);
   if (!Array.isArray(value) || value.length !== pictures) throw refusal();
   return value.map((row: unknown) => {
+    if (typeof row === "string" && row !== "") return row;
     if (!Array.isArray(row) || row.length !== best) throw refusal();
     const scores = row.map((score) => scoreOf(score, classes));
     if (new Set(scores.map(([label]) => label)).size !== best) throw refusal();

@@ -5,6 +5,7 @@ import { squash, type Picture } from "../src/data/resize.js";
 import type { Engine } from "../src/engine/engine.js";
 import { createEngine } from "../src/engine/recordedEngine.js";
 import { loadTensorFlow } from "../src/engine/tensorflow.js";
+import { ConfigError } from "../src/job/problem.js";
 import type { Store } from "../src/store/store.js";
 import { temporaryFolder } from "../src/process/temporaryFolder.js";
 import { withStoredFile } from "../src/store/storedFile.js";
@@ -15,17 +16,30 @@ type PredictTask = Extract<Task, { readonly kind: "predict" }>;
 
 const microBatch = 8;
 
-/** JSON of one list per picture: label and probability of the best classes, best first. */
+/**
+ * JSON of one list per picture: label and probability of the best classes, best first. For a picture that cannot be decoded a text
+ * that says why.
+ */
 export async function predict(task: PredictTask, store: Store, pixelsMax: number): Promise<string> {
   const { crop, classes, best, pictures } = task;
-  const images: Uint8Array[] = [];
+  const images: (Uint8Array | string)[] = [];
   for (const name of pictures) {
     const squashed = (picture: Picture): Uint8Array => squash(picture, crop, crop).pixels;
     const bytes = await readWhole(store, name);
-    images.push(await withPicture(bytes, name, squashed, { pixelsMax }));
+    images.push(await withPicture(bytes, name, squashed, { pixelsMax }).catch(problemOf));
   }
+  const good = images.filter((image) => typeof image !== "string");
+  if (good.length === 0) return JSON.stringify(images);
   const engine = await trainedEngine(task, store, await temporaryFolder());
-  return JSON.stringify(bestOfEach(engine, images, { classes, best }));
+  const rows = bestOfEach(engine, good, { classes, best }).values();
+  return JSON.stringify(
+    images.map((image) => (typeof image === "string" ? image : rows.next().value)),
+  );
+}
+
+function problemOf(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  throw error;
 }
 
 async function trainedEngine(

@@ -20,7 +20,7 @@ import type {
 } from "../wire/training.js";
 import { evaluationRequest } from "./evaluation.js";
 import { checkTarget } from "./exportTarget.js";
-import { checkPictures, pictureParts } from "./pictures.js";
+import { callsOf, findPictures, pictureName, pictureParts } from "./pictures.js";
 import { pushFolder, type PushCalls, type Pushed, type PushProgress } from "./pushFolder.js";
 import { requestIdOf } from "./requestId.js";
 import { reconnecting, repeating } from "./retry.js";
@@ -192,11 +192,45 @@ export class BitfleetClient {
     return await saveChunks(chunks, file, { onProgress, force });
   }
 
-  /** Classifies pictures with a finished job's weights; scores come best first. */
-  async predict(job: string, files: readonly string[]): Promise<readonly Prediction[]> {
-    await checkPictures(files);
-    const parts = pictureParts(checkJobName(job), files);
-    return await this.#channel.clientStream(methods.predict, parts, predictMs);
+  /** Classifies pictures with a finished job's weights; as `predictions`, all together. */
+  async predict(
+    job: string,
+    paths: readonly string[],
+    options: WatchOptions = {},
+  ): Promise<readonly Prediction[]> {
+    const all: Prediction[] = [];
+    for await (const { predictions } of this.predictions(job, paths, options))
+      all.push(...predictions);
+    return all;
+  }
+
+  /**
+   * Classifies files, and all pictures in folders, in as many calls as they need; each call's answers come as they are there, those
+   * that cannot be sent first. Scores come best first; a picture that cannot be read has its problem instead. An abort cancels the
+   * call under way, which fails. ConfigError: a path is not there.
+   */
+  async *predictions(
+    job: string,
+    paths: readonly string[],
+    { signal }: WatchOptions = {},
+  ): AsyncGenerator<{ readonly predictions: readonly Prediction[]; readonly total: number }> {
+    const name = checkJobName(job);
+    const found = await findPictures(paths);
+    const total = found.length;
+    const refused = found.flatMap(({ file, problem }) =>
+      problem === undefined ? [] : [{ picture: pictureName(file), scores: [], problem }],
+    );
+    yield { predictions: refused, total };
+    for (const call of callsOf(found.filter(({ problem }) => problem === undefined))) {
+      const parts = pictureParts(name, call);
+      const predictions = await this.#channel.clientStream(
+        methods.predict,
+        parts,
+        predictMs,
+        signal,
+      );
+      yield { predictions, total };
+    }
   }
 
   /**

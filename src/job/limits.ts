@@ -48,3 +48,5 @@ export const predictLimits = {
 export const scoresMax = 100;
 /** UTF-16 units of the name by which a client calls a picture. */
 export const pictureNameMax = 1024;
+/** Of the sentence that says why a picture has no scores, its name in it. */
+export const pictureProblemMax = 2048;

@@ -100,4 +100,6 @@ export interface Prediction {
   readonly picture: string;
   /** Best first. */
   readonly scores: readonly { readonly className: string; readonly probability: number }[];
+  /** Why there are no scores. */
+  readonly problem?: string;
 }

@@ -7,6 +7,7 @@ import {
   classesMax,
   evaluationsMax,
   pictureNameMax,
+  pictureProblemMax,
   predictLimits,
   scoresMax,
 } from "../job/limits.js";
@@ -339,13 +340,17 @@ export const predictReply = codec(
   "PredictReply",
   v1.PredictReply,
   (predictions: readonly Prediction[]) => ({
-    predictions: predictions.map(({ picture, scores }) => ({ picture, scores: [...scores] })),
+    predictions: predictions.map(({ picture, scores, problem }) => ({
+      ...{ picture, scores: [...scores], problem: problem ?? "" },
+    })),
   }),
   ({ predictions }) => list(predictions, "predictions", predictLimits.pictures, prediction),
 );
 
 function prediction(message: bitfleet.v1.Prediction.$Properties): Prediction {
+  const problem = text(message.problem, "problem of a picture", pictureProblemMax);
   return {
+    ...(problem === "" ? {} : { problem }),
     picture: text(message.picture, "name of a picture", pictureNameMax),
     scores: list(message.scores, "scores", scoresMax, (score) => ({
       className: className(score.className ?? ""),

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { FleetProcesses, until } from "../support/fleetProcesses.js";
@@ -58,6 +58,12 @@ test("the command line takes a job from dry run to prediction", async () => {
   const predicted = await fleet.bitfleet("predict", "story", picture);
   expect(predicted.output).toMatch(/class-[01]/);
   expect(predicted.code).toBe(0);
+  const bad = join(fleet.folder, "bad.png");
+  await writeFile(bad, "a text");
+  const partly = await fleet.bitfleet("predict", "story", bad, picture);
+  expect(partly.output).toContain(`the picture ${bad} cannot be read: `);
+  expect(partly.output).toMatch(/class-[01] \d/);
+  expect(partly.code).toBe(1);
 }, 120_000);
 
 test("a job that needs all workers keeps the others in the queue, and a cancelled one leaves it", async () => {

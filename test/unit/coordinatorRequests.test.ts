@@ -219,6 +219,34 @@ test.each([
   expect([tasks, [...store.files.keys()]]).toEqual([[], []]);
 });
 
+test("a picture that cannot be read is named as the client does, and the others are answered", async () => {
+  const store = new MemoryStore();
+  const sent = (async function* (): AsyncGenerator<PredictPart> {
+    yield { job: "j", picture: "/me/$& bad.jpg", data: bytes(1) };
+    yield { job: "", picture: "good.jpg", data: bytes(1) };
+  })();
+  const runTask = async (task: Task): Promise<string> => {
+    const name = task.kind === "predict" ? task.pictures[0] : "";
+    const scores = [
+      [1, 0.75],
+      [0, 0.25],
+    ];
+    return JSON.stringify([`the picture ${name} cannot be read: it is a text`, scores]);
+  };
+  const options = { store, runTask, record: () => done, signal, limits };
+  expect(await predict(sent, options)).toEqual([
+    {
+      picture: "/me/$& bad.jpg",
+      scores: [],
+      problem: "the picture /me/$& bad.jpg cannot be read: it is a text",
+    },
+    {
+      picture: "good.jpg",
+      scores: [expect.objectContaining({ className: "b" }), expect.anything()],
+    },
+  ]);
+});
+
 test("scores that are no probabilities of classes, or too few, are not passed on", async () => {
   const parts = [{ job: "j", picture: "a", data: bytes(1) }];
   const good = [0, 0.5];

@@ -116,7 +116,10 @@ describe("messages for clients", () => {
     expect(chunk.decode(chunk.encode(piece))).toEqual(piece);
     const part = { job: "", picture: "a b.png", data: Buffer.alloc(0) };
     expect(predictPart.decode(predictPart.encode(part))).toEqual(part);
-    const reply = [{ picture: "a", scores: [{ className: "five", probability: 0.5 }] }];
+    const reply = [
+      { picture: "a", scores: [{ className: "five", probability: 0.5 }] },
+      { picture: "b", scores: [], problem: "the picture b cannot be read" },
+    ];
     expect(predictReply.decode(predictReply.encode(reply))).toEqual(reply);
   });
 
