@@ -65,6 +65,6 @@ async function numbers(folder: string): Promise<readonly number[]> {
 
 function taken(home: string): FailureError {
   return new FailureError(
-    `another coordinator runs on ${home}; stop it, or choose another BITFLEET_HOME`,
+    `another coordinator runs on ${home}; stop it, or choose another --home (BITFLEET_HOME)`,
   );
 }

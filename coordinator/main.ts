@@ -73,10 +73,10 @@ async function coordinate(shutdown: Shutdown): Promise<number> {
   const callers = knownCallers(environment, logger);
   if (callers === undefined && !isLoopback(host))
     throw new ConfigError(
-      `BITFLEET_HOST is ${host}, which others can reach: BITFLEET_TOKEN_FILE must name a file with a token`,
+      `--host (BITFLEET_HOST) is ${host}, which others can reach: --token-file (BITFLEET_TOKEN_FILE) must name a file with a token`,
     );
   shutdown.add("the tokens", () => callers?.close());
-  const port = await freePort(host, environment.port, "BITFLEET_PORT");
+  const port = await freePort(host, environment.port, "--port (BITFLEET_PORT)");
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
   const tls = serverTls(environment, logger, shutdown);

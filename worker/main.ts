@@ -27,7 +27,9 @@ run(
     const environment = readEnvironment(process.env, "worker");
     const { join } = environment;
     if (join === undefined)
-      throw new ConfigError("BITFLEET_JOIN is not set, but must be the coordinator's HOST:PORT");
+      throw new ConfigError(
+        "--join is not given (nor BITFLEET_JOIN set): it must be the coordinator's HOST:PORT",
+      );
     const lacking = readDataSettings(process.env);
     const failpoints = parseFailpoints(process.env["BITFLEET_FAILPOINTS"]);
     const secret = newSecret();

@@ -47,10 +47,22 @@ export const knownModels: readonly string[] = known.map(({ name }) => name);
 export function architecture(name: string): Architecture {
   const found = known.find((candidate) => candidate.name === name) ?? custom(name);
   if (found !== undefined) return found;
+  const meant = publishedAs(name);
   throw new ConfigError(
-    `model "${name}" is not known: use ${knownModels.join(", ")}, or a custom one such as ` +
+    `model "${name}" is not known${meant === undefined ? "" : `, did you mean ${meant}?`}: use ${knownModels.join(", ")}, or a custom one such as ` +
       `1-1-1-1x0.5 (unit counts of four blocks from 1 to ${unitCountMax}, then the width in ` +
       `steps of 0.5 up to ${widthMax})`,
+  );
+}
+
+/** The model that is called so elsewhere: `r50x1`, `BiT-M-R50x1`, `resnetv2_50x1_bit`, and the nearest to `resnet50`. */
+function publishedAs(name: string): string | undefined {
+  const [, depth, width] = /(?:^|[^0-9])(50|101|152)(?:x([1-4]))?(?![0-9])/i.exec(name) ?? [];
+  if (depth === undefined) return undefined;
+  const exact = `R${depth}x${width ?? ""}`;
+  return (
+    knownModels.find((model) => model === exact) ??
+    knownModels.find((model) => model.startsWith(`R${depth}x`))
   );
 }
 

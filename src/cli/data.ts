@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import type { PushProgress } from "../client/client.js";
 import { leftOutText } from "../job/leftOut.js";
+import { plural } from "../job/plural.js";
 import { pixelsSetting } from "../process/pixelsSetting.js";
 import type { DataSetStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
@@ -49,7 +50,9 @@ function addPush(data: Command, context: Context): void {
         return;
       }
       const { set, sentFiles, sentBytes, leftOut } = pushed;
-      terminal.out(`pushed ${summary(set)}; sent ${bytes(sentBytes)} in ${sentFiles} files`);
+      terminal.out(
+        `pushed ${summary(set)}; sent ${bytes(sentBytes)} in ${plural(sentFiles, "file")}`,
+      );
       const others = leftOutText(leftOut);
       if (others !== undefined) terminal.out(`left out ${others}`);
       terminal.note(`train on it: bitfleet submit --data store:${set.name} ...`);
@@ -76,7 +79,7 @@ function addRemove(data: Command, context: Context): void {
   withConnection(command).action(async (name: string, flags: DataFlags) => {
     const blobs = await withClient(flags, context.variables, (client) => client.removeData(name));
     if (flags.json === true) printJson(context, { name, blobs });
-    else context.terminal.out(`removed ${name}, ${blobs} files`);
+    else context.terminal.out(`removed ${name}, ${plural(blobs, "file")}`);
   });
 }
 
@@ -89,7 +92,7 @@ export function dataLines(sets: readonly DataSetStatus[]): readonly string[] {
 }
 
 function summary({ name, classes, pictures, bytes: size }: DataSetStatus): string {
-  return `${name}: ${pictures} pictures in ${classes} classes, ${bytes(size)}`;
+  return `${name}: ${plural(pictures, "picture")} in ${classes} classes, ${bytes(size)}`;
 }
 
 const showEveryMs = 100;

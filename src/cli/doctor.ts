@@ -1,4 +1,5 @@
 /** `bitfleet doctor`: what this machine has, what it lacks, and the command that gets it. */
+import { plural } from "../job/plural.js";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -125,7 +126,7 @@ async function checkCoordinator(flags: ConnectionFlags, context: Context): Promi
   try {
     return await withClient(flags, context.variables, async (client) => {
       const workers = await client.workers();
-      return ok("coordinator", `answers, with ${workers.length} workers`);
+      return ok("coordinator", `answers, with ${plural(workers.length, "worker")}`);
     });
   } catch (error) {
     const about = reasonOf(error);

@@ -24,7 +24,7 @@ export function addEvaluate(program: Command, context: Context): void {
       const { validation } = flags;
       const folder = validation === undefined ? undefined : placeFromHere(validation);
       const { name } = await client.evaluate(job, folder);
-      const last = await watchJob(client, name, context);
+      const last = await watchJob(client, name, context, { showResult: false });
       if (last === undefined) return;
       const result = last.evaluations.at(-1);
       if (result === undefined) {

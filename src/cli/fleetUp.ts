@@ -1,4 +1,5 @@
 /** A whole fleet on this machine: a coordinator, and workers that are kept up. */
+import { plural } from "../job/plural.js";
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -108,7 +109,7 @@ export class FleetUp {
   /** What an administrator asks for through the coordinator. FailureError: we are stopping. */
   #scale(workers: number): number {
     if (this.#stopping) throw new FailureError("`bitfleet up` is stopping");
-    this.#options.say(`asked for ${workers === 1 ? "1 worker" : `${workers} workers`}`);
+    this.#options.say(`asked for ${plural(workers, "worker")}`);
     this.#wanted = workers;
     this.#workers?.scale(workers);
     return workers;

@@ -58,5 +58,5 @@ function fieldText(value: string | number | boolean): string {
 function sequence(value: string): number {
   const number = Number(value);
   if (/^\d{1,10}$/.test(value) && number <= 0x7fffffff) return number;
-  throw new InvalidArgumentError("it must be a whole number of 0 or more.");
+  throw new InvalidArgumentError("It must be a whole number from 0 to 2147483647.");
 }

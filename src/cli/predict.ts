@@ -77,5 +77,5 @@ export function predictionLines({ picture, scores }: Prediction, top: number): r
 function positive(value: string): number {
   const number = Number(value);
   if (/^\d{1,5}$/.test(value) && number > 0 && number <= scoresMax) return number;
-  throw new InvalidArgumentError(`it must be a whole number from 1 to ${scoresMax}.`);
+  throw new InvalidArgumentError(`It must be a whole number from 1 to ${scoresMax}.`);
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { ConfigError, FailureError } from "../job/problem.js";
+import { UnreachableError } from "../link/status.js";
 import { packageRoot } from "../process/toolchain.js";
 import { addCancel } from "./cancel.js";
 import type { Context } from "./context.js";
@@ -44,9 +45,15 @@ export async function runProgram(
     context.terminal.clearLive();
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof ConfigError) throw new ConfigError(plain(error.message));
+    if (error instanceof UnreachableError) throw new FailureError(plain(withAdvice(error.message)));
     if (error instanceof FailureError) throw new FailureError(plain(error.message));
     throw error;
   }
+}
+
+function withAdvice(message: string): string {
+  if (!message.startsWith("cannot reach the coordinator")) return message;
+  return `${message}; is "bitfleet up" running there? --coordinator or BITFLEET_COORDINATOR says where it is`;
 }
 
 function createProgram(context: Context): Command {

@@ -1,6 +1,7 @@
 /** A job's progress as lines, from its status alone. */
 import { hasEnded } from "../control/record.js";
 import type { EvaluationResult, JobState } from "../control/record.js";
+import { plural } from "../job/plural.js";
 import type { JobStatus } from "../wire/training.js";
 import type { Color } from "./terminal.js";
 import { duration, plain, share, short } from "./text.js";
@@ -19,7 +20,7 @@ export function progressLine(status: JobStatus): string {
   const evaluation = status.evaluations.at(-1);
   if (evaluation !== undefined)
     parts.push(`${share(evaluation.correct, evaluation.total)} correct`);
-  if (!hasEnded(state) && status.workers > 0) parts.push(workers(status.workers));
+  if (!hasEnded(state) && status.workers > 0) parts.push(plural(status.workers, "worker"));
   if (reason !== "") parts.push(plain(reason));
   return parts.join("  ");
 }
@@ -90,8 +91,4 @@ export function stateColor(state: JobState): Color {
   if (state === "done") return "green";
   if (state === "failed") return "red";
   return state === "waiting" || state === "cancelled" || state === "cancelling" ? "yellow" : "dim";
-}
-
-function workers(count: number): string {
-  return count === 1 ? "1 worker" : `${count} workers`;
 }

@@ -1,4 +1,5 @@
 /** `bitfleet remove JOB...`: jobs that have ended, with all that the fleet keeps of them. */
+import { plural } from "../job/plural.js";
 import type { Command } from "commander";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -25,7 +26,7 @@ export function addRemoveJobs(program: Command, context: Context): void {
       for (const name of jobs) {
         const files = await client.removeJob(name, { keepWeights });
         removed.push({ name, files });
-        if (flags.json !== true) context.terminal.out(`removed ${name}, ${files} files`);
+        if (flags.json !== true) context.terminal.out(`removed ${name}, ${plural(files, "file")}`);
       }
       if (flags.json === true) printJson(context, removed);
     }),

@@ -1,5 +1,8 @@
 /** `bitfleet scale N`: how many workers Kubernetes runs, or where there is none, the `bitfleet up` of the coordinator. */
 import type { Command } from "commander";
+import { quote } from "../job/cutText.js";
+import { plural } from "../job/plural.js";
+import { localWorkersMax } from "../job/request.js";
 import { ConfigError } from "../job/problem.js";
 import { kubernetesAccess, scaleStatefulSet } from "../process/kubernetes.js";
 import { isObjectName, replicasMax } from "../process/scalingTarget.js";
@@ -24,11 +27,16 @@ export function addScale(program: Command, context: Context): void {
       "where it is, if not where this pod or the kubeconfig's context is",
     );
   withConnection(command).action(async (workers: string, flags: ScaleFlags) => {
-    if (!/^\d{1,5}$/.test(workers) || Number(workers) > replicasMax)
-      throw new ConfigError(`"${workers}" workers: it must be a number of 0 to ${replicasMax}`);
     const access =
       flags.coordinator === undefined ? kubernetesAccess(context.variables) : undefined;
-    if (access === undefined && flags.statefulset === undefined && flags.namespace === undefined) {
+    const isKubernetes =
+      access !== undefined || flags.statefulset !== undefined || flags.namespace !== undefined;
+    const most = isKubernetes ? replicasMax : localWorkersMax;
+    if (!/^\d{1,5}$/.test(workers) || Number(workers) > most)
+      throw new ConfigError(
+        `workers is ${quote(workers, 100)}, not a whole number from 0 to ${most}`,
+      );
+    if (!isKubernetes) {
       const count = await withClient(flags, context.variables, (client) =>
         client.scale(Number(workers)),
       );
@@ -47,7 +55,7 @@ export function addScale(program: Command, context: Context): void {
     );
     const namespace = shaped("--namespace", flags.namespace ?? access.namespace);
     await scaleStatefulSet(access, { name, namespace, replicas: Number(workers) });
-    context.terminal.out(`${namespace}/${name} is to have ${workers} workers`);
+    context.terminal.out(`${namespace}/${name} is to have ${plural(Number(workers), "worker")}`);
   });
 }
 

@@ -1,4 +1,5 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
+import { plural } from "../job/plural.js";
 import { InvalidArgumentError, type Command } from "commander";
 import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers, reachableUrl } from "../process/address.js";
@@ -115,7 +116,7 @@ export function upLines(facts: UpFacts): readonly string[] {
 }
 
 function workersText(workers: readonly (Gpu | undefined)[]): string {
-  const count = workers.length === 1 ? "1 worker" : `${workers.length} workers`;
+  const count = plural(workers.length, "worker");
   const names = [...new Set(workers.flatMap((gpu) => (gpu === undefined ? [] : [gpu.name])))];
   return names.length === 0 ? `${count} on the CPU` : `${count} on ${names.join(", ")}`;
 }

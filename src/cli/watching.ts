@@ -13,12 +13,13 @@ import {
 
 /**
  * Shows the job until it has ended, then its result. Ctrl-C detaches: the job goes on, and the line that watches it again is
- * shown. Returns the last status, undefined when detached. The exit code is 1 for a job that did not end well.
+ * shown. A caller that tells the result itself has it left out. Returns the last status, undefined when detached. The exit code is 1 for a job that did not end well.
  */
 export async function watchJob(
   client: BitfleetClient,
   name: string,
   context: Context,
+  { showResult = true }: { readonly showResult?: boolean } = {},
 ): Promise<JobStatus | undefined> {
   const { terminal, signal } = context;
   const changes = new ChangeLines();
@@ -26,10 +27,14 @@ export async function watchJob(
   for await (const status of client.watch(name, { signal })) {
     if (terminal.interactive) {
       for (const evaluation of newEvaluations(status, last))
-        terminal.note(evaluationLine(evaluation));
+        if (showResult) terminal.note(evaluationLine(evaluation));
       terminal.live(progressLine({ ...status, evaluations: [] }));
     } else {
-      for (const line of changes.next(status, performance.now())) terminal.note(line);
+      for (const line of changes.next(
+        showResult ? status : { ...status, evaluations: [] },
+        performance.now(),
+      ))
+        terminal.note(line);
     }
     last = status;
   }
@@ -38,9 +43,8 @@ export async function watchJob(
     terminal.note(`detached; the job goes on. Watch it again: bitfleet status ${name} --watch`);
     return undefined;
   }
-  const [verdict = "", ...more] = resultLines(last);
-  terminal.note(verdict);
-  for (const line of more) terminal.note(line);
+  if (showResult || last.state !== "done")
+    for (const line of resultLines(last)) terminal.note(line);
   if (last.state !== "done") context.setExitCode(1);
   return last;
 }

@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import { checksumAt } from "./checksum.js";
 import { end } from "./ending.js";
 import type { PartingPhase, Phase, Transition } from "./fleetState.js";
@@ -79,7 +80,11 @@ function goOn(t: Transition): Transition {
   const waiting = restartFollowers(t, true);
   return participantsIn(runOf(waiting), "ready").length > 0
     ? beginJoining(waiting)
-    : describe(waiting, "waiting", `${members.length} of ${needed} workers hold the state`);
+    : describe(
+        waiting,
+        "waiting",
+        `${members.length} of ${plural(needed, "worker")} ${needed === 1 ? "holds" : "hold"} the state`,
+      );
 }
 
 /**
@@ -153,7 +158,11 @@ export function decideJoining(
     return leave(startOver(admitted));
   }
   return waiting.length > 0
-    ? describe(admitted, "training", `${waiting.length} workers join`)
+    ? describe(
+        admitted,
+        "training",
+        `${plural(waiting.length, "worker")} ${waiting.length === 1 ? "joins" : "join"}`,
+      )
     : leave(admitted);
 }
 

@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import type { Fleet, Transition } from "./fleetState.js";
 import { hasEnded, type JobRecord } from "./record.js";
 import {
@@ -33,7 +34,7 @@ export function submit(t: Transition, record: JobRecord): Transition {
     kind: "log",
     job: record.name,
     level: "info",
-    message: `submitted: ${settings.model}, ${schedule.steps} steps of ${settings.batch}`,
+    message: `submitted: ${settings.model}, ${plural(schedule.steps, "step")} of ${settings.batch}`,
     fields: { steps: schedule.steps, batch: settings.batch },
   });
 }

@@ -1,3 +1,4 @@
+import { plural } from "../job/plural.js";
 import { withChecks } from "./checking.js";
 import { takeChecksum } from "./checksum.js";
 import { closeEvaluation, commit } from "./commit.js";
@@ -234,7 +235,7 @@ function regroup(t: Transition, before: RoundPhase, left: readonly string[]): Tr
     log(
       enter(formed, touched({ ...phase, dealt, checks }, t.fleet.clock.awakeMs)),
       "info",
-      `${left.length} workers finish the round at step ${step} and take over ${countOf(missing)} shards`,
+      `${plural(left.length, "worker")} ${left.length === 1 ? "finishes" : "finish"} the round at step ${step} and ${left.length === 1 ? "takes" : "take"} over ${plural(countOf(missing), "shard")}`,
       { step, workers: left.length },
     ),
   );

@@ -1,6 +1,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { kindOf, LeftOutCounts, type LeftOut } from "../job/leftOut.js";
+import { plural } from "../job/plural.js";
 import { ConfigError } from "../job/problem.js";
 import {
   areSplits,
@@ -114,7 +115,7 @@ async function classFolders(root: string, leftOut: LeftOutCounts): Promise<reado
   if (names.length > 0) return names.toSorted();
   throw new ConfigError(
     pictures > 0
-      ? `${root} has ${pictures} pictures but no class folders: put those of each class into a folder of its own`
+      ? `${root} has ${plural(pictures, "picture")} but no class folders: put those of each class into a folder of its own`
       : `${root} has no class folders and no images`,
   );
 }

@@ -15,6 +15,14 @@ export function describePlan(plan: JobPlan, data: DataSummary, time?: string): r
   return [
     line("Job", settings.name),
     line("Model", modelText(plan)),
+    ...(startsFromNothing(plan)
+      ? [
+          line(
+            "Warning",
+            "hyperrule is made for transfer, and there are no weights to start from: give --weights, or --recipe upstream",
+          ),
+        ]
+      : []),
     line("Data", dataText(plan)),
     ...classLines(data),
     ...(leftOut === undefined ? [] : [line("Left out", leftOut)]),
@@ -40,6 +48,11 @@ function modelText({ settings, classes }: JobPlan): string {
   const count = parameterCount(architecture(settings.model), classes.length);
   const start = settings.weights === "" ? `from scratch` : `from ${settings.weights}`;
   return `${settings.model}, ${(count / 1e6).toFixed(1)} million parameters, ${start}`;
+}
+
+/** The rule's few steps at its low rate take an untrained model nowhere. */
+function startsFromNothing({ settings: { weights, recipe, steps } }: JobPlan): boolean {
+  return weights === "" && recipe === "hyperrule" && steps > 0;
 }
 
 function dataText({ settings, trainingExamples, validationExamples, classes }: JobPlan): string {

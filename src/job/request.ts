@@ -3,8 +3,10 @@ import { isWellFormed, quote } from "./cutText.js";
 import { dataSetAt, isDataName } from "./dataPlace.js";
 import { ConfigError } from "./problem.js";
 import {
+  flag,
   isRequired,
   kebab,
+  placeholder,
   settingNames,
   settingOf,
   type JobRequest,
@@ -35,11 +37,8 @@ export function checkRequest(raw: Readonly<Record<string, unknown>>): JobRequest
     if (!isGiven(value)) continue;
     checked[name] = read(name, settingOf(name), value);
   }
-  for (const name of settingNames) {
-    if (isRequired(name) && checked[name] === undefined) {
-      throw new ConfigError(`${kebab(name)} is not given`);
-    }
-  }
+  const missing = settingNames.filter((name) => isRequired(name) && checked[name] === undefined);
+  if (missing.length > 0) throw notGiven(missing);
   // The cast: every value was read as the table says, and the type is made from the table.
   const request = checked as JobRequest;
   checkNames(request);
@@ -96,6 +95,13 @@ function checkNames({ name, model, data, validation, weights }: JobRequest): voi
   if (weights?.startsWith("job:") === true && !dnsLabel.test(weights.slice("job:".length))) {
     throw new ConfigError(`weights is ${quoted(weights)}, which names no job after "job:"`);
   }
+}
+
+/** All at once, and how a command line says them. */
+function notGiven(missing: readonly SettingName[]): ConfigError {
+  const names = missing.map(kebab).join(", ");
+  const flags = missing.map((name) => `${flag(name)} ${placeholder(name) ?? ""}`).join(" ");
+  return new ConfigError(`${names} ${missing.length === 1 ? "is" : "are"} not given: ${flags}`);
 }
 
 function isGiven(value: unknown): boolean {

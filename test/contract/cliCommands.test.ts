@@ -290,7 +290,7 @@ test("scale without Kubernetes asks the coordinator, and refuses what is too man
   expect(alone.terminal.noted).toMatch(/the workers were not started by `bitfleet up`/);
   const refused = await run(["scale", "65"], { training });
   expect(refused.code).toBe(2);
-  expect(refused.terminal.noted).toMatch(/workers is 65, not a whole number from 0 to 64/);
+  expect(refused.terminal.noted).toMatch(/workers is "65", not a whole number from 0 to 64/);
   expect(asked).toEqual([3, 0]);
 });
 

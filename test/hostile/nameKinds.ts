@@ -87,7 +87,7 @@ export const requestKind: Kind = {
   name: "job-request",
   stages: [
     { name: "known settings", refusal: /^there is no setting/ },
-    { name: "values", refusal: /, not (?!a DNS label)|is not given$/ },
+    { name: "values", refusal: /, not (?!a DNS label)|is not given: --/ },
     { name: "names", refusal: /./s },
   ],
   open: async () => ({

@@ -75,7 +75,9 @@ test.each([
 ])("the model %j is refused with the list of what there is", (name) => {
   expect(() => architecture(name)).toThrow(ConfigError);
   expect(() => architecture(name)).toThrow(
-    new RegExp(`model "${name}" is not known: use R50x1, R50x3, .* 1-1-1-1x0\\.5`),
+    new RegExp(
+      `model "${name}" is not known(, did you mean R50x1\\?)?: use R50x1, R50x3, .* 1-1-1-1x0\\.5`,
+    ),
   );
 });
 

@@ -57,7 +57,7 @@ test("of many that start at one moment one has the home, also where one before w
     const ready = await Promise.all(readers);
     for (const { stdin } of children) stdin.write("go\n");
     await Promise.all(ready.map((read) => read()));
-    const refusal = `FailureError: another coordinator runs on ${home}; stop it, or choose another BITFLEET_HOME`;
+    const refusal = `FailureError: another coordinator runs on ${home}; stop it, or choose another --home (BITFLEET_HOME)`;
     const expected = ["claimed", ...Array.from({ length: 11 }, () => refusal)];
     expect(outcomes.toSorted(), `round ${round}`).toEqual(expected.toSorted());
     for (const child of children) {

@@ -333,3 +333,15 @@ test.each([
   expect(() => planJob(least, wide)).toThrow(ConfigError);
   expect(() => planJob(least, wide)).toThrow(sentence);
 });
+
+test.each([
+  [{}, true],
+  [{ weights: "job:pretrain" }, false],
+  [{ recipe: "upstream" }, false],
+  [{ steps: 0, weights: "job:pretrain" }, false],
+] as const)("the preview warns of the rule for transfer without weights: %j", (more, warns) => {
+  const lines = describePlan(planJob({ ...least, ...more }, data), data);
+  const warning =
+    "Warning     hyperrule is made for transfer, and there are no weights to start from: give --weights, or --recipe upstream";
+  expect(lines.includes(warning)).toBe(warns);
+});

@@ -85,7 +85,7 @@ describe("settings", () => {
     [{ batch: 0 }, /^batch is 0, not a whole number/],
     [{ rate: NaN }, /^rate is NaN, not a number/],
     [{ drops: [0.6, 0.3] }, /^drops is "0.6,0.3"/],
-    [{ data: "" }, /^data is not given$/],
+    [{ data: "" }, /^data is not given: --data FOLDER$/],
     [{ data: "/d\u001b[2J" }, /^data is/],
   ])("a request with %j is refused with its sentence", (changes, sentence) => {
     const whole = { name: "a", model: "R50x1", data: "/d", ...changes };
