@@ -27,7 +27,7 @@ export interface Fleet {
   /** By name: the jobs under way. A worker is at work on one of them at most. */
   readonly runs: ReadonlyMap<string, Run>;
   readonly tasks: ReadonlyMap<string, TaskState>;
-  /** By job whose record is open: which lines its log has. Of the others it has all. */
+  /** By job whose record is open, or whose log tells more than its record: which lines the log has. Of the others it has all. */
   readonly logged: ReadonlyMap<string, LoggedLines>;
 }
 

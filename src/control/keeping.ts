@@ -1,5 +1,5 @@
 import type { FleetEvent } from "./fleetEvent.js";
-import type { Transition } from "./fleetState.js";
+import type { LoggedLines, Transition } from "./fleetState.js";
 import { hasEnded, type JobRecord } from "./record.js";
 import { change, withoutKeys } from "./transition.js";
 
@@ -41,8 +41,16 @@ export function closeRecords(t: Transition): Transition {
   return change(t, {
     records: records.close(over),
     kept: withoutKeys(kept, over),
-    logged: withoutKeys(logged, over),
+    logged: withoutKeys(
+      logged,
+      over.filter((job) => isAsRecorded(logged.get(job), records.get(job))),
+    ),
   });
+}
+
+/** The log of a job that went back to a checkpoint tells more than its record: that is not to be told again. */
+function isAsRecorded(lines: LoggedLines | undefined, record: JobRecord | undefined): boolean {
+  return lines?.step === record?.step;
 }
 
 /** What moves on with every step, and what workers tell again. */

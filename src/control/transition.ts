@@ -89,7 +89,8 @@ export function recordNamed(fleet: Fleet, job: string): JobRecord {
 export function changeRecord(t: Transition, job: string, part: Partial<JobRecord>): Transition {
   const before = recordNamed(t.fleet, job);
   const records = t.fleet.records.with({ ...before, ...part });
-  if (!t.fleet.records.isClosed(job)) return change(t, { records });
+  // Of a job that is open its log may lack lines; of one that was closed it has all, and more after a rewind.
+  if (!t.fleet.records.isClosed(job) || t.fleet.logged.has(job)) return change(t, { records });
   const hasEvaluation = before.evaluations.some(({ step }) => step === before.step);
   const all = { step: before.step, hasEvaluation };
   return change(t, { records, logged: withEntry(t.fleet.logged, job, all) });

@@ -67,3 +67,17 @@ test("an evaluation that a cancelled job still owes is told once it goes on", ()
   driver.happens({ kind: "resume", job: "job" });
   expect(driver.fleet.logged.get("job")).toEqual({ step: 2, hasEvaluation: false });
 });
+
+test("a job that went back to a checkpoint and was cancelled tells no step again that its log has", () => {
+  const cancelled: JobRecord = {
+    ...record("job"),
+    ...{ state: "cancelling", step: 1, attempt: 2, generation: 1, order: 1 },
+  };
+  const logged = new Map([["job", { step: 2, hasEvaluation: false }]]);
+  const driver = new FleetDriver([cancelled], 2, logged);
+  driver.pass(10_000);
+  expect(driver.records.get("job")?.state).toBe("cancelled");
+  expect([...driver.fleet.records.open.keys()]).toEqual([]);
+  driver.happens({ kind: "resume", job: "job" });
+  expect(driver.fleet.logged.get("job")).toEqual({ step: 2, hasEvaluation: false });
+});
