@@ -263,6 +263,8 @@ export interface SavingPhase {
 export interface RecoveringPhase {
   readonly kind: "recovering";
   readonly sinceMs: number;
+  /** Whether the coordinator has just started: who followed or was lost before may hold the state unknown to it. */
+  readonly isAtStart: boolean;
   /** Worker ids that may hold it; undefined where nobody knows: anyone. */
   readonly awaited: ReadonlySet<string> | undefined;
   /** Those of them that nobody is ahead of, if they hold it. */

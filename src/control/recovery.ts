@@ -43,6 +43,7 @@ export function recoveredRun(record: JobRecord, nowMs: number): Run {
     phase: {
       kind: "recovering",
       sinceMs: nowMs,
+      isAtStart: true,
       awaited: awaited.length === 0 ? undefined : new Set(awaited),
       newest: new Set(members),
       holders: new Map(),
@@ -81,6 +82,7 @@ export function beginRecovery(t: Transition): Transition {
   return enter(describe(t, "waiting", waiting), {
     kind: "recovering",
     sinceMs: t.fleet.clock.awakeMs,
+    isAtStart: false,
     awaited: new Set(mayReturn),
     newest: new Set(mayReturn),
     holders: new Map(),
@@ -154,9 +156,8 @@ export function decideRecovering(t: Transition, phase: RecoveringPhase): Transit
   const able = holdersOf(t, phase).filter(({ reached }) => reached >= record.step);
   const useful = able.filter(({ workerId }) => runOf(t).participants.has(workerId));
   const mayReturn = able.some(({ workerId }) => isReturning(t, workerId));
-  if (useful.length === 0 ? mayReturn || isAwaiting(t, phase) : isWaiting(t, phase, useful)) {
-    return t;
-  }
+  const mayBeHeld = mayReturn || isAwaiting(t, phase) || mayBeUnknown(t, phase);
+  if (useful.length === 0 ? mayBeHeld : isWaiting(t, phase, useful)) return t;
   if (useful.length === 0) {
     // Nothing was done in this attempt yet: whoever is ready for it may begin it.
     const isNew = record.generation === 0 && !runOf(t).cancelled;
@@ -205,6 +206,10 @@ function isReturning(t: Transition, workerId: string): boolean {
 
 function isAwaiting(t: Transition, phase: RecoveringPhase): boolean {
   return t.fleet.clock.awakeMs - phase.sinceMs < patienceMs(t) && !hasAll(t, phase);
+}
+
+function mayBeUnknown({ fleet }: Transition, { isAtStart, sinceMs }: RecoveringPhase): boolean {
+  return isAtStart && fleet.clock.awakeMs - sinceMs < fleet.options.returnMs;
 }
 
 /** How long a state that may exist is waited for. */

@@ -65,6 +65,8 @@ export class CoordinatorSim {
   readonly #newest = new Map<string, JobRecord>();
   #reign: Reign | undefined;
   #isRaising = false;
+  /** By job: the last step whose numbers were found wrong. */
+  readonly #doubted = new Map<string, number>();
   /** How often it has looked, and by incarnation when it was told something last. */
   #ticks = 0;
   readonly #heardAt = new Map<string, number>();
@@ -89,6 +91,10 @@ export class CoordinatorSim {
     const { nowMs, wallMs } = this.process.clock;
     const { fleet, commands } = advance(reign.fleet, { nowMs, wallMs, ...happening });
     reign.fleet = fleet;
+    for (const job of fleet.runs.keys()) {
+      const { step, doubted } = fleet.records.get(job)?.trial ?? { step: 0, doubted: 0 };
+      if (doubted > 0) this.#doubted.set(job, step);
+    }
     for (const command of commands) this.#book(reign, command);
     for (const command of commands) {
       if (this.#isOver()) return;
@@ -295,7 +301,10 @@ export class CoordinatorSim {
     const { job, message, fields } = command;
     if (!message.startsWith("no worker holds step ") || !this.#place.isNewest(this)) return;
     const attempt = (fleet.records.get(job)?.attempt ?? 0) - 1;
-    const survivors = this.#place.survivors(job, attempt, Number(fields["step"]));
+    const step = Number(fields["step"]);
+    // What somebody made of a step whose numbers were found wrong may be the wrong part of it.
+    if (this.#doubted.get(job) === step) return;
+    const survivors = this.#place.survivors(job, attempt, step);
     this.#place.ledger.rewinds(job, message, survivors);
   }
 
