@@ -169,7 +169,7 @@ export type Stage =
       /** Checksum of the sum of that state's round, once it has that as well. */
       readonly sum: number | undefined;
     }
-  /** Was lost, and is back with the state: it may be the only one that has it, until a member is heard after `sinceMs`. */
+  /** Was lost, and is back with the state: it may be the only one that has it; see reserve.ts. */
   | { readonly kind: "reserve"; readonly held: HeldState; readonly sinceMs: number }
   /** Holds the state of `record.step`, or has been told to apply the step before. */
   | { readonly kind: "member" };

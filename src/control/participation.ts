@@ -282,7 +282,7 @@ export function isConnected({ fleet }: Transition, workerId: string): boolean {
 /** In the order of their ids, so that the same workers have the same ranks after a restart. */
 export function participantsIn(
   run: Run,
-  stage: "preparing" | "ready" | "loading" | "member",
+  stage: "preparing" | "ready" | "loading" | "reserve" | "member",
 ): readonly string[] {
   return idsByStage(run.participants).get(stage) ?? none;
 }

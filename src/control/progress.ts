@@ -5,7 +5,7 @@ import { giveUp } from "./members.js";
 import { childSilentMs, isChildSilent } from "./silence.js";
 import { cutOff, isNatsAway, noteAway } from "./nats.js";
 import { slowestMs, usualMs } from "./pace.js";
-import { memberIds } from "./participation.js";
+import { memberIds, participantsIn } from "./participation.js";
 import { enter, log, recordOf, runOf } from "./transition.js";
 
 /**
@@ -83,8 +83,9 @@ function standStill(t: Transition, phase: RoundPhase): Transition {
 }
 
 function remove(t: Transition, phase: RoundPhase, workerId: string, reason: string): Transition {
-  const isLast = memberIds(runOf(t)).length < 2;
-  if (!isLast && 2 * (phase.removed + 1) <= phase.begunWith) {
+  const isAlone = memberIds(runOf(t)).length < 2;
+  const isLast = isAlone && participantsIn(runOf(t), "reserve").length === 0;
+  if (!isLast && (isAlone || 2 * (phase.removed + 1) <= phase.begunWith)) {
     return giveUp(enter(t, { ...phase, removed: phase.removed + 1 }), workerId, reason);
   }
   if (phase.toldOf === workerId) return t;

@@ -13,8 +13,8 @@ import {
 } from "./transition.js";
 
 /**
- * A worker that was lost may come back with the present state while the members are silent, and a lease has yet to show whether
- * they live. Its copy is kept in reserve: it takes no part, and is let go once a member has been heard since, or the step is over.
+ * A worker that was lost may come back with the present state while those who are left with it are silent, or stuck. Its copy is
+ * kept in reserve: it takes no part, and is let go when the step is over; where the job waits for joiners, once a member is heard.
  * Example: worker 2 alone goes on with a step and is cut off; worker 1, lost before, is back with the state; worker 2 dies.
  */
 
@@ -24,12 +24,12 @@ export function keepInReserve(
   workerId: string,
   held: HeldState,
 ): Transition | undefined {
-  const { phase, participants } = runOf(t);
-  if (phase.kind === "releasing" || !isOfStep(t, held)) return undefined;
+  const { participants } = runOf(t);
+  if (memberIds(runOf(t)).length === 0 || !isOfStep(t, held)) return undefined;
   const probe = recordOf(t).pin?.probe ?? "";
   const sinceMs = t.fleet.clock.awakeMs;
   const kept = { workerId, stage: { kind: "reserve", held, sinceMs }, probe } as const;
-  const message = `${workerId} is back with step ${held.step}, which is kept until a member is heard`;
+  const message = `${workerId} is back with step ${held.step}, which is kept until the step is over`;
   return log(
     changeRun(t, { participants: withEntry(participants, workerId, kept) }),
     "info",
@@ -46,7 +46,10 @@ export function settleReserves(t: Transition): Transition {
   return forEach(t, reserves, (so, { workerId, held, sinceMs }) => {
     const { phase } = runOf(so);
     if (phase.kind !== "recovering") {
-      const isOfUse = isOfStep(so, held) && !isHeardSince(so, sinceMs);
+      // The job may wait for just this worker, to join.
+      const isAtRest = phase.kind === "boundary" || phase.kind === "joining";
+      const isNeeded = !isAtRest || !isHeardSince(so, sinceMs);
+      const isOfUse = memberIds(runOf(so)).length === 0 || (isNeeded && isOfStep(so, held));
       return isOfUse ? so : release(so, workerId, "others hold the state");
     }
     const holders = withEntry(phase.holders, workerId, held);

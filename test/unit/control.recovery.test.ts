@@ -394,12 +394,4 @@ describe("when all members are lost at once", () => {
     driver.pass(1);
     expect(driver.record().state).toBe("cancelled");
   });
-
-  test("one that was started anew while it was awaited holds nothing", () => {
-    const driver = silent();
-    driver.hello("w1", { incarnation: "w1.2" });
-    expect(driver.record().attempt).toBe(1);
-    driver.hello("w2", { incarnation: "w2.2" });
-    expect(driver.record()).toMatchObject({ attempt: 2, step: 0 });
-  });
 });

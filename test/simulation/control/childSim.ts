@@ -47,6 +47,7 @@ export class ChildSim {
   #dealtMs = 0;
   #offered: number | undefined;
   #load = 0;
+  #takesPart = false;
   /** Shards put on the list before the last time that it was cleared are computed in vain. */
   #list = 0;
 
@@ -100,9 +101,10 @@ export class ChildSim {
     this.#device.isStuck = true;
   }
 
-  /** Whether it could go on from that state or a later one. */
+  /** Whether it could go on from that state or a later one. One that only follows says nothing of its state. */
   holds(attempt: number, step: number): boolean {
-    if (!this.process.isAlive || this.#device.isStuck || this.#device.hasFailed) return false;
+    if (!this.process.isAlive || !this.#takesPart || this.#device.isStuck || this.#device.hasFailed)
+      return false;
     return this.#state !== undefined && this.#order.attempt === attempt && this.#step >= step;
   }
 
@@ -117,6 +119,7 @@ export class ChildSim {
       case "offer":
         return this.#enqueue(5, () => this.#offer(command.step));
       case "compute":
+        this.#takesPart ||= command.shards.length > 0;
         this.#work.push(command);
         return this.#update();
       case "deal":
@@ -153,6 +156,7 @@ export class ChildSim {
     if (this.#collecting !== undefined) this.#exchange.endCollection(this.#collecting);
     this.#collecting = undefined;
     this.#load += 1;
+    this.#takesPart = false;
     const load = this.#load;
     const { world, shelf } = this.#place;
     const done = (state: ToyState): void => {
