@@ -30,7 +30,6 @@ describe("a copy in reserve", () => {
     driver.pass(9_000, ["w1", "w2"]);
     expect(driver.kinds("w1")).toEqual([]);
     driver.say("w2", { kind: "failed", job: "job", attempt: 1, cause: "exit", message: "gone" });
-    driver.pass(250, ["w1", "w2"]);
     expect(driver.record()).toMatchObject({ attempt: 1, step: 0, state: "training" });
     expect(driver.round("w1").members.map(({ workerId }) => workerId)).toEqual(["w1"]);
   });
