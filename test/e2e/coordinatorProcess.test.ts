@@ -88,7 +88,7 @@ test("without NATS at NATS_URL it soon says so and exits with 1", async () => {
 test("wrong settings are refused in a sentence, with exit code 2", async () => {
   const cases: readonly (readonly [Readonly<Record<string, string>>, string])[] = [
     [{ BITFLEET_PORT: "70000" }, 'BITFLEET_PORT is "70000"'],
-    [{ BITFLEET_HOST: "0.0.0.0" }, "BITFLEET_TOKEN_FILE must name"],
+    [{ BITFLEET_HOST: "0.0.0.0" }, "--token-file (BITFLEET_TOKEN_FILE) must name"],
     [{ BITFLEET_TOKEN_FILE: join(folder, "none") }, join(folder, "none")],
     [{ NATS_URL: "http://127.0.0.1" }, "NATS_URL must be"],
     [{ LOG_LEVEL: "loud" }, 'LOG_LEVEL is "loud"'],
