@@ -121,7 +121,7 @@ async function compare(
   const [ours, wanted] = await Promise.all(
     ["disturbed", "undisturbed"].map(async (name) => {
       const file = join(fleet.folder, `${name}.npz`);
-      await fleet.client.exportWeights(name, file);
+      await fleet.client.exportWeights(name, file, { force: true });
       return await readFile(file);
     }),
   );

@@ -140,7 +140,7 @@ const calls: Readonly<
   CancelJob: (client) => client.cancel("digits"),
   RemoveJob: (client) => client.removeJob("digits"),
   ResumeJob: (client) => client.resume("digits"),
-  ExportWeights: (client) => client.exportWeights("digits", file),
+  ExportWeights: (client) => client.exportWeights("digits", file, { force: true }),
   Predict: (client) => client.predict("digits", [import.meta.filename]),
   MissingBlobs: (_, channel) => channel.unary(trainingMethods.missingBlobs, [], callMs),
   PushData: (_, channel) => channel.clientStream(trainingMethods.pushData, none(), callMs),

@@ -102,7 +102,7 @@ test("a job is previewed, submitted, watched to its end, read, exported and used
   expect(lines.at(-1)?.message).toContain("done");
 
   const file = join(fleet.folder, "first.npz");
-  expect(await fleet.client.exportWeights("first", file)).toBe(toyWeights.length);
+  expect(await fleet.client.exportWeights("first", file, { force: true })).toBe(toyWeights.length);
   expect((await readFile(file)).equals(toyWeights)).toBe(true);
 
   await writePictures(join(fleet.folder, "pictures"), { classes: 2, perClass: 1 });

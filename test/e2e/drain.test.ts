@@ -49,7 +49,7 @@ async function linesOf(name: string): Promise<readonly string[]> {
 
 async function exported(name: string): Promise<Buffer> {
   const file = join(fleet.folder, `${name}.npz`);
-  await fleet.client.exportWeights(name, file);
+  await fleet.client.exportWeights(name, file, { force: true });
   return readFile(file);
 }
 

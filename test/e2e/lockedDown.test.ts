@@ -193,7 +193,9 @@ test("what init has made trains the bits of an open fleet, and holds against tho
 
   const outFile = join(folder, "never.npz");
   const needs = (call: string): RegExp => new RegExp(`but ${call} needs the role submitter$`);
-  expect(await failureOf(reader.exportWeights(job.name, outFile))).toMatch(needs("ExportWeights"));
+  expect(await failureOf(reader.exportWeights(job.name, outFile, { force: true }))).toMatch(
+    needs("ExportWeights"),
+  );
   const worker = clientOf(await tokenOf("worker"), tlsOf("worker"));
   const other = { ...job, ...small, data, name: "other" };
   expect(await failureOf(worker.submit(other))).toMatch(needs("Submit"));

@@ -46,7 +46,7 @@ test("with everything in S3, a data set that was pushed gives the bytes that its
     for await (const { state, reason } of fleet.client.watch(name)) last = `${state} ${reason}`;
     expect(last).toBe("done ");
     const file = join(fleet.folder, `${name}.npz`);
-    await fleet.client.exportWeights(name, file);
+    await fleet.client.exportWeights(name, file, { force: true });
     files.push(await readFile(file));
   }
   const [ofFolder, ofStore] = files;

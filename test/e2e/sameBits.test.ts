@@ -35,7 +35,7 @@ async function ended(name: string): Promise<JobStatus> {
 
 async function exported(name: string): Promise<Buffer> {
   const file = join(fleet.folder, `${name}.npz`);
-  await fleet.client.exportWeights(name, file);
+  await fleet.client.exportWeights(name, file, { force: true });
   return readFile(file);
 }
 

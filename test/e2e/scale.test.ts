@@ -59,7 +59,7 @@ function request(name: string): JobRequest {
 async function done(name: string): Promise<Buffer> {
   await until("the end", async () => (await client.job(name)).state === "done", 150_000);
   const file = join(folder, `${name}.npz`);
-  await client.exportWeights(name, file);
+  await client.exportWeights(name, file, { force: true });
   return readFile(file);
 }
 

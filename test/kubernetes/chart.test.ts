@@ -80,7 +80,7 @@ async function trainedOnThisMachine(): Promise<Buffer> {
       (await fleet.client.job("undisturbed")).state === "done";
     await until("the undisturbed job's end", isDone, 600_000);
     const file = join(folder, "undisturbed.npz");
-    await fleet.client.exportWeights("undisturbed", file);
+    await fleet.client.exportWeights("undisturbed", file, { force: true });
     return await readFile(file);
   } finally {
     await fleet.stop();
@@ -117,7 +117,7 @@ async function ends(job: string): Promise<void> {
   const file = join(folder, `${job}.npz`);
   await until(`the weights of ${job}`, async () => {
     const exported = release.ask(async (client) => {
-      await client.exportWeights(job, file);
+      await client.exportWeights(job, file, { force: true });
       return true;
     });
     return (await exported) ?? false;
