@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 
 export function newSecret(): string {
-  return randomBytes(24).toString("base64url");
+  return randomBytes(24).toString("hex");
 }
 
 export function incarnationOf(secret: string): string {

@@ -1,7 +1,7 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
 import { roles, type Role } from "../../src/job/roles.js";
 import { Channel } from "../../src/link/channel.js";
@@ -9,6 +9,7 @@ import { openSession } from "../../src/link/grpcClient.js";
 import { trainingMethods } from "../../src/link/methods.js";
 import type { WorkerEvent } from "../../src/control/message.js";
 import { incarnationOf } from "../../src/wire/incarnation.js";
+import { workerEvent } from "../../src/wire/workerEvent.js";
 import type { RunningServer, ServerOptions, WorkerSession } from "../../src/link/service.js";
 import { TokenBook } from "../../src/process/tokenBook.js";
 import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
@@ -225,6 +226,10 @@ describe("a worker's stream", () => {
 
   test("is not that of a process whose secret it does not have", async () => {
     const fleet = await guarded(training);
+    // An honest sender refuses it itself.
+    vi.spyOn(workerEvent, "encode").mockImplementationOnce((event) =>
+      workerEvent.encodeUnchecked(event),
+    );
     const { heard, ends } = await said(fleet, helloOf("w", "mine", incarnationOf("another's")));
     expect(heard).toEqual([]);
     expect(ends[0]?.[0]).toContain("which is another's");

@@ -5,6 +5,7 @@ import { resultBytesMax } from "../../src/job/limits.js";
 import { WireError } from "../../src/job/problem.js";
 import { Random } from "../../src/plan/random.js";
 import { messageBytesMax } from "../../src/wire/codec.js";
+import { incarnationOf, newSecret } from "../../src/wire/incarnation.js";
 import { workerCommand } from "../../src/wire/workerCommand.js";
 import { insteadOf, workerEvent } from "../../src/wire/workerEvent.js";
 import { commands, events } from "./wireValues.js";
@@ -28,6 +29,16 @@ function command(kind: WorkerCommand["kind"], changes: object): Uint8Array {
     command: { ...found, ...changes } as WorkerCommand,
   });
 }
+
+test("every secret that a worker makes can be said in its hello", () => {
+  const hello = events.find(({ kind }) => kind === "hello");
+  if (hello?.kind !== "hello") throw new Error("no hello");
+  for (let i = 0; i < 1000; i += 1) {
+    const secret = newSecret();
+    const said = { ...hello, secret, incarnation: incarnationOf(secret) };
+    expect(workerEvent.decode(workerEvent.encode(said))).toEqual(said);
+  }
+});
 
 describe("what a worker says", () => {
   test.each(events.map((value) => [value.kind, value] as const))(
