@@ -6,35 +6,27 @@
  */
 import type { Store } from "../src/store/store.js";
 
-interface Mark {
-  readonly file: string;
-  /** Since 1970. */
-  readonly day: number;
-  readonly keepsWeights: boolean;
-}
-
 const folder = "removed/";
-const pattern = /^removed\/([a-z0-9-]+)\.(\d{1,6})(\.weights)?$/;
+/** The day, since 1970, is for people who clear old ones. */
+const pattern = /^removed\/([a-z0-9-]+)\.\d{1,6}(\.weights)?$/;
 const dayMs = 86_400_000;
-/** No worker process is stopped for so long and goes on; a mark of kept weights stays, since their name is taken. */
-const keptDays = 60;
 const idMax = 63;
 
 export class RemovedJobs {
   readonly #store: Store;
-  readonly #marks: Map<string, Mark>;
+  /** By job: whether its weights stay. */
+  readonly #marks: Map<string, boolean>;
 
   static async open(store: Store): Promise<RemovedJobs> {
-    const marks = new Map<string, Mark>();
+    const marks = new Map<string, boolean>();
     for (const file of await store.list(folder)) {
-      const [, job = "", day = "", weights] = pattern.exec(file) ?? [];
-      if (job !== "")
-        marks.set(job, { file, day: Number(day), keepsWeights: weights !== undefined });
+      const [, job = "", weights] = pattern.exec(file) ?? [];
+      if (job !== "") marks.set(job, weights !== undefined);
     }
     return new RemovedJobs(store, marks);
   }
 
-  private constructor(store: Store, marks: Map<string, Mark>) {
+  private constructor(store: Store, marks: Map<string, boolean>) {
     this.#store = store;
     this.#marks = marks;
   }
@@ -44,7 +36,7 @@ export class RemovedJobs {
   }
 
   keepsWeights(job: string): boolean {
-    return this.#marks.get(job)?.keepsWeights ?? false;
+    return this.#marks.get(job) ?? false;
   }
 
   /** The id of a new job of that name: the name itself, or, where that was used before, the name with a number behind it. */
@@ -59,23 +51,7 @@ export class RemovedJobs {
 
   async mark(job: string, keepsWeights: boolean): Promise<void> {
     const day = Math.floor(Date.now() / dayMs);
-    const file = `${folder}${job}.${day}${keepsWeights ? ".weights" : ""}`;
-    await this.#store.put(file, []);
-    this.#marks.set(job, { file, day, keepsWeights });
-  }
-
-  /** Marks of long ago, of which nothing can be left. */
-  old(nowMs = Date.now()): readonly string[] {
-    const last = Math.floor(nowMs / dayMs) - keptDays;
-    return [...this.#marks].flatMap(([job, { day, keepsWeights }]) =>
-      day < last && !keepsWeights ? job : [],
-    );
-  }
-
-  async forget(job: string): Promise<void> {
-    const mark = this.#marks.get(job);
-    if (mark === undefined) return;
-    await this.#store.delete(mark.file);
-    this.#marks.delete(job);
+    await this.#store.put(`${folder}${job}.${day}${keepsWeights ? ".weights" : ""}`, []);
+    this.#marks.set(job, keepsWeights);
   }
 }

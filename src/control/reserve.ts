@@ -1,6 +1,6 @@
-import type { Transition } from "./fleetState.js";
+import type { Stage, Transition } from "./fleetState.js";
 import type { HeldState } from "./message.js";
-import { memberIds, release } from "./participation.js";
+import { memberIds, participantsIn, release } from "./participation.js";
 import {
   changeParticipant,
   changeRun,
@@ -17,6 +17,8 @@ import {
  * kept in reserve: it takes no part, and is let go when the step is over; where the job waits for joiners, once a member is heard.
  * Example: worker 2 alone goes on with a step and is cut off; worker 1, lost before, is back with the state; worker 2 dies.
  */
+
+type Reserve = Extract<Stage, { readonly kind: "reserve" }>;
 
 /** Keeps what a returning worker holds of the job in focus, if it may be the only copy of the present state; undefined if not. */
 export function keepInReserve(
@@ -40,23 +42,28 @@ export function keepInReserve(
 
 /** Lets reserves go that are needed no more. Where the job is recovering, what they hold is what it looks for. */
 export function settleReserves(t: Transition): Transition {
-  const reserves = [...runOf(t).participants.values()].flatMap(({ workerId, stage }) =>
-    stage.kind === "reserve" ? [{ ...stage, workerId }] : [],
-  );
-  return forEach(t, reserves, (so, { workerId, held, sinceMs }) => {
-    const { phase } = runOf(so);
-    if (phase.kind !== "recovering") {
-      // The job may wait for just this worker, to join.
-      const isAtRest = phase.kind === "boundary" || phase.kind === "joining";
-      const isNeeded = !isAtRest || !isHeardSince(so, sinceMs);
-      const isOfUse = memberIds(runOf(so)).length === 0 || (isNeeded && isOfStep(so, held));
-      return isOfUse ? so : release(so, workerId, "others hold the state");
-    }
-    const holders = withEntry(phase.holders, workerId, held);
-    return changeParticipant(enter(so, { ...phase, holders }), workerId, {
+  return forEach(t, participantsIn(runOf(t), "reserve"), settleReserve);
+}
+
+function settleReserve(t: Transition, workerId: string): Transition {
+  const { phase, participants } = runOf(t);
+  const stage = participants.get(workerId)?.stage;
+  if (stage?.kind !== "reserve") return t;
+  if (phase.kind === "recovering") {
+    const holders = withEntry(phase.holders, workerId, stage.held);
+    return changeParticipant(enter(t, { ...phase, holders }), workerId, {
       stage: { kind: "ready" },
     });
-  });
+  }
+  return isNeeded(t, stage) ? t : release(t, workerId, "others hold the state");
+}
+
+function isNeeded(t: Transition, { held, sinceMs }: Reserve): boolean {
+  const { phase } = runOf(t);
+  if (memberIds(runOf(t)).length === 0) return true;
+  // Where the job is at rest it may wait for just this worker, to join.
+  const isAtRest = phase.kind === "boundary" || phase.kind === "joining";
+  return isOfStep(t, held) && !(isAtRest && isHeardSince(t, sinceMs));
 }
 
 /** One that has the sum of the step before may be told to apply it. */

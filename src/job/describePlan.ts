@@ -3,6 +3,7 @@ import { rate } from "../bit/recipe.js";
 import type { DataSummary } from "./decisions.js";
 import { leftOutText } from "./leftOut.js";
 import type { JobPlan, Override } from "./plan.js";
+import { plural } from "./plural.js";
 import { kebab } from "./settings.js";
 
 /**
@@ -104,7 +105,7 @@ function training(plan: JobPlan): readonly string[] {
     line("Shards", `${shards} of ${shardSize} examples, computed ${microBatch} at a time`),
     line(
       "Checkpoints",
-      `every ${plural(settings.checkpointEvery, "step")}, the last ${settings.keepCheckpoints} kept`,
+      `every ${counted(settings.checkpointEvery, "step")}, the last ${settings.keepCheckpoints} kept`,
     ),
   ];
 }
@@ -113,7 +114,7 @@ function rateText({ schedule }: JobPlan): string {
   const { warmupSteps, boundaries, steps } = schedule;
   const peak = short(schedule.baseRate);
   const start =
-    warmupSteps === 0 ? peak : `rises to ${peak} over the first ${plural(warmupSteps, "step")}`;
+    warmupSteps === 0 ? peak : `rises to ${peak} over the first ${counted(warmupSteps, "step")}`;
   const drops = [...new Set(boundaries)]
     .filter((boundary) => boundary + 1 < steps)
     .map((boundary) => `${short(rate(schedule, boundary + 1))} after step ${boundary}`);
@@ -124,7 +125,7 @@ function evaluationText({ settings, validationExamples }: JobPlan): string {
   if (validationExamples === 0) return "none, there are no validation examples";
   const { evalEvery, steps } = settings;
   const often =
-    evalEvery === 0 || evalEvery >= steps ? "" : `every ${plural(evalEvery, "step")} and `;
+    evalEvery === 0 || evalEvery >= steps ? "" : `every ${counted(evalEvery, "step")} and `;
   return `${often}at the end`;
 }
 
@@ -147,6 +148,7 @@ function short(value: number): string {
   return String(Number.isInteger(value) ? value : Number(value.toPrecision(4)));
 }
 
-function plural(count: number, unit: string): string {
-  return count === 1 ? unit : `${count} ${unit}s`;
+/** "step", "25 steps", as behind "every" and "the first". */
+function counted(count: number, unit: string): string {
+  return count === 1 ? unit : plural(count, unit);
 }
