@@ -17,6 +17,7 @@ const quiet = { ...simulationDefaults, faults: [] };
 
 describe("the control plane under seeds", () => {
   let held = 0;
+  let rewound = 0;
   let joined = 0;
   let failedToJoin = 0;
 
@@ -26,6 +27,7 @@ describe("the control plane under seeds", () => {
       for (const seed of portion) {
         const outcome = await simulate(seed);
         expectNoMistake(outcome);
+        rewound += outcome.rewound;
         expect(outcome.rounds, `rounds of seed ${seed}`).toBeGreaterThanOrEqual(50);
         const faults = [...outcome.fired.values()].reduce((sum, times) => sum + times, 0);
         expect(faults, `faults of seed ${seed}`).toBeGreaterThanOrEqual(5);
@@ -149,6 +151,7 @@ describe("the control plane under seeds", () => {
     if (one !== undefined) return;
     expect(joined, "workers that joined").toBeGreaterThan(10);
     expect(failedToJoin, "joins that came to nothing").toBeGreaterThan(5);
+    expect(rewound, "rewinds that were looked at").toBeGreaterThan(5);
     expect(held, "seeds in which somebody was left").toBeGreaterThan(1);
   });
 });

@@ -6,6 +6,8 @@ export interface Outcome {
   readonly mistakes: readonly string[];
   readonly rounds: number;
   readonly redone: number;
+  /** How often a job went back to a checkpoint: each time it was asked who still held its state. */
+  readonly rewound: number;
   /** The longest that the first job went without a decision, from its first step on. */
   readonly longestGapMs: number;
   /** How much longer than those before a round took in which somebody joined, at most. */
@@ -60,7 +62,7 @@ export async function simulate(seed: number, options = simulationDefaults): Prom
   watch(scene, () => healedMs > 0 || !hasFaults);
   await world.run();
   scene.checkEnd();
-  const { rounds, redone, mistakes, longestGapMs, joinCostMs } = ledger;
+  const { rounds, redone, rewound, mistakes, longestGapMs, joinCostMs } = ledger;
   return {
     seed,
     longestGapMs,
@@ -68,6 +70,7 @@ export async function simulate(seed: number, options = simulationDefaults): Prom
     mistakes,
     rounds,
     redone,
+    rewound,
     fired,
     story: world.story,
     endMs: world.nowMs,
