@@ -9,7 +9,7 @@ import { randomUUID } from "node:crypto";
 import { link, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { FailureError, reasonOf } from "../src/job/problem.js";
+import { FailureError, codeOf, reasonOf } from "../src/job/problem.js";
 import { isLive, liveSocket } from "../src/process/liveSocket.js";
 import { makeStateFolder } from "../src/process/stateFolder.js";
 
@@ -46,7 +46,7 @@ async function takeNumber(home: string, folder: string, own: string): Promise<vo
     try {
       await link(join(folder, own), join(folder, String(number)));
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EEXIST") continue;
+      if (codeOf(error) === "EEXIST") continue;
       throw new FailureError(`cannot claim ${home} for this coordinator: ${reasonOf(error)}`);
     }
     // Others may have come and gone since we looked, and a claim of theirs be above ours.

@@ -43,9 +43,10 @@ export class LineQueue {
   done(): void {
     const job = this.next()?.job;
     if (job === undefined) return;
-    const rest = (this.#lines.get(job) ?? []).slice(1);
+    const lines = this.#lines.get(job) ?? [];
+    lines.shift();
     this.#lines.delete(job);
-    if (rest.length > 0) this.#lines.set(job, rest);
+    if (lines.length > 0) this.#lines.set(job, lines);
     this.#count -= 1;
   }
 

@@ -3,7 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
-import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { ConfigError, FailureError, codeOf, reasonOf } from "../job/problem.js";
 import { day } from "../process/certificates.js";
 import { Authority } from "./authority.js";
 import type { Context } from "./context.js";
@@ -167,8 +167,4 @@ function under(folder: string, files: FleetFiles): FleetFiles {
 
 function unwritable(folder: string, error: unknown): FailureError {
   return new FailureError(`cannot write ${folder}: ${reasonOf(error)}`, { cause: error });
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

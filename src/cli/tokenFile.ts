@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FailureError } from "../job/problem.js";
+import { FailureError, codeOf } from "../job/problem.js";
 import { fileProblem } from "../process/fileProblem.js";
 
 const tokenBytes = 32;
@@ -21,7 +21,7 @@ export async function makeTokenFile(file: string): Promise<boolean> {
     await writeFile(file, `${newToken()}\n`, { flag: "wx", mode: 0o600, flush: true });
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (codeOf(error) === "EEXIST") return false;
     return refuse(error);
   }
 }

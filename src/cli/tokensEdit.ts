@@ -2,7 +2,7 @@
 import { readFile, realpath, rm, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { takeLock } from "../data/fileLock.js";
-import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { ConfigError, FailureError, codeOf, reasonOf } from "../job/problem.js";
 import { parseTokens, writeTokens, type TokenEntry } from "../process/tokensFile.js";
 import { replaceFiles } from "./replaceFiles.js";
 
@@ -52,6 +52,6 @@ async function waitForLock(lock: string): Promise<string> {
 async function isThere(file: string): Promise<boolean> {
   return stat(file).then(
     () => true,
-    (error: unknown) => !(error instanceof Error && "code" in error && error.code === "ENOENT"),
+    (error: unknown) => codeOf(error) !== "ENOENT",
   );
 }

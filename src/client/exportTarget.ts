@@ -1,7 +1,7 @@
 /** Whether a file may be written, said before anything is sent for it. */
 import { lstat, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
+import { ConfigError, FailureError, codeOf, reasonOf } from "../job/problem.js";
 
 /** ConfigError: it is no name of an npz file, a folder, or there already. FailureError: its folder is not there. */
 export async function checkTarget(file: string, force: boolean): Promise<void> {
@@ -29,6 +29,6 @@ export async function refuseExisting(file: string, force: boolean): Promise<void
 }
 
 function folderProblem(folder: string, error: unknown): string {
-  const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+  const isMissing = codeOf(error) === "ENOENT";
   return isMissing ? `there is no folder ${folder}` : reasonOf(error);
 }

@@ -2,7 +2,7 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { kindOf, LeftOutCounts, type LeftOut } from "../job/leftOut.js";
 import { plural } from "../job/plural.js";
-import { ConfigError } from "../job/problem.js";
+import { ConfigError, codeOf } from "../job/problem.js";
 import {
   areSplits,
   checkReadable,
@@ -190,7 +190,7 @@ async function follow(path: string): ReturnType<typeof stat> {
   try {
     return await stat(path);
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     const where = code === "ENOENT" || code === "ENOTDIR" ? "leads nowhere" : failureOf(error);
     throw new ConfigError(`the link ${path} ${where}`, { cause: error });
   }
@@ -212,7 +212,7 @@ function escapes(path: string, root: string): ConfigError {
 }
 
 function failureOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   if (code === "ENOENT" || code === "ENOTDIR") return "does not exist";
   if (code === "ELOOP") return "leads in circles";
   if (code === "EACCES" || code === "EPERM") return "may not be read";

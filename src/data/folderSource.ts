@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError, FailureError, reasonOf, UnreadableError } from "../job/problem.js";
+import { ConfigError, FailureError, UnreadableError, codeOf, reasonOf } from "../job/problem.js";
 import { hashOf } from "./blobs.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import { listFolder, type Listing } from "./folder.js";
@@ -76,7 +76,7 @@ export async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw new FailureError(`${path} cannot be looked up: ${String(code ?? error)}`, {
       cause: error,

@@ -28,6 +28,13 @@ export class UnreadableError extends Error {
   override readonly name = "UnreadableError";
 }
 
+/** The code of an error of the system, as "ENOENT"; undefined for whatever else was thrown. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}
+
 /** What an error says, whatever was thrown. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

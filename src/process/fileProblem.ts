@@ -1,4 +1,4 @@
-import { reasonOf } from "../job/problem.js";
+import { codeOf, reasonOf } from "../job/problem.js";
 
 /** What a file system says that an administrator can mend. */
 const problems: Readonly<Record<string, string>> = {
@@ -33,7 +33,7 @@ function described(error: unknown): {
   readonly path: string | undefined;
 } {
   if (!(error instanceof Error)) return { problem: undefined, path: undefined };
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const code = codeOf(error) ?? "";
   const path = "path" in error && typeof error.path === "string" ? error.path : undefined;
   return { problem: Object.hasOwn(problems, code) ? problems[code] : undefined, path };
 }

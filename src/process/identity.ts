@@ -1,5 +1,6 @@
 /** Which process this is, so that another one on the same machine can tell for certain that it has ended. */
 import { readFileSync, readlinkSync } from "node:fs";
+import { codeOf } from "../job/problem.js";
 
 const unknown = "";
 /** The start of a process of which only its exit code is left. */
@@ -31,7 +32,7 @@ function isThere(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+    return codeOf(error) !== "ESRCH";
   }
 }
 

@@ -5,6 +5,7 @@
 import { closeSync, openSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { codeOf } from "../job/problem.js";
 
 /** Systems differ; 103 is the least of Linux and macOS. */
 const pathBytesMax = 103;
@@ -39,7 +40,7 @@ export async function isLive(folder: string, name: string): Promise<boolean> {
 }
 
 function isNobody(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   return code === "ECONNREFUSED" || code === "ENOENT" || code === "ENOTDIR";
 }
 

@@ -5,6 +5,7 @@
  */
 import { constants, openSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
+import { codeOf } from "../job/problem.js";
 
 export interface OutputOptions {
   /** Left out, bytes that may wait: 1 MiB. */
@@ -84,7 +85,7 @@ export class Output {
     try {
       return writeSync(this.#fd, bytes);
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EAGAIN") return 0;
+      if (codeOf(error) === "EAGAIN") return 0;
       this.#dropped += 1;
       return bytes.length;
     }

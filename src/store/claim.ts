@@ -1,5 +1,6 @@
 import { rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { codeOf } from "../job/problem.js";
 import { openPlain } from "./plainFile.js";
 import { hasDeadWriter, putName } from "./unfinishedPut.js";
 
@@ -49,7 +50,7 @@ async function make(claim: string, content: string): Promise<boolean> {
     await writeFile(claim, content, { flag: "wx", mode: 0o644 });
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (codeOf(error) === "EEXIST") return false;
     throw error;
   }
 }

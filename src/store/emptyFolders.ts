@@ -1,6 +1,7 @@
 /** Folders of a store come with their first file and go with their last. */
 import { open, rmdir, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { codeOf } from "../job/problem.js";
 
 const createTries = 5;
 
@@ -17,7 +18,7 @@ export async function createIn(
       await makeFolder(dirname(path));
       return await open(path, "wx", 0o644);
     } catch (error) {
-      const isGone = error instanceof Error && "code" in error && error.code === "ENOENT";
+      const isGone = codeOf(error) === "ENOENT";
       if (!isGone || tries === createTries) throw error;
     }
   }

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { link, lstat, mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import type { BigIntStats, Dirent } from "node:fs";
 import { dirname, join } from "node:path";
-import { assert, FailureError, reasonOf } from "../job/problem.js";
+import { FailureError, assert, codeOf, reasonOf } from "../job/problem.js";
 import { createIn, removeEmpty, removeEmptyAbove } from "./emptyFolders.js";
 import { checkFolder, openPlain, statPlain } from "./plainFile.js";
 import {
@@ -356,12 +356,6 @@ async function found(path: string): Promise<BigIntStats | undefined> {
 
 function isFull(error: unknown): boolean {
   return codeOf(error) === "ENOSPC" || codeOf(error) === "EDQUOT";
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
 }
 
 function isSystemError(error: unknown): boolean {

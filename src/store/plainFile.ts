@@ -1,6 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readlink, realpath, type FileHandle } from "node:fs/promises";
 import { dirname, sep } from "node:path";
+import { codeOf } from "../job/problem.js";
 
 /**
  * Files of a store's folder as what they are: whoever may write there, as every worker may, could put a link, a pipe or a device
@@ -56,5 +57,5 @@ function isBelow(top: string, path: string): boolean {
 }
 
 function isLink(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ELOOP";
+  return codeOf(error) === "ELOOP";
 }

@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { codeOf } from "../job/problem.js";
 
 /**
  * Forces the names in a folder to disk, so that they survive a power cut. False: this file system (CIFS, vboxsf, disks made of
@@ -9,7 +10,7 @@ export async function syncFolder(path: string, sync = systemSync): Promise<boole
     await sync(path);
     return true;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     if (!lacksSync.has(code)) throw error;
     return false;
   }
