@@ -12,16 +12,22 @@ const pathBytesMax = 103;
 
 /** Listens at `name` in the folder. Throws as the file system does, EADDRINUSE where there is a file of that name. */
 export async function liveSocket(folder: string, name: string): Promise<Server> {
-  return shortPath(folder, name, async (path) => {
-    // Whoever asks is let go: a queue that is full would look like a process that has ended.
-    const server = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ path }, resolve);
-    });
-    // Nothing that keeps the process alive.
-    return server.unref();
+  const server = listenAt(folder, name);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.once("listening", resolve);
   });
+  return server;
+}
+
+/** The same at once: the server listens when this returns, or `listening` is false and an "error" follows. */
+export function listenAt(folder: string, name: string): Server {
+  return shortPath(folder, name, (path) =>
+    // Whoever asks is let go: a queue that is full would look like a process that has ended. Nothing that keeps the process alive.
+    createServer((socket) => socket.destroy())
+      .listen({ path })
+      .unref(),
+  );
 }
 
 /** Whether a process listens there. Where that cannot be told, one does. */
@@ -36,7 +42,11 @@ export async function isLive(folder: string, name: string): Promise<boolean> {
       socket.once("connect", () => answer(true));
       socket.once("error", (error) => answer(!isNobody(error)));
     });
-  return shortPath(folder, name, ask).catch((error: unknown) => !isNobody(error));
+  try {
+    return await shortPath(folder, name, ask);
+  } catch (error) {
+    return !isNobody(error);
+  }
 }
 
 function isNobody(error: unknown): boolean {
@@ -44,17 +54,13 @@ function isNobody(error: unknown): boolean {
   return code === "ECONNREFUSED" || code === "ENOENT" || code === "ENOTDIR";
 }
 
-/** The kernel takes no long path for a socket, but one that begins at an open folder. */
-async function shortPath<T>(
-  folder: string,
-  name: string,
-  use: (path: string) => Promise<T>,
-): Promise<T> {
+/** The kernel takes no long path for a socket, but one that begins at an open folder. `use` needs the path only until it returns. */
+function shortPath<T>(folder: string, name: string, use: (path: string) => T): T {
   const path = join(folder, name);
   if (Buffer.byteLength(path) <= pathBytesMax) return use(path);
   const opened = openSync(folder, "r");
   try {
-    return await use(`/proc/self/fd/${opened}/${name}`);
+    return use(`/proc/self/fd/${opened}/${name}`);
   } finally {
     closeSync(opened);
   }
