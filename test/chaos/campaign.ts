@@ -7,9 +7,9 @@ import type { ChaosFleet } from "./fleet.js";
 import type { Follower } from "./follower.js";
 import { chaosBatch } from "./job.js";
 import { lostSteps, numberingProblems, storyProblems, wronglyBlamed } from "./ledger.js";
-import { costs, examplesPerSecond, type Cost } from "./measure.js";
+import { costs, examplesPerSecond, pausesOf, type Cost, type Pauses } from "./measure.js";
 import type { ChaosOptions } from "./options.js";
-import { costTable, seconds } from "./report.js";
+import { costTable, pauseLine, seconds } from "./report.js";
 import { schedule, type Fault, type FaultKind } from "./schedule.js";
 import { measureUndisturbed, runUndisturbed, type Undisturbed } from "./undisturbed.js";
 
@@ -23,6 +23,7 @@ export interface CampaignOutcome {
   /** Examples committed per second over those of the undisturbed run. */
   readonly usefulWork: number;
   readonly faults: readonly Cost[];
+  readonly pauses: Pauses;
   readonly problems: readonly string[];
 }
 
@@ -81,9 +82,11 @@ export async function runCampaign(
     ...{ seed, workers, steps, batch: chaosBatch, undisturbed, examplesPerSecond: perSecond },
     usefulWork: perSecond / undisturbed.examplesPerSecond,
     faults: costs(disturbed.faults, commits),
+    pauses: pausesOf(disturbed.faults, commits),
     problems,
   };
   for (const line of costTable(outcome.faults)) say(line);
+  say(pauseLine(outcome.pauses));
   say(
     `useful work ${outcome.usefulWork.toFixed(2)}: ${perSecond.toFixed(1)} of ` +
       `${undisturbed.examplesPerSecond.toFixed(1)} examples/s over ${seconds(window.toMs - window.fromMs)}`,

@@ -39,7 +39,7 @@ export function costs(faults: readonly Done[], commits: readonly Commit[]): read
     const after = hits.flatMap(({ endMs }) =>
       endMs === undefined ? [] : (timeToCommit(times, endMs) ?? []),
     );
-    const pauses = hits.map(({ startMs, endMs }) => pause(times, startMs, endMs ?? startMs));
+    const pauses = hits.flatMap((fault) => pause(times, fault) ?? []);
     return {
       kind,
       count: hits.length,
@@ -49,6 +49,48 @@ export function costs(faults: readonly Done[], commits: readonly Commit[]): read
       pauseMs: Math.max(0, ...pauses),
     };
   });
+}
+
+/** The pauses after faults that came alone, and after those beside whose course another's ran. */
+export interface Pauses {
+  readonly single: Pause;
+  readonly overlapping: Pause;
+}
+
+export interface Pause {
+  /** Faults that were done and had a commit after them. */
+  readonly count: number;
+  /** Of the longest time without a commit of each; undefined: there is none. */
+  readonly medianMs: number | undefined;
+}
+
+/** A fault's course is from its start to the end of its aftermath; faults that hit nothing have none. */
+export function pausesOf(faults: readonly Done[], commits: readonly Commit[]): Pauses {
+  const times = commits.map(({ atMs }) => atMs).toSorted((a, b) => a - b);
+  const hits = faults.filter(({ hit }) => hit);
+  const isMet = (fault: Done): boolean =>
+    hits.some((other) => other !== fault && overlap(fault, other));
+  return {
+    single: pauseOf(
+      times,
+      hits.filter((fault) => !isMet(fault)),
+    ),
+    overlapping: pauseOf(times, hits.filter(isMet)),
+  };
+}
+
+function pauseOf(times: readonly number[], faults: readonly Done[]): Pause {
+  const pauses = faults.flatMap((fault) => pause(times, fault) ?? []);
+  const medianMs = pauses.length === 0 ? undefined : spread(pauses).median;
+  return { count: pauses.length, medianMs };
+}
+
+function overlap(a: Done, b: Done): boolean {
+  return a.startMs <= overMs(b) && b.startMs <= overMs(a);
+}
+
+function overMs({ endMs = Infinity }: Done): number {
+  return endMs + aftermathMs;
 }
 
 /** Undefined where no commit came. `times` in order. */
@@ -70,12 +112,14 @@ export function examplesPerSecond(
 /** A joiner is dealt in some seconds after its start, and that may cost a pause too. */
 const aftermathMs = 8000;
 
-function pause(times: readonly number[], startMs: number, endMs: number): number {
-  let longest = 0;
+/** Undefined where no two commits have the fault or its course between them. */
+function pause(times: readonly number[], { startMs, endMs }: Done): number | undefined {
+  let longest: number | undefined;
   for (const [i, atMs] of times.entries()) {
     const before = times[i - 1];
-    if (before === undefined || atMs < startMs || before > endMs + aftermathMs) continue;
-    longest = Math.max(longest, atMs - before);
+    if (before === undefined || atMs < startMs) continue;
+    if (before > (endMs ?? startMs) + aftermathMs) continue;
+    longest = Math.max(longest ?? 0, atMs - before);
   }
   return longest;
 }

@@ -1,5 +1,5 @@
 /** The report at the end, for people. */
-import type { Cost, Spread } from "./measure.js";
+import type { Cost, Pause, Pauses, Spread } from "./measure.js";
 
 export function costTable(costs: readonly Cost[]): readonly string[] {
   const head = ["fault", "times", "next commit: median", "95th", "worst", "after its end", "pause"];
@@ -16,6 +16,15 @@ export function costTable(costs: readonly Cost[]): readonly string[] {
       .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
       .join("  "),
   );
+}
+
+/** Of whole campaigns: whether faults that meet cost more than faults that come alone. */
+export function pauseLine({ single, overlapping }: Pauses): string {
+  return `median pause ${pauseWords(single)} single faults, ${pauseWords(overlapping)} overlapping ones`;
+}
+
+function pauseWords({ count, medianMs }: Pause): string {
+  return `${medianMs === undefined ? "unknown" : seconds(medianMs)} after ${count}`;
 }
 
 function spreadOf({ median, p95, worst }: Spread): readonly string[] {
