@@ -1,7 +1,8 @@
 /**
- * The files of the records' second copy: `records/JOB.ORDER.open.json`, or `ended` for a job that has. Their names tell which of
- * them may know more than NATS does, so that a start lists them once and reads only those: a job that has ended changes no more
- * before it is resumed, and then it has a higher order.
+ * The files of the records' second copy: `records/7f/JOB.ORDER.open.json`, or `ended` for a job that has. Their names tell which
+ * of them may know more than NATS does, so that a start lists them once and reads only those: a job that has ended is read again
+ * only after it was resumed, and then it has a higher order. Each of 256 folders has its share of the jobs, since every write
+ * lists the one of its job.
  */
 import { createHash } from "node:crypto";
 
@@ -48,7 +49,7 @@ export class Copies {
   /** Of all jobs, or of one. */
   static async list(store: Store, codec: Codec<JobRecord>, job = ""): Promise<Copies> {
     const files = new Map<string, Named[]>();
-    for (const name of await store.list(job === "" ? folder : `${folder}${job}.`)) {
+    for (const name of await store.list(job === "" ? folder : `${folderOf(job)}${job}.`)) {
       const [, of = "", order = "", state = ""] = pattern.exec(name) ?? [];
       if (of === "") continue;
       const named = { name, job: of, order: Number(order), isEnded: state === "ended" };
@@ -108,10 +109,14 @@ export class Copies {
 }
 
 export function fileOf({ name, order, state }: JobRecord): string {
-  return `${folder}${name}.${order}.${hasEnded(state) ? "ended" : "open"}.json`;
+  return `${folderOf(name)}${name}.${order}.${hasEnded(state) ? "ended" : "open"}.json`;
 }
 
-const pattern = /^records\/([^./]+)\.(\d{1,10})\.(open|ended)\.json$/;
+function folderOf(job: string): string {
+  return `${folder}${createHash("sha256").update(job).digest("hex").slice(0, 2)}/`;
+}
+
+const pattern = /^records\/[0-9a-f]{2}\/([^./]+)\.(\d{1,10})\.(open|ended)\.json$/;
 
 function newestFirst(a: Named, b: Named): number {
   return b.order - a.order || Number(b.isEnded) - Number(a.isEnded);

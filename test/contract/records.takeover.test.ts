@@ -56,7 +56,11 @@ test("to take over takes as many requests to the store, however many jobs have e
   const few = await requestsOf(near, 3);
   for (let i = 1; i < 40; i += 1) await first.store(ended(`job-${i}`, i + 1));
   await first.flush(20_000);
-  expect(await near.list("records/")).toHaveLength(40);
+  const copies = await near.list("records/");
+  expect(copies).toHaveLength(40);
+  // Nor does a write list the copies of all jobs that there ever were: each folder has a few.
+  const folders = new Set(copies.map((name) => name.slice(0, name.lastIndexOf("/"))));
+  expect(folders.size).toBeGreaterThan(25);
   expect(await requestsOf(near, 4)).toBe(few);
 });
 
@@ -77,7 +81,9 @@ test("a job that was resumed before NATS was put back goes on, and so do the num
   await former.store(resumed);
   for (const message of ["two", "three"]) say(former, message);
   await former.flush(20_000);
-  expect(await near.list("records/")).toEqual(["records/job.2.open.json"]);
+  expect(await near.list("records/")).toEqual([
+    expect.stringMatching(/^records\/[0-9a-f]{2}\/job\.2\.open\.json$/),
+  ]);
   // As a backup of NATS has it: the record and the log of before.
   await connection.jetstream().publish("$KV.bitfleet_jobs.job", before.data);
   const { state } = await streams.info("bitfleet_logs");
