@@ -5,6 +5,7 @@ import { benchEngine } from "./engine.js";
 import { benchExchange } from "./exchange.js";
 import { benchJoin } from "./join.js";
 import { benchTakeover } from "./takeover.js";
+import { benchWatchers } from "./watchers.js";
 
 /** `npm run bench -- NAME...`: one JSON object per result, one line each. */
 const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
@@ -13,6 +14,9 @@ const benches: Readonly<Record<string, () => AsyncIterable<object>>> = {
   },
   async *takeover() {
     for (const endedJobs of [0, 20_000]) yield await benchTakeover(endedJobs);
+  },
+  async *watchers() {
+    for (const watchers of [0, 300]) yield await benchWatchers(watchers);
   },
   async *engine() {
     for (const kind of ["recorded", "eager"] as const) yield await benchEngine(kind);

@@ -26,21 +26,27 @@ export interface ScriptedOptions {
   readonly store: Store;
   /** Time that a toy shard takes. */
   readonly shardMs?: number;
+  /** How many classes it finds in any data; two where not given. */
+  readonly classes?: number;
   /** Called with what it says to the coordinator, and with what it is told. */
   readonly onSaid?: (event: WorkerEvent) => void;
   readonly onHeard?: (command: WorkerCommand) => void;
 }
 
 const toyDigest = "ab".repeat(32);
-const toySummary = {
-  classes: ["apple", "pear"],
-  trainingCounts: [20, 20],
-  validationCounts: [5, 5],
+const toySummary = (classes: readonly string[]): object => ({
+  classes,
+  trainingCounts: classes.map(() => 20),
+  validationCounts: classes.map(() => 5),
   medianWidth: 32,
   medianHeight: 32,
   leftOut: [],
   digest: toyDigest,
-};
+});
+
+/** Names as the folders of ImageNet-21k have. */
+const classNames = (count: number): readonly string[] =>
+  Array.from({ length: count }, (_, i) => `n${String(i).padStart(8, "0")}`);
 
 /** Any numbers will do that are a function of the step alone, as those of a real job are. */
 const toyChecksum = (step: number): number => Math.imul(step + 1, 2_654_435_761) >>> 0 || 1;
@@ -186,7 +192,8 @@ export class ScriptedWorker {
       const event = { kind: "task-progress", taskId, done: 7, total: 50 } as const;
       this.#handle({ kind: "task", event });
       await store.put(`indexes/${toyDigest}.json`, [Buffer.from("{}")]);
-      result = toySummary;
+      const { classes } = this.#options;
+      result = toySummary(classes === undefined ? ["apple", "pear"] : classNames(classes));
     } else {
       const rows: (readonly [number, number])[][] = [];
       for (const name of task.pictures) {
