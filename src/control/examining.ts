@@ -1,7 +1,7 @@
 import { alikeGroups } from "./checksum.js";
 import { comparable, isOwed, isPending, openChecks, withChecks, type Checks } from "./checking.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
-import { followersOf } from "./following.js";
+import { followersOf } from "./participation.js";
 import {
   difference,
   impossible,

@@ -174,6 +174,8 @@ export type Stage =
   /** Holds the state of `record.step`, or has been told to apply the step before. */
   | { readonly kind: "member" };
 
+export type Following = Extract<Stage, { readonly kind: "following" }>;
+
 export type Phase =
   /** Workers get ready. `enoughSinceMs`: since when there are as many as the job needs. */
   | { readonly kind: "gathering"; readonly enoughSinceMs: number | undefined }

@@ -1,9 +1,10 @@
 import { checksumAt } from "./checksum.js";
-import type { RoundPhase, Run, Stage, Transition } from "./fleetState.js";
+import type { Following, RoundPhase, Transition } from "./fleetState.js";
 import { staying } from "./leaving.js";
 import { joinFailed } from "./joining.js";
 import {
   connectedMembers,
+  followersOf,
   formGeneration,
   isConnected,
   memberIds,
@@ -33,16 +34,6 @@ const behindMax = 3;
 
 /** A commit waits for a follower as long as a step usually takes, and at least so long. */
 const waitFloorMs = 250;
-
-export type Following = Extract<Stage, { readonly kind: "following" }>;
-
-export function followersOf(
-  run: Run,
-): readonly { readonly workerId: string; readonly stage: Following }[] {
-  return [...run.participants.values()]
-    .flatMap(({ workerId, stage }) => (stage.kind === "following" ? { workerId, stage } : []))
-    .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1));
-}
 
 /** At a boundary from which the members go on, or in a round: those who are ready begin to follow, but `except`. */
 export function beginFollowing(t: Transition, except: readonly string[] = []): Transition {

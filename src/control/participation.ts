@@ -1,4 +1,4 @@
-import type { Fleet, Member, Phase, Run, Stage, Transition } from "./fleetState.js";
+import type { Fleet, Following, Member, Phase, Run, Stage, Transition } from "./fleetState.js";
 import type { JobOrder } from "./message.js";
 import type { JobRecord } from "./record.js";
 import { remembered } from "./remembered.js";
@@ -41,6 +41,15 @@ export function isIdle(fleet: Fleet, { workerId, link, closing, leaving }: Membe
     leaving === undefined &&
     runWith(fleet, workerId) === undefined
   );
+}
+
+/** Those who follow the members of a run, in the order of their ids. */
+export function followersOf(
+  run: Run,
+): readonly { readonly workerId: string; readonly stage: Following }[] {
+  return [...run.participants.values()]
+    .flatMap(({ workerId, stage }) => (stage.kind === "following" ? { workerId, stage } : []))
+    .toSorted((a, b) => (a.workerId < b.workerId ? -1 : 1));
 }
 
 /** Why the worker may not take part in the job; undefined if it may. */
