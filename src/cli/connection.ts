@@ -1,11 +1,13 @@
 /** Which coordinator a command talks to, and with which token. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import { connect, type BitfleetClient } from "../client/client.js";
 import { readTls } from "../process/certificates.js";
 import { stateFolder } from "../process/stateFolder.js";
-import { defaultPort, readTokenFile, tlsFiles, type Variables } from "../process/environment.js";
+import { readTokenFile, tlsFiles, type Variables } from "../process/environment.js";
+import { defaultPort } from "../process/processSettings.js";
+import { withFlags } from "./partFlags.js";
 
 export interface ConnectionFlags {
   readonly coordinator?: string;
@@ -17,22 +19,7 @@ export interface ConnectionFlags {
 
 /** Adds the flags that every command with a coordinator has. */
 export function withConnection(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        "--coordinator <HOST:PORT>",
-        `where the coordinator listens (default: $BITFLEET_COORDINATOR, else 127.0.0.1:${defaultPort})`,
-      ),
-    )
-    .addOption(
-      new Option(
-        "--token-file <FILE>",
-        "file with the fleet's token (default: $BITFLEET_TOKEN_FILE)",
-      ),
-    )
-    .option("--tls-ca <FILE>", "CA of the coordinator's certificate (BITFLEET_TLS_CA_FILE)")
-    .option("--tls-cert <FILE>", "own certificate, where it asks for one (BITFLEET_TLS_CERT_FILE)")
-    .option("--tls-key <FILE>", "its key (BITFLEET_TLS_KEY_FILE)");
+  return withFlags(command, "client");
 }
 
 /** ConfigError: the token file cannot be read, or the address is none. */

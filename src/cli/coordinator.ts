@@ -1,15 +1,14 @@
 /** `bitfleet coordinator`: one coordinator, in the foreground. */
 import type { Command } from "commander";
 import type { Context } from "./context.js";
-import { partEnvironment, withCoordinatorFlags, type PartFlags } from "./partFlags.js";
+import { partEnvironment, withFlags, type PartFlags } from "./partFlags.js";
 import { runPart } from "./runPart.js";
 
 export function addCoordinator(program: Command, context: Context): void {
   const command = program
     .command("coordinator")
-    .description("start a coordinator in the foreground; flags win over the variables named")
-    .option("--host <HOST>", "where to listen; off loopback a token is needed (BITFLEET_HOST)");
-  withCoordinatorFlags(command).action((flags: PartFlags) =>
+    .description("start a coordinator in the foreground; flags win over the variables named");
+  withFlags(command, "coordinator").action((flags: PartFlags) =>
     runPart("coordinator", partEnvironment(context.variables, flags), context),
   );
 }

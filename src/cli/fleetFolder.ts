@@ -5,7 +5,7 @@
 import { isIP, isIPv6, SocketAddress } from "node:net";
 
 import { bracketed } from "../process/address.js";
-import { defaultPort } from "../process/environment.js";
+import { defaultPort } from "../process/processSettings.js";
 import { tokenDigest, writeTokens } from "../process/tokensFile.js";
 import { roles } from "../job/roles.js";
 import { configurationOf } from "../link/natsServer.js";

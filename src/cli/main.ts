@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { graceSecondsMax } from "../process/environment.js";
+import { graceSecondsMax } from "../process/processSettings.js";
 import { run } from "../process/shutdown.js";
 import { runProgram } from "./program.js";
 import { processTerminal } from "./terminal.js";

@@ -56,7 +56,8 @@ function withAdvice(message: string): string {
   return `${message}; is "bitfleet up" running there? --coordinator or BITFLEET_COORDINATOR says where it is`;
 }
 
-function createProgram(context: Context): Command {
+/** The whole tree of commands, as help and docs have it. */
+export function createProgram(context: Context): Command {
   const { terminal } = context;
   const program = new Command("bitfleet")
     .description("trains BiT image models on a fleet of machines")

@@ -5,7 +5,8 @@ import { plural } from "../job/plural.js";
 import { localWorkersMax } from "../job/request.js";
 import { ConfigError } from "../job/problem.js";
 import { kubernetesAccess, scaleStatefulSet } from "../process/kubernetes.js";
-import { isObjectName, replicasMax } from "../process/scalingTarget.js";
+import { replicasMax } from "../process/processSettings.js";
+import { isObjectName } from "../process/scalingTarget.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import type { Context } from "./context.js";
 

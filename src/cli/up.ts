@@ -3,12 +3,13 @@ import { plural } from "../job/plural.js";
 import { InvalidArgumentError, type Command } from "commander";
 import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers, reachableUrl } from "../process/address.js";
-import { defaultHttpPort, readEnvironment } from "../process/environment.js";
+import { readEnvironment } from "../process/environment.js";
+import { defaultHttpPort } from "../process/processSettings.js";
 import { makeStateFolder } from "../process/stateFolder.js";
 import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, gpuFor, type Gpu } from "./gpus.js";
-import { partEnvironment, withCoordinatorFlags, type PartFlags } from "./partFlags.js";
+import { partEnvironment, withFlags, type PartFlags } from "./partFlags.js";
 import { ensureTokens, type UpTokens } from "./upTokens.js";
 
 interface UpFlags extends PartFlags {
@@ -19,9 +20,8 @@ export function addUp(program: Command, context: Context): void {
   const command = program
     .command("up")
     .description("start a coordinator and one worker per GPU on this machine, until Ctrl-C")
-    .option("--workers <N>", "number of workers, by default one per GPU, or one", workerCount)
-    .option("--host <HOST>", "where to listen; off loopback a token is made (BITFLEET_HOST)");
-  withCoordinatorFlags(command).action((flags: UpFlags) => up(flags, context));
+    .option("--workers <N>", "number of workers, by default one per GPU, or one", workerCount);
+  withFlags(command, "coordinator").action((flags: UpFlags) => up(flags, context));
 }
 
 async function up(flags: UpFlags, context: Context): Promise<void> {

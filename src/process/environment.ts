@@ -6,8 +6,9 @@ import { ConfigError, reasonOf } from "../job/problem.js";
 import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
-import { logLevels, type LoggerLevel } from "./logLevels.js";
+import type { LoggerLevel } from "./logLevels.js";
 import { natsSettings, type NatsSettings } from "./natsSettings.js";
+import { numberOrDefault, readChoice, readNumber, readText, textOf } from "./readSetting.js";
 import { neededStateFolder, stateFolder } from "./stateFolder.js";
 import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
 
@@ -52,44 +53,40 @@ export interface Environment {
   readonly logLevel: LoggerLevel;
 }
 
-export const defaultPort = 7450;
-export const defaultHttpPort = 7451;
-export const defaultKeepStateSeconds = 600;
-
 /** Throws a ConfigError that names the variable, the value and the bound. An empty variable counts as not set. */
 export function readEnvironment(
   variables: Variables,
   part: "coordinator" | "worker" = "coordinator",
 ): Environment {
-  const givenHome = text(variables, "BITFLEET_HOME");
+  const givenHome = readText(variables, "BITFLEET_HOME");
   const home = part === "worker" ? (stateFolder(givenHome) ?? "") : neededStateFolder(givenHome);
   return {
-    host: hostName(variables, "BITFLEET_HOST") ?? "127.0.0.1",
-    port: port(variables, "BITFLEET_PORT") ?? defaultPort,
-    httpPort: port(variables, "BITFLEET_HTTP_PORT") ?? defaultHttpPort,
-    metricsAreOpen: isOn(variables, "BITFLEET_METRICS_OPEN"),
+    host: readText(variables, "BITFLEET_HOST") ?? "127.0.0.1",
+    port: numberOrDefault(variables, "BITFLEET_PORT"),
+    httpPort: numberOrDefault(variables, "BITFLEET_HTTP_PORT"),
+    metricsAreOpen: readChoice(variables, "BITFLEET_METRICS_OPEN") === "on",
     workerHttp: workerHttp(variables),
     home,
     store: store(variables, home),
-    tokenFile: text(variables, "BITFLEET_TOKEN_FILE"),
-    tokensFile: text(variables, "BITFLEET_TOKENS_FILE"),
+    tokenFile: readText(variables, "BITFLEET_TOKEN_FILE"),
+    tokensFile: readText(variables, "BITFLEET_TOKENS_FILE"),
     tls: tlsFiles(variables),
     clientCertificates: clientCertificates(variables),
     nats: natsSettings(variables),
-    natsPort: port(variables, "BITFLEET_NATS_PORT") ?? 0,
-    logBytes: logBytes(variables, "BITFLEET_LOG_BYTES"),
+    natsPort: readNumber(variables, "BITFLEET_NATS_PORT") ?? 0,
+    logBytes: readNumber(variables, "BITFLEET_LOG_BYTES"),
     scaling: scalingTarget(variables),
-    join: joinAddress(variables, "BITFLEET_JOIN"),
-    workerId: workerId(variables, "BITFLEET_WORKER_ID"),
-    keepStateSeconds: seconds(variables, "BITFLEET_KEEP_STATE") ?? defaultKeepStateSeconds,
+    join: joinAddress(variables),
+    workerId: readText(variables, "BITFLEET_WORKER_ID"),
+    keepStateSeconds: numberOrDefault(variables, "BITFLEET_KEEP_STATE"),
     graceMs: graceMs(variables),
-    logLevel: logLevel(variables, "LOG_LEVEL"),
+    logLevel: readChoice(variables, "LOG_LEVEL"),
   };
 }
 
 /** With the endpoint and region of this machine in an address of S3, so that one text says all of it. */
 function store(variables: Variables, home: string): string {
-  const given = text(variables, "BITFLEET_STORE") ?? join(home, "store");
+  const given = readText(variables, "BITFLEET_STORE") ?? join(home, "store");
   return isS3(given) ? storeAddress(given, variables) : resolve(given);
 }
 
@@ -141,99 +138,26 @@ export function readSmallFile(
   }
 }
 
-function text(variables: Variables, name: string): string | undefined {
-  const value = variables[name];
-  return value === undefined || value === "" ? undefined : value;
-}
-
-function port(variables: Variables, name: string): number | undefined {
-  const value = text(variables, name);
-  if (value === undefined) return undefined;
-  const number = Number(value);
-  if (!/^\d{1,5}$/.test(value) || number > 65_535)
-    throw new ConfigError(`${name} is "${value}", but must be a port of 0 to 65535`);
-  return number;
-}
-
 function workerHttp(variables: Variables): Address | undefined {
-  const number = port(variables, "BITFLEET_WORKER_HTTP_PORT");
-  const host = hostName(variables, "BITFLEET_WORKER_HTTP_HOST") ?? "127.0.0.1";
+  const number = readNumber(variables, "BITFLEET_WORKER_HTTP_PORT");
+  const host = readText(variables, "BITFLEET_WORKER_HTTP_HOST") ?? "127.0.0.1";
   return number === undefined ? undefined : { host, port: number };
 }
 
-function isOn(variables: Variables, name: string): boolean {
-  const value = text(variables, name) ?? "off";
-  if (value !== "on" && value !== "off")
-    throw new ConfigError(`${name} is "${value}", but must be on or off`);
-  return value === "on";
+function joinAddress(variables: Variables): Address | undefined {
+  const value = readText(variables, "BITFLEET_JOIN");
+  return value === undefined ? undefined : parseAddress(value, "BITFLEET_JOIN");
 }
-
-function seconds(variables: Variables, name: string): number | undefined {
-  const value = text(variables, name);
-  if (value === undefined) return undefined;
-  const number = Number(value);
-  if (!/^\d{1,6}$/.test(value) || number < 1)
-    throw new ConfigError(`${name} is "${value}", but must be whole seconds from 1 to 999999`);
-  return number;
-}
-
-const logBytesLeast = 2 ** 24;
-
-function logBytes(variables: Variables, name: string): number | undefined {
-  const value = text(variables, name);
-  if (value === undefined) return undefined;
-  if (!/^\d{1,15}$/.test(value) || Number(value) < logBytesLeast)
-    throw new ConfigError(
-      `${name} is "${value}", but must be whole bytes from ${logBytesLeast} on`,
-    );
-  return Number(value);
-}
-
-function hostName(variables: Variables, name: string): string | undefined {
-  const value = text(variables, name);
-  if (value !== undefined && !/^[0-9a-zA-Z.:%_-]{1,253}$/.test(value))
-    throw new ConfigError(`${name} is "${value}", but must be a host name or an IP address`);
-  return value;
-}
-
-function joinAddress(variables: Variables, name: string): Address | undefined {
-  const value = text(variables, name);
-  return value === undefined ? undefined : parseAddress(value, name);
-}
-
-function workerId(variables: Variables, name: string): string | undefined {
-  const value = text(variables, name);
-  if (value !== undefined && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(value))
-    throw new ConfigError(
-      `${name} is "${value}", but must be 1 to 63 lower-case letters, digits or hyphens inside`,
-    );
-  return value;
-}
-
-export const graceSecondsMax = 86_400;
 
 /** How long a worker that is told to stop may take; see `Environment`. */
 export function graceMs(variables: Variables): number {
-  const value = text(variables, "BITFLEET_GRACE_SECONDS") ?? "30";
-  if (!/^\d{1,5}$/.test(value) || Number(value) > graceSecondsMax)
-    throw new ConfigError(
-      `BITFLEET_GRACE_SECONDS is "${value}", but must be a whole number of 0 to ${graceSecondsMax}`,
-    );
-  return 1000 * Number(value);
-}
-
-function logLevel(variables: Variables, name: string): LoggerLevel {
-  const value = text(variables, name) ?? "info";
-  const level = logLevels.find((known) => known === value);
-  if (level === undefined)
-    throw new ConfigError(`${name} is "${value}", but must be one of ${logLevels.join(", ")}`);
-  return level;
+  return 1000 * numberOrDefault(variables, "BITFLEET_GRACE_SECONDS");
 }
 
 /** Of a client and a server alike. ConfigError: a certificate without its key, or the reverse. */
 export function tlsFiles(variables: Variables, prefix = "BITFLEET_TLS_"): TlsFiles | undefined {
   const [certificate, key, ca] = ["CERT", "KEY", "CA"].map((part) =>
-    text(variables, `${prefix}${part}_FILE`),
+    textOf(variables, `${prefix}${part}_FILE`),
   );
   if ((certificate === undefined) !== (key === undefined))
     throw new ConfigError(
@@ -243,8 +167,6 @@ export function tlsFiles(variables: Variables, prefix = "BITFLEET_TLS_"): TlsFil
 }
 
 function clientCertificates(variables: Variables): boolean {
-  const value = text(variables, "BITFLEET_TLS_CLIENT_CERTS") ?? "require";
-  if (value !== "require" && value !== "off")
-    throw new ConfigError(`BITFLEET_TLS_CLIENT_CERTS is "${value}", but must be require or off`);
-  return value === "require" && text(variables, "BITFLEET_TLS_CA_FILE") !== undefined;
+  const isRequired = readChoice(variables, "BITFLEET_TLS_CLIENT_CERTS") === "require";
+  return isRequired && readText(variables, "BITFLEET_TLS_CA_FILE") !== undefined;
 }

@@ -1,5 +1,7 @@
 import { ConfigError } from "../job/problem.js";
 import type { Variables } from "./environment.js";
+import { processSettings } from "./processSettings.js";
+import { readNumber } from "./readSetting.js";
 
 /** What a coordinator on Kubernetes scales by itself. */
 export interface ScalingTarget {
@@ -7,10 +9,6 @@ export interface ScalingTarget {
   readonly min: number;
   readonly max: number;
 }
-
-/** More is a slip of the finger. */
-export const replicasMax = 10_000;
-const defaultMax = 8;
 
 /** Whether Kubernetes could have an object of that name. */
 export function isObjectName(name: string): boolean {
@@ -20,8 +18,8 @@ export function isObjectName(name: string): boolean {
 /** Undefined unless BITFLEET_SCALE_MIN or BITFLEET_SCALE_MAX asks for it; the name alone only serves `bitfleet scale`. */
 export function scalingTarget(variables: Variables): ScalingTarget | undefined {
   const [min, max] = [
-    count(variables, "BITFLEET_SCALE_MIN"),
-    count(variables, "BITFLEET_SCALE_MAX"),
+    readNumber(variables, "BITFLEET_SCALE_MIN"),
+    readNumber(variables, "BITFLEET_SCALE_MAX"),
   ];
   if (min === undefined && max === undefined) return undefined;
   const statefulSet = variables["BITFLEET_SCALE_STATEFULSET"] ?? "";
@@ -29,18 +27,10 @@ export function scalingTarget(variables: Variables): ScalingTarget | undefined {
     throw new ConfigError(
       `BITFLEET_SCALE_STATEFULSET is "${statefulSet}", but with BITFLEET_SCALE_MIN or _MAX it must name the workers' StatefulSet`,
     );
-  const target = { statefulSet, min: min ?? 0, max: max ?? Math.max(defaultMax, min ?? 0) };
+  const most = processSettings.BITFLEET_SCALE_MAX.default;
+  const target = { statefulSet, min: min ?? 0, max: max ?? Math.max(most, min ?? 0) };
   if (target.min <= target.max) return target;
   throw new ConfigError(
     `BITFLEET_SCALE_MIN is ${target.min}, but must not be more than BITFLEET_SCALE_MAX, ${target.max}`,
-  );
-}
-
-function count(variables: Variables, name: string): number | undefined {
-  const value = variables[name] ?? "";
-  if (value === "") return undefined;
-  if (/^\d{1,5}$/.test(value) && Number(value) <= replicasMax) return Number(value);
-  throw new ConfigError(
-    `${name} is "${value}", but must be a whole number from 0 to ${replicasMax}`,
   );
 }
