@@ -5,10 +5,9 @@ import type { Variables } from "../process/environment.js";
 import {
   processSetting,
   settingVariables,
-  type Part,
-  type ProcessSetting,
   type processSettings,
 } from "../process/processSettings.js";
+import type { Part, ProcessSetting } from "../process/settingKinds.js";
 import { flagOf, settingHelp } from "../process/settingText.js";
 import { isS3 } from "../store/s3Address.js";
 

@@ -4,39 +4,8 @@
  */
 import { pixelsMaxDefault } from "../data/pictureBounds.js";
 import { logLevels } from "./logLevels.js";
-
-/** Who reads a setting: a process, or a command that calls a coordinator. */
-export type Part = "coordinator" | "worker" | "client";
-
-export type ProcessSetting = {
-  /** What it is to each part that reads it, without a full stop. */
-  readonly about: Readonly<Partial<Record<Part, string>>>;
-  /** As in help: `--port <PORT>`. */
-  readonly flag?: `--${string} <${string}>`;
-  /** Parts that read the variable alone and have no such flag. */
-  readonly flagless?: readonly Part[];
-} & (
-  | { readonly kind: "port"; readonly default: number | string }
-  | {
-      readonly kind: "whole";
-      readonly min: number;
-      readonly max: number;
-      readonly unit?: "seconds" | "bytes";
-      readonly default: number | string;
-    }
-  | { readonly kind: "choice"; readonly choices: readonly string[]; readonly default: string }
-  /** A path, made absolute where a flag gives it. The default is for people; empty: none. */
-  | { readonly kind: "file" | "folder"; readonly default: string }
-  /** A folder, or s3://BUCKET/PREFIX. */
-  | { readonly kind: "store"; readonly default: string }
-  /** Whatever else: `must` says of which form. Without a pattern whoever reads it checks more than a pattern can say. */
-  | {
-      readonly kind: "text";
-      readonly must: string;
-      readonly pattern?: RegExp;
-      readonly default: string;
-    }
-);
+import { natsServerSettings, s3Settings } from "./serverSettings.js";
+import type { ProcessSetting } from "./settingKinds.js";
 
 export const defaultPort = 7450;
 export const defaultHttpPort = 7451;
@@ -50,15 +19,8 @@ const hostName = {
   pattern: /^[0-9a-zA-Z.:%_-]{1,253}$/,
   default: "127.0.0.1",
 } as const;
-const natsUser = {
-  kind: "text",
-  must: "1 to 64 letters, digits or any of _.@-",
-  pattern: /^[A-Za-z0-9_.@-]{1,64}$/,
-  default: "",
-} as const;
 const file = { kind: "file", default: "" } as const;
 const replicas = { kind: "whole", min: 0, max: replicasMax } as const;
-const credential = { kind: "text", must: "a text", default: "" } as const;
 
 export const processSettings = {
   BITFLEET_COORDINATOR: {
@@ -142,45 +104,7 @@ export const processSettings = {
         "the fleet's store, where this machine sees its folder elsewhere, else what the coordinator says",
     },
   },
-  BITFLEET_S3_ENDPOINT: {
-    kind: "text",
-    must: "http://HOST:PORT or https://HOST, with a path behind it where the server has one",
-    default: "Amazon's",
-    about: {
-      coordinator: "server of a store in S3",
-      worker: "the same, where this machine reaches it by another name",
-    },
-  },
-  BITFLEET_S3_REGION: {
-    kind: "text",
-    must: "1 to 40 letters, digits, _ and -",
-    default: "us-east-1",
-    about: { coordinator: "region of a store in S3", worker: "the same" },
-  },
-  BITFLEET_S3_CREDENTIALS_FILE: {
-    ...file,
-    about: {
-      coordinator:
-        "credentials for S3 of this machine: lines with aws_access_key_id = ... and aws_secret_access_key = ..., and aws_session_token = ... where there is one",
-      worker: "the same",
-    },
-  },
-  AWS_ACCESS_KEY_ID: {
-    ...credential,
-    about: {
-      coordinator:
-        "credentials for S3 without a file; with neither the client looks for a role of the pod or the machine",
-      worker: "the same",
-    },
-  },
-  AWS_SECRET_ACCESS_KEY: {
-    ...credential,
-    about: { coordinator: "belongs to the above", worker: "the same" },
-  },
-  AWS_SESSION_TOKEN: {
-    ...credential,
-    about: { coordinator: "belongs to the above, where there is one", worker: "the same" },
-  },
+  ...s3Settings,
   BITFLEET_TOKEN_FILE: {
     ...file,
     flag: "--token-file <FILE>",
@@ -224,46 +148,7 @@ export const processSettings = {
     default: "require",
     about: { coordinator: "whether callers must have a certificate of the CA, where one is named" },
   },
-  NATS_URL: {
-    kind: "text",
-    must: "nats://HOST:PORT, nats://TOKEN@HOST:PORT or tls://HOST:PORT, or up to 16 with commas",
-    default: "",
-    flag: "--nats <URL>",
-    about: {
-      coordinator:
-        "NATS with JetStream, several servers of one cluster by commas; else one is started here",
-    },
-  },
-  BITFLEET_NATS_PORT: {
-    kind: "port",
-    default: "that of the last time, or any free one",
-    flag: "--nats-port <PORT>",
-    about: { coordinator: "port of the NATS server that is started here" },
-  },
-  BITFLEET_NATS_SERVER: {
-    kind: "file",
-    default: "that of the set-up, else the first in PATH",
-    about: { coordinator: "the nats-server program" },
-  },
-  NATS_USER: { ...natsUser, about: { coordinator: "its user at the server of NATS_URL" } },
-  NATS_PASSWORD_FILE: { ...file, about: { coordinator: "that user's password" } },
-  NATS_WORKER_USER: {
-    ...natsUser,
-    about: { coordinator: "the user that it tells the workers, else its own" },
-  },
-  NATS_WORKER_PASSWORD_FILE: { ...file, about: { coordinator: "that user's password" } },
-  NATS_CA_FILE: {
-    ...file,
-    about: {
-      coordinator: "CA of NATS, with TLS, where it is not that of gRPC",
-      worker: "the same",
-    },
-  },
-  NATS_CERT_FILE: {
-    ...file,
-    about: { coordinator: "own certificate for NATS", worker: "the same" },
-  },
-  NATS_KEY_FILE: { ...file, about: { coordinator: "its key", worker: "the same" } },
+  ...natsServerSettings,
   BITFLEET_LOG_BYTES: {
     kind: "whole",
     min: 2 ** 24,

@@ -1,10 +1,6 @@
 /** What the table of settings says in words: for help, refusals and docs. */
-import {
-  processSetting,
-  type Part,
-  type ProcessSetting,
-  type SettingVariable,
-} from "./processSettings.js";
+import { processSetting, type SettingVariable } from "./processSettings.js";
+import type { Part, ProcessSetting } from "./settingKinds.js";
 
 /** What a value must be, for a refusal and for docs. */
 export function mustBe(setting: ProcessSetting): string {

@@ -1,6 +1,7 @@
 /** docs/settings.md, out of the tables that the processes and the command line read. */
 import { format } from "prettier";
-import { processSetting, settingVariables, type Part } from "../../src/process/processSettings.js";
+import { processSetting, settingVariables } from "../../src/process/processSettings.js";
+import type { Part } from "../../src/process/settingKinds.js";
 import { flagOf, mustBe } from "../../src/process/settingText.js";
 import {
   flag,

@@ -18,7 +18,7 @@ function sources(folder: string): readonly string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
     .filter((name) => /\.m?ts$|\.mjs$/.test(name))
     .map((name) => join(folder, name))
-    .filter((path) => path !== join("src", "process", "processSettings.ts"));
+    .filter((path) => !/^src\/process\/(?:process|server)Settings\.ts$/.test(path));
 }
 
 const code = ["src", "coordinator", "worker", "deploy/setup"].flatMap(sources);
