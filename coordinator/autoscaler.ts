@@ -5,7 +5,7 @@ import type { Fleet } from "../src/control/fleetState.js";
 import { scaled, type Lull } from "../src/control/scaling.js";
 import { workersUsable } from "../src/control/wanted.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
-import type { Variables } from "../src/process/environment.js";
+import type { Variables } from "../src/process/variables.js";
 import {
   kubernetesAccess,
   scaleOfStatefulSet,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js";
 import { jobStatus, recordCalled, workerStatuses } from "../src/control/view.js";
-import { ConfigError, FailureError, reasonOf } from "../src/job/problem.js";
+import { ConfigError, FailureError, reasonOf, NotFoundError } from "../src/job/problem.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
 import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
@@ -10,7 +10,7 @@ import { placeOf } from "../src/job/dataPlace.js";
 import { checkLocalWorkers } from "../src/job/request.js";
 import type { DataSummary } from "../src/job/decisions.js";
 import type { JobRequest } from "../src/job/settings.js";
-import { NotFoundError, type TrainingHandlers } from "../src/link/service.js";
+import type { TrainingHandlers } from "../src/link/service.js";
 import type { Logger } from "../src/process/logger.js";
 import type { Store } from "../src/store/store.js";
 import type {

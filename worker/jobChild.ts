@@ -13,7 +13,7 @@ import { connectFrames } from "../src/link/nats.js";
 import { temporaryFolder } from "../src/process/temporaryFolder.js";
 import { openStore } from "../src/store/openStore.js";
 import type { Store } from "../src/store/store.js";
-import type { Variables } from "../src/process/environment.js";
+import type { Variables } from "../src/process/variables.js";
 import { natsTls } from "../src/process/natsSettings.js";
 import type { ChildNews } from "./childNews.js";
 import type { Failpoint } from "./failpoint.js";

@@ -1,5 +1,5 @@
 import { reasonOf } from "../src/job/problem.js";
-import type { Variables } from "../src/process/environment.js";
+import type { Variables } from "../src/process/variables.js";
 import type { Logger } from "../src/process/logger.js";
 import { openStore } from "../src/store/openStore.js";
 

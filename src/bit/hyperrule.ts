@@ -1,4 +1,4 @@
-import type { RecipeInput, RecipeRow, Schedule } from "./recipe.js";
+import type { RecipeInput, RecipeRow, Schedule } from "./schedule.js";
 
 /**
  * BiT-HyperRule: how to transfer to any data set without a search. Row for row as

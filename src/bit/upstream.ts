@@ -1,5 +1,5 @@
 import { resolution, smallArea } from "./hyperrule.js";
-import type { RecipeInput, RecipeRow } from "./recipe.js";
+import type { RecipeInput, RecipeRow } from "./schedule.js";
 
 /**
  * Pretraining as section 3.3 of the article has it for ImageNet: 90 passes, the rate in proportion

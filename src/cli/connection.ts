@@ -5,7 +5,9 @@ import type { Command } from "commander";
 import { connect, type BitfleetClient } from "../client/client.js";
 import { readTls } from "../process/certificates.js";
 import { stateFolder } from "../process/stateFolder.js";
-import { readTokenFile, tlsFiles, type Variables } from "../process/environment.js";
+import { readTokenFile } from "../process/environment.js";
+import { tlsFiles } from "../process/tlsFiles.js";
+import type { Variables } from "../process/variables.js";
 import { defaultPort } from "../process/processSettings.js";
 import { withFlags } from "./partFlags.js";
 

@@ -1,5 +1,5 @@
 import { FailureError } from "../job/problem.js";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import type { Terminal } from "./terminal.js";
 import { json } from "./text.js";
 

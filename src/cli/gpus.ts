@@ -1,7 +1,7 @@
 /** The NVIDIA GPUs that workers may be given. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 
 const deadlineMs = 10_000;
 

@@ -1,7 +1,7 @@
 /** Flags of `up`, `coordinator`, `worker` and of every command with a coordinator, out of the table of settings. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import {
   processSetting,
   settingVariables,

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import { answerStarted, type Scale } from "../process/starter.js";
 import { packageRoot } from "../process/toolchain.js";
 

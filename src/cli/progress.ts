@@ -1,6 +1,5 @@
 /** A job's progress as lines, from its status alone. */
-import { hasEnded } from "../control/record.js";
-import type { EvaluationResult, JobState } from "../control/record.js";
+import { hasEnded, type EvaluationResult, type JobState } from "../control/record.js";
 import { plural } from "../job/plural.js";
 import type { JobStatus } from "../wire/training.js";
 import type { Color } from "./terminal.js";

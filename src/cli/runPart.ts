@@ -1,4 +1,5 @@
-import { graceMs, type Variables } from "../process/environment.js";
+import { graceMs } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import type { Context } from "./context.js";
 import { PartProcess, type Part } from "./processes.js";
 

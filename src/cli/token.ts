@@ -3,7 +3,7 @@ import { rm, writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
 import { isWorkerPattern, roles, type Caller, type Role } from "../job/roles.js";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import { isTokenName, tokenDigest } from "../process/tokensFile.js";
 import { printJson, type Context } from "./context.js";
 import { table } from "./text.js";

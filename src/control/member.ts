@@ -3,8 +3,16 @@ import type { MemberAction, MemberEvent } from "./memberEvent.js";
 import { sayPrepared, takeJobCommand, takePrepare, takeRelease } from "./memberJob.js";
 import { leave, leaveAtOnce, quitIfDone, sayLeaving } from "./memberLeaving.js";
 import { disconnect, greet, takeHeard, tick } from "./memberLink.js";
-import { act, say, set } from "./memberState.js";
-import type { Child, Identity, Member, MemberTimes, MemberTransition } from "./memberState.js";
+import {
+  act,
+  say,
+  set,
+  type Child,
+  type Identity,
+  type Member,
+  type MemberTimes,
+  type MemberTransition,
+} from "./memberState.js";
 import type { HeldState, Task, TaskEvent, WorkerCommand } from "./message.js";
 
 export type { Member } from "./memberState.js";

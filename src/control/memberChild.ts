@@ -2,8 +2,14 @@ import type { ChildEvent } from "./memberEvent.js";
 import { failChild, sayLoaded, sayPrepared, startChild } from "./memberJob.js";
 import { report, takeShard, takeSummed } from "./memberRound.js";
 import { quitIfDone } from "./memberLeaving.js";
-import { say, set, setChild, withChild } from "./memberState.js";
-import type { MemberTransition, Working } from "./memberState.js";
+import {
+  say,
+  set,
+  setChild,
+  withChild,
+  type MemberTransition,
+  type Working,
+} from "./memberState.js";
 
 /** What the child says, and what its end means. */
 

@@ -1,6 +1,13 @@
 import { takeRound } from "./memberRound.js";
-import { act, say, set, setChild, toChild } from "./memberState.js";
-import type { MemberTransition, Working } from "./memberState.js";
+import {
+  act,
+  say,
+  set,
+  setChild,
+  toChild,
+  type MemberTransition,
+  type Working,
+} from "./memberState.js";
 import type { JobOrder, StateSource, WorkerCommand, WorkerEvent } from "./message.js";
 
 /**

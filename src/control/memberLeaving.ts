@@ -1,6 +1,5 @@
 import { closeChild } from "./memberJob.js";
-import { act, say, set } from "./memberState.js";
-import type { MemberTransition } from "./memberState.js";
+import { act, say, set, type MemberTransition } from "./memberState.js";
 
 /**
  * A worker that is to end. It takes nothing on any more, finishes what it has, and ends once the

@@ -1,8 +1,17 @@
 import { closeChild } from "./memberJob.js";
 import { leaveUnreleased } from "./memberLeaving.js";
 import { dealtRanges } from "./memberRound.js";
-import { act, say, set, setChild } from "./memberState.js";
-import type { Child, Link, Member, MemberTransition, Working } from "./memberState.js";
+import {
+  act,
+  say,
+  set,
+  setChild,
+  type Child,
+  type Link,
+  type Member,
+  type MemberTransition,
+  type Working,
+} from "./memberState.js";
 import type { HeldState } from "./message.js";
 
 /**

@@ -1,7 +1,14 @@
 import type { Range } from "../plan/tree.js";
 import type { ChildEvent } from "./memberEvent.js";
-import { say, setChild, toChild, withChild } from "./memberState.js";
-import type { MemberRound, MemberTransition, Working } from "./memberState.js";
+import {
+  say,
+  setChild,
+  toChild,
+  withChild,
+  type MemberRound,
+  type MemberTransition,
+  type Working,
+} from "./memberState.js";
 import type { Check, WorkerCommand } from "./message.js";
 
 /**

@@ -3,7 +3,7 @@
  * them into bytes: there is no third type. Steps count from 0: step k turns state k into state k + 1. A job's id is its name.
  */
 import type { JobRequest, JobSettings } from "../job/settings.js";
-import type { Schedule } from "../bit/recipe.js";
+import type { Schedule } from "../bit/schedule.js";
 import type { Range } from "../plan/tree.js";
 
 export type RoundKind = "training" | "evaluation";

@@ -12,7 +12,8 @@ import { sealIndex, type DataIndex, type ExampleEntry } from "./dataIndex.js";
 import { labelled, type LabelledFile } from "./labels.js";
 import { withPicture } from "./picture.js";
 import { pixelsMaxDefault } from "./pictureBounds.js";
-import { sourceAt, type PictureSource } from "./pictureSource.js";
+import type { PictureSource } from "./pictureSource.js";
+import { sourceAt } from "./openSource.js";
 import type { Picture } from "./resize.js";
 import type { StoredData } from "./storedSource.js";
 

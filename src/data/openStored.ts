@@ -1,5 +1,5 @@
 import { cacheSetting } from "../process/cacheSetting.js";
-import type { Variables } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import { isS3 } from "../store/s3Address.js";
 import type { Store } from "../store/store.js";
 import { BlobCache } from "./blobCache.js";

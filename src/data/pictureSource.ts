@@ -1,9 +1,5 @@
-import { dataSetAt } from "../job/dataPlace.js";
-import { ConfigError } from "../job/problem.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import type { Listing } from "./folder.js";
-import { FolderSource } from "./folderSource.js";
-import { StoredSource, type StoredData } from "./storedSource.js";
 
 /** Where pictures come from: a folder of this machine, or a data set in the store. The same files are the same from both. */
 export interface PictureSource {
@@ -18,16 +14,4 @@ export interface PictureSource {
   difference(entry: ExampleEntry): Promise<string | undefined>;
   /** The bytes that were indexed. FailureError: they are not there any more. */
   reread(entry: ExampleEntry): Promise<Uint8Array>;
-}
-
-/** `root` is an absolute path or `store:NAME`; `linkRoots` are where links in a folder may lead too. */
-export function sourceAt(
-  root: string,
-  stored: StoredData | undefined,
-  linkRoots?: readonly string[],
-): PictureSource {
-  const name = dataSetAt(root);
-  if (name === undefined) return new FolderSource(root, linkRoots);
-  if (stored === undefined) throw new ConfigError(`${root} is in the store, and there is none`);
-  return new StoredSource(name, stored);
 }

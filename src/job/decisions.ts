@@ -1,4 +1,5 @@
-import { boundariesAt, stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
+import { boundariesAt, stretched } from "../bit/recipe.js";
+import type { RecipeRow, Schedule } from "../bit/schedule.js";
 import type { LeftOut } from "./leftOut.js";
 import { ConfigError } from "./problem.js";
 import { settings as table, type JobRequest, type JobSettings } from "./settings.js";

@@ -1,5 +1,6 @@
 import { architecture } from "../bit/architecture.js";
-import { recipeRow, stretched, type RecipeRow, type Schedule } from "../bit/recipe.js";
+import { recipeRow, stretched } from "../bit/recipe.js";
+import type { RecipeRow, Schedule } from "../bit/schedule.js";
 import { checkClasses } from "./classes.js";
 import {
   countExamples,

@@ -18,6 +18,9 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** The job that a request names is not known: also the user's input, with a status of its own. */
+export class NotFoundError extends ConfigError {}
+
 /** Something outside failed: no NATS, a port in use, a full disk. One sentence that names it. */
 export class FailureError extends Error {
   override readonly name = "FailureError";

@@ -5,7 +5,6 @@
  */
 import type { Origin } from "../control/fleetEvent.js";
 import type { WorkerCommand, WorkerEvent } from "../control/message.js";
-import { ConfigError } from "../job/problem.js";
 import type { CallBounds } from "./callBounds.js";
 import type { ConnectionBounds } from "./connectionBounds.js";
 import type { Callers } from "../job/roles.js";
@@ -29,9 +28,6 @@ import type {
 import type { ServerTls } from "./serverTls.js";
 
 export type { ServerTls };
-
-/** The job that a request names is not known: also the user's input, with a status of its own. */
-export class NotFoundError extends ConfigError {}
 
 /**
  * The service for clients. A stream is pulled only as fast as the client reads it; `signal` aborts when the client has gone

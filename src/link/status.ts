@@ -1,8 +1,7 @@
 /** Problems <-> gRPC statuses. A sentence made for people crosses the wire; any other error stays here. */
 import { status, type ServiceError, type StatusObject } from "@grpc/grpc-js";
 import { cutEncoded } from "../job/cutText.js";
-import { ConfigError, FailureError, WireError } from "../job/problem.js";
-import { NotFoundError } from "./service.js";
+import { ConfigError, FailureError, WireError, NotFoundError } from "../job/problem.js";
 
 /** Bytes of a sentence as they stand percent-encoded in a header: the C core of gRPC takes 8 KiB of headers together. */
 const detailsBytesMax = 4096;

@@ -8,11 +8,11 @@ import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
 import type { LoggerLevel } from "./logLevels.js";
 import { natsSettings, type NatsSettings } from "./natsSettings.js";
-import { numberOrDefault, readChoice, readNumber, readText, textOf } from "./readSetting.js";
+import { numberOrDefault, readChoice, readNumber, readText } from "./readSetting.js";
 import { neededStateFolder, stateFolder } from "./stateFolder.js";
 import { scalingTarget, type ScalingTarget } from "./scalingTarget.js";
-
-export type Variables = Readonly<Record<string, string | undefined>>;
+import { tlsFiles } from "./tlsFiles.js";
+import type { Variables } from "./variables.js";
 
 export interface Environment {
   /** Where the coordinator listens. */
@@ -152,18 +152,6 @@ function joinAddress(variables: Variables): Address | undefined {
 /** How long a worker that is told to stop may take; see `Environment`. */
 export function graceMs(variables: Variables): number {
   return 1000 * numberOrDefault(variables, "BITFLEET_GRACE_SECONDS");
-}
-
-/** Of a client and a server alike. ConfigError: a certificate without its key, or the reverse. */
-export function tlsFiles(variables: Variables, prefix = "BITFLEET_TLS_"): TlsFiles | undefined {
-  const [certificate, key, ca] = ["CERT", "KEY", "CA"].map((part) =>
-    textOf(variables, `${prefix}${part}_FILE`),
-  );
-  if ((certificate === undefined) !== (key === undefined))
-    throw new ConfigError(
-      `${prefix}CERT_FILE and ${prefix}KEY_FILE must be set together, and one is not`,
-    );
-  return certificate === undefined && ca === undefined ? undefined : { certificate, key, ca };
 }
 
 function clientCertificates(variables: Variables): boolean {

@@ -7,7 +7,7 @@ import { load } from "js-yaml";
 
 import { cut } from "../job/cutText.js";
 import { ConfigError, FailureError, reasonOf } from "../job/problem.js";
-import type { Variables } from "./environment.js";
+import type { Variables } from "./variables.js";
 
 export interface KubernetesAccess {
   readonly server: string;

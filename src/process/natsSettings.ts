@@ -3,7 +3,8 @@ import { isIP } from "node:net";
 
 import { ConfigError } from "../job/problem.js";
 import type { TlsFiles } from "./certificates.js";
-import { tlsFiles, type Variables } from "./environment.js";
+import { tlsFiles } from "./tlsFiles.js";
+import type { Variables } from "./variables.js";
 
 export interface NatsSettings {
   /** Of one server, or of several with commas between them. */

@@ -2,8 +2,7 @@
 import { ConfigError } from "../job/problem.js";
 import { processSetting, processSettings, type SettingVariable } from "./processSettings.js";
 import { mustBe } from "./settingText.js";
-
-type Variables = Readonly<Record<string, string | undefined>>;
+import type { Variables } from "./variables.js";
 
 type OfKind<Kind extends string> = {
   readonly [Name in SettingVariable]: (typeof processSettings)[Name]["kind"] extends Kind

@@ -1,5 +1,5 @@
 import { ConfigError } from "../job/problem.js";
-import type { Variables } from "./environment.js";
+import type { Variables } from "./variables.js";
 import { processSettings } from "./processSettings.js";
 import { readNumber } from "./readSetting.js";
 

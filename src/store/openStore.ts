@@ -1,5 +1,6 @@
 import { ConfigError } from "../job/problem.js";
-import { readSmallFile, type Variables } from "../process/environment.js";
+import { readSmallFile } from "../process/environment.js";
+import type { Variables } from "../process/variables.js";
 import { FolderStore } from "./folderStore.js";
 import { isS3, parseS3Address, storeAddress } from "./s3Address.js";
 import type { S3Credentials } from "./s3Store.js";

@@ -2,7 +2,7 @@
  * The durable record of a job <-> JSON. The bytes come back from a database that others may have written to, so every field
  * is checked and copied into an object of ours: unknown names, `__proto__` among them, go no further.
  */
-import type { Schedule } from "../bit/recipe.js";
+import type { Schedule } from "../bit/schedule.js";
 import type {
   CheckpointRef,
   EvaluationResult,

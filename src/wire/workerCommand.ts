@@ -1,6 +1,6 @@
 /** ToWorker <-> a command with the coordinator's term. */
 import { bitfleet } from "#proto";
-import type { Schedule } from "../bit/recipe.js";
+import type { Schedule } from "../bit/schedule.js";
 import type {
   JobOrder,
   RoundMember,

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Check } from "../../src/cli/doctor.js";
-import { ConfigError, FailureError } from "../../src/job/problem.js";
+import { ConfigError, FailureError, NotFoundError } from "../../src/job/problem.js";
 import { settingNames, flag } from "../../src/job/settings.js";
-import { NotFoundError, type TrainingHandlers } from "../../src/link/service.js";
+import type { TrainingHandlers } from "../../src/link/service.js";
 import type { Preview, SubmitRequest } from "../../src/wire/training.js";
 import { run } from "./cliRun.js";
 import { jobStatus, settings } from "./grpcFixture.js";

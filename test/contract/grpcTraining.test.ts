@@ -1,15 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, test } from "vitest";
 import { connect, type BitfleetClient } from "../../src/client/client.js";
-import { AssertionError, ConfigError, FailureError } from "../../src/job/problem.js";
+import { AssertionError, ConfigError, FailureError, NotFoundError } from "../../src/job/problem.js";
 import { Channel } from "../../src/link/channel.js";
 import { trainingMethods } from "../../src/link/methods.js";
-import {
-  NotFoundError,
-  type RunningServer,
-  type ServerOptions,
-  type TrainingHandlers,
-} from "../../src/link/service.js";
+import type { RunningServer, ServerOptions, TrainingHandlers } from "../../src/link/service.js";
 import { UnreachableError } from "../../src/link/status.js";
 import { oneToken } from "../../src/process/tokenBook.js";
 import type { LogLine, PredictPart, SubmitRequest } from "../../src/wire/training.js";

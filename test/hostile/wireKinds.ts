@@ -1,7 +1,6 @@
 import { crc32 } from "node:zlib";
 import { isDeepStrictEqual } from "node:util";
-import type { Frame } from "../../src/exchange/content.js";
-import { bytesOf } from "../../src/exchange/content.js";
+import { type Frame, bytesOf } from "../../src/exchange/content.js";
 import type { Random } from "../../src/plan/random.js";
 import type { Codec } from "../../src/wire/codec.js";
 import { decodeFields, encodeFields } from "../../src/wire/fields.js";

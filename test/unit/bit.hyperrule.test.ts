@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { hyperRule, mixupAlpha, resolution, schedule } from "../../src/bit/hyperrule.js";
-import { rate, recipeRow, stretched, type Schedule } from "../../src/bit/recipe.js";
+import { rate, recipeRow, stretched } from "../../src/bit/recipe.js";
+import type { Schedule } from "../../src/bit/schedule.js";
 
 interface Golden {
   readonly resolution: readonly {

@@ -2,7 +2,8 @@ import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/prom
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { runProgram } from "../../src/cli/program.js";
-import { readTokenFile, type Variables } from "../../src/process/environment.js";
+import { readTokenFile } from "../../src/process/environment.js";
+import type { Variables } from "../../src/process/variables.js";
 import { TokenBook } from "../../src/process/tokenBook.js";
 import { tokenDigest, writeTokens } from "../../src/process/tokensFile.js";
 import { failureOf } from "../support/failureOf.js";

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { loggedIn } from "../../src/control/history.js";
-import type { WorkerEvent } from "../../src/control/message.js";
-import type { StepFacts } from "../../src/control/message.js";
+import type { WorkerEvent, StepFacts } from "../../src/control/message.js";
 import type { JobRecord } from "../../src/control/record.js";
 import { FleetDriver, held, record, upTo } from "./fleetDriver.js";
 
