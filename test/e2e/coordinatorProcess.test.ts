@@ -98,7 +98,7 @@ test("wrong settings are refused in a sentence, with exit code 2", async () => {
     expect((await process.ended).code).toBe(2);
     expect(sentences(process)).toEqual([expect.stringContaining(sentence)]);
   }
-});
+}, 60_000);
 
 test("a second coordinator on the same home is refused", async () => {
   const first = await coordinator();

@@ -193,16 +193,18 @@ test("operations.md explains every alert, and no other", () => {
   expect([...shown].sort()).toEqual([...alerts].sort());
 });
 
-test("the log lines that operations.md explains are in the code", () => {
+test("the log lines and reasons that operations.md explains are in the code", () => {
   const code = ["src/control", "src/process", "coordinator", "worker"]
     .flatMap((folder) =>
       readdirSync(join(root, folder)).map((name) => readFileSync(join(root, folder, name), "utf8")),
     )
     .join("\n")
     .replace(/\$\{[^}]*\}/g, "${}");
-  const cells = firstCells(page(join("docs", "operations.md")), "## What log lines mean");
-  expect(cells.length).toBeGreaterThan(25);
-  // What stands between names (W), numbers (N, K, S) and what is cut (...) is as the code has it.
+  const operations = page(join("docs", "operations.md"));
+  const headings = ["## What log lines mean", "## Why a job or a worker waits"];
+  const cells = headings.flatMap((heading) => firstCells(operations, heading));
+  expect(cells.length).toBeGreaterThan(40);
+  // What stands between names (W), jobs (J), numbers (N, K, S) and what is cut (...) is as the code has it.
   const parts = cells.flatMap((cell) =>
     [...cell.matchAll(/`([^`]+)`/g)].flatMap(([, line = ""]) =>
       line.split(/\b[A-Z]\b|\.\.\./).map((part) => part.trim()),
