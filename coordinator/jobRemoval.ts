@@ -44,13 +44,24 @@ export class JobRemoval {
           `job ${name} was not removed: another coordinator has taken over; ask again`,
         );
       await removed.mark(name, keepsWeights);
+      // The mark may have taken long, and whoever has taken over without it still has the job.
+      await this.#checkHeld(name);
       drop(name);
       if (fleet().records.has(name))
         throw new FailureError(`job ${name} was not removed: it is under way again`);
-      return await this.finish(name, record.indexDigest);
+      const count = await this.finish(name, record.indexDigest);
+      await this.#checkHeld(name);
+      return count;
     } finally {
       this.#removing.delete(name);
     }
+  }
+
+  async #checkHeld(job: string): Promise<void> {
+    if (await this.#options.isHolder()) return;
+    throw new FailureError(
+      `job ${job} may not have been removed: another coordinator has taken over; ask again`,
+    );
   }
 
   check(record: JobRecord, keepsWeights: boolean): void {
@@ -77,7 +88,7 @@ export class JobRemoval {
 
   /** What was begun, here or by a coordinator before; a mark says that it was. */
   async finish(job: string, indexDigest: string): Promise<number> {
-    const { store, removed, forget } = this.#options;
+    const { store, removed, forget, isHolder } = this.#options;
     const kept = removed.keepsWeights(job) ? weightsName(job) : undefined;
     let count = 0;
     for (const file of await store.list(`jobs/${job}/`)) {
@@ -85,7 +96,9 @@ export class JobRemoval {
       await store.delete(file);
       count += 1;
     }
-    if (!this.#needsIndex(indexDigest)) await store.delete(`indexes/${indexDigest}.json`);
+    // Whoever was replaced meanwhile does not know who needs it now.
+    if ((await isHolder()) && !this.#needsIndex(indexDigest))
+      await store.delete(`indexes/${indexDigest}.json`);
     await forget(job);
     return count;
   }

@@ -1,34 +1,21 @@
 import { CoordinatorLock } from "../../../coordinator/lock.js";
 import { Outbox, type Delivery } from "../../../coordinator/outbox.js";
 import { Records } from "../../../coordinator/records.js";
+import { RemovedJobs } from "../../../coordinator/removedJobs.js";
 import { advance, emptyFleet } from "../../../src/control/fleet.js";
-import {
-  fleetTimes,
-  type FleetCommand,
-  type FleetHappening,
-} from "../../../src/control/fleetEvent.js";
+import type { FleetCommand, FleetHappening } from "../../../src/control/fleetEvent.js";
 import type { Fleet } from "../../../src/control/fleetState.js";
 import type { WorkerEvent } from "../../../src/control/message.js";
 import { revived, type JobRecord } from "../../../src/control/record.js";
+import { FailureError } from "../../../src/job/problem.js";
 import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
 import { HostClock, Process } from "./process.js";
+import { openRemoval, removeJob, times, type Reign } from "./reign.js";
 import type { Shelf } from "./shelf.js";
+import { ShelfStore } from "./shelfStore.js";
 import type { Stream } from "./stream.js";
 import type { World } from "./world.js";
-
-/** Shorter than in earnest where nothing but waiting comes of it. */
-const times = {
-  ...fleetTimes,
-  prepareMs: 20_000,
-  gatherMs: 3_000,
-  loadMs: 20_000,
-  joinMs: 6_000,
-  saveMs: 15_000,
-  releaseMs: 12_000,
-  firstUnitMs: 15_000,
-  unitFloorMs: 4_000,
-};
 
 export interface CoordinatorPlace {
   readonly world: World;
@@ -39,14 +26,6 @@ export interface CoordinatorPlace {
   readonly survivors: (job: string, attempt: number, step: number) => readonly string[];
   /** Whether no other has a higher term. */
   readonly isNewest: (coordinator: CoordinatorSim) => boolean;
-}
-
-/** What a coordinator has once it holds the lock. */
-interface Reign {
-  readonly lock: CoordinatorLock;
-  readonly records: Records;
-  readonly outbox: Outbox;
-  fleet: Fleet;
 }
 
 /** One life of a coordinator: the shell around the fleet, with its lock, records and outbox in earnest. */
@@ -70,6 +49,8 @@ export class CoordinatorSim {
   /** How often it has looked, and by incarnation when it was told something last. */
   #ticks = 0;
   readonly #heardAt = new Map<string, number>();
+  /** Jobs that it has removed. */
+  readonly #forgotten = new Set<string>();
   #logTerm = 0;
   #logFreeMs = 0;
 
@@ -101,6 +82,12 @@ export class CoordinatorSim {
       this.#perform(reign, command);
       this.#dieAmid(commands.length);
     }
+  }
+
+  /** Gives the job's last record; FailureError: it is there still, or may be. */
+  async remove(job: string): Promise<JobRecord> {
+    if (this.#reign === undefined) throw new FailureError("this one is no coordinator");
+    return await removeJob(this.#reign, job);
   }
 
   /** The connection stands even while the process does not look. */
@@ -185,9 +172,12 @@ export class CoordinatorSim {
         },
         onConflict: onLost,
       });
-      const lost = this.#lostBy(found);
+      const store = new ShelfStore(world, this.#place.shelf, process);
+      const removed = await RemovedJobs.open(store);
+      const there = found.filter(({ name }) => !removed.has(name));
+      const lost = this.#lostBy(there).filter(({ name }) => !removed.has(name));
       for (const record of lost) await records.store(record);
-      const all = [...new Map([...found, ...lost].map((one) => [one.name, one])).values()];
+      const all = [...new Map([...there, ...lost].map((one) => [one.name, one])).values()];
       for (const record of all) this.#copy(record, lock.term);
       const outbox = new Outbox({
         store: async (record) => {
@@ -211,7 +201,21 @@ export class CoordinatorSim {
       const logged = this.#place.shelf.takeOver(lock.term);
       this.#logTerm = lock.term;
       const fleet = emptyFleet(options, all, logged, process.clock.nowMs);
-      this.#reign = { lock, records, outbox, fleet };
+      const removal = openRemoval({
+        ...{ store, removed, lock, records, outbox },
+        shelf: this.#place.shelf,
+        reign: () => this.#reign,
+        drop: (job) => {
+          this.handle({ kind: "remove", job });
+        },
+        onForget: (job) => {
+          this.#forgotten.add(job);
+          this.#newest.delete(job);
+        },
+      });
+      this.#reign = { lock, records, outbox, removal, fleet };
+      for (const { name, indexDigest } of found)
+        if (removed.has(name)) void removal.finish(name, indexDigest);
       world.tell(`${this.name} is the coordinator of term ${lock.term}`);
       jetStream.connect(process, {
         onConnection: (isUp) => {
@@ -246,8 +250,9 @@ export class CoordinatorSim {
     const { copies } = this.#place.shelf;
     this.#newest.set(record.name, record);
     this.process.after(this.#place.world.between(1, 50), () => {
-      if ((copies.get(record.name)?.term ?? 0) <= term) {
-        copies.set(record.name, { record: this.#newest.get(record.name) ?? record, term });
+      const newest = this.#newest.get(record.name);
+      if (newest !== undefined && (copies.get(record.name)?.term ?? 0) <= term) {
+        copies.set(record.name, { record: newest, term });
       }
     });
   }
@@ -345,10 +350,11 @@ export class CoordinatorSim {
 
   /** Lines become durable one after the other, some time; those on their way die with us. */
   #log({ job, ...line }: Omit<Extract<FleetCommand, { readonly kind: "log" }>, "kind">): void {
-    if (job === "") return;
+    if (job === "" || this.#forgotten.has(job)) return;
     const { world, shelf } = this.#place;
     this.#logFreeMs = Math.max(this.#logFreeMs, world.nowMs) + world.between(0, 8);
     this.process.after(this.#logFreeMs - world.nowMs, () => {
+      if (this.#forgotten.has(job)) return;
       if (!shelf.append(this.#logTerm, job, line)) {
         this.#stepDown("another coordinator writes the log");
       }

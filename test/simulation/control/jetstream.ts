@@ -128,9 +128,7 @@ export class JetStream {
         }),
       write: (key, value, revision, signal) =>
         this.#write(prefix + key, { value, revision, writer: client }, signal),
-      remove: async (key) => {
-        await this.#request(client, () => this.#messages.delete(prefix + key));
-      },
+      remove: (key, signal) => this.#remove(client, prefix + key, signal),
     };
   }
 
@@ -147,6 +145,17 @@ export class JetStream {
         if (written !== undefined || !ambiguous) return written;
         const last = await this.#request(client, () => this.#messages.get(key));
         return last?.writeId === writeId ? last.revision : undefined;
+      } catch {
+        await client.sleep(retryMs, signal);
+      }
+    }
+  }
+
+  async #remove(client: Process, key: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        await this.#request(client, () => this.#messages.delete(key));
+        return;
       } catch {
         await client.sleep(retryMs, signal);
       }

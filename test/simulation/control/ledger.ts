@@ -42,6 +42,8 @@ export class Ledger {
   readonly #checkpoints = new Map<string, readonly number[]>();
   /** By life of a coordinator: jobs of which nothing more may be decided. */
   readonly #cancelled = new Set<string>();
+  /** By job: the term of the coordinator that said so. */
+  readonly #removed = new Map<string, number>();
   #lastMs: number | undefined;
   /** The longest time between two decisions of one job. */
   longestGapMs = 0;
@@ -125,6 +127,7 @@ export class Ledger {
   sends(command: WorkerCommand): void {
     if (command.kind === "prepare") {
       const { job, attempt } = command.order;
+      if (this.#removed.has(job)) this.mistake(`${job} is begun after it was removed`);
       if (!this.#isKept(job, attempt, 0)) {
         this.mistake(`attempt ${attempt} of ${job} is begun unrecorded`);
       }
@@ -139,6 +142,18 @@ export class Ledger {
     const known = this.#deals.get(key) ?? deal;
     this.#deals.set(key, known);
     if (known !== deal) this.mistake(`generation ${generation} of step ${step} has two deals`);
+  }
+
+  /** Whoever asked for it was told that the job is removed. */
+  removes(job: string, term: number): void {
+    this.#removed.set(job, term);
+  }
+
+  /** Which jobs a coordinator knows: neither who removed one nor any later coordinator knows it again. */
+  knows(term: number, records: { has(job: string): boolean } | undefined): void {
+    for (const [job, since] of this.#removed)
+      if (term >= since && records?.has(job) === true)
+        this.mistake(`${job} is there again after it was removed`);
   }
 
   /** A coordinator writes in a job's log. */

@@ -4,6 +4,7 @@ import { Frames } from "./frames.js";
 import { Holdings } from "./holdings.js";
 import { JetStream } from "./jetstream.js";
 import { HostClock } from "./process.js";
+import { Removals } from "./removals.js";
 import { Shelf } from "./shelf.js";
 import { toyJob, type ToyJob } from "./toyJob.js";
 import { WorkerSim, type WorkerKind } from "./workerSim.js";
@@ -26,6 +27,7 @@ export class Scene {
   spoilt: WorkerSim | undefined;
   /** By worker id: how often its child was made to fail. With more than three failures it is set aside. */
   readonly failures = new Map<string, number>();
+  readonly removals: Removals;
   readonly #holdings = new Holdings();
   #workerLives = 0;
 
@@ -52,6 +54,7 @@ export class Scene {
       }),
     ];
     this.ledger = new Ledger(this.jobs);
+    this.removals = new Removals(this);
     this.frames = new Frames(this.world);
     this.jetStream = new JetStream(this.world, (record) => {
       this.ledger.keeps(record);
@@ -106,9 +109,13 @@ export class Scene {
     return [...this.workers.values()].filter(({ process }) => process.isAlive);
   }
 
-  /** Whether every job has ended well, with weights and evaluations as they must be. */
+  /** Whether every job has ended well, with weights and evaluations as they must be, or is removed with all that it had. */
   isDone(): boolean {
-    return this.jobs.every(({ name }) => this.jetStream.record(name)?.state === "done");
+    const { gone } = this.removals;
+    return (
+      this.removals.left() === undefined &&
+      this.jobs.every(({ name }) => gone.has(name) || this.jetStream.record(name)?.state === "done")
+    );
   }
 
   /** What must hold at any time. */
@@ -124,12 +131,20 @@ export class Scene {
       this.reigning().some(({ process }) => !process.isStopped),
     );
     if (problem !== undefined) this.ledger.mistake(problem);
-    for (const { fleet } of this.reigning()) this.ledger.assigns(fleet?.runs.values() ?? []);
+    for (const { fleet } of this.reigning()) {
+      this.ledger.assigns(fleet?.runs.values() ?? []);
+      this.ledger.knows(fleet?.options.term ?? 0, fleet?.records);
+    }
   }
 
   checkEnd(): void {
+    const left = this.removals.left();
+    if (left !== undefined) this.ledger.mistake(left);
     for (const job of this.jobs) {
       const { name, toy, expected } = job;
+      if (this.removals.has(name)) continue;
+      if (!this.shelf.hasIndex(job.record.indexDigest))
+        this.ledger.mistake(`the index of ${name} went with another job`);
       const record = this.jetStream.record(name);
       if (record?.state !== "done") {
         const { state = "gone", reason = "", step = -1 } = record ?? {};

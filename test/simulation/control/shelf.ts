@@ -17,7 +17,12 @@ export class Shelf {
   readonly copies = new Map<string, { readonly record: JobRecord; readonly term: number }>();
   /** The terms that coordinators have claimed. */
   readonly terms = new MemoryTerms();
+  /** Files that say which jobs were removed. */
+  readonly marks = new Set<string>();
+  readonly #indexes = new Set<string>();
   readonly #checkpoints = new Map<string, Map<number, ToyState>>();
+  /** Written after the job was removed, by a worker that did not know. */
+  readonly #late = new Set<string>();
 
   readonly #lines = new Map<string, Line[]>();
   /** Whoever took the logs over last writes them, and nobody of a lower term. */
@@ -43,7 +48,40 @@ export class Shelf {
     return true;
   }
 
+  putIndex(digest: string): void {
+    this.#indexes.add(`indexes/${digest}.json`);
+  }
+
+  hasIndex(digest: string): boolean {
+    return this.#indexes.has(`indexes/${digest}.json`);
+  }
+
+  /** What the store lists. */
+  files(): string[] {
+    const saved = [...this.#checkpoints].flatMap(([job, steps]) =>
+      [...steps.keys()].map((step) => fileOf(job, step)),
+    );
+    return [...this.marks, ...this.#indexes, ...saved].toSorted();
+  }
+
+  delete(file: string): void {
+    this.#indexes.delete(file);
+    this.marks.delete(file);
+    for (const [job, steps] of this.#checkpoints)
+      for (const step of steps.keys()) if (fileOf(job, step) === file) steps.delete(step);
+  }
+
+  /** Files of a job that was removed, but for those that came later. */
+  leftOf(job: string): readonly string[] {
+    return this.files().filter((file) => file.startsWith(`jobs/${job}/`) && !this.#late.has(file));
+  }
+
+  forgetLines(job: string): void {
+    this.#lines.delete(job);
+  }
+
   put(job: string, step: number, state: ToyState): void {
+    if (this.#isMarked(job)) this.#late.add(fileOf(job, step));
     const steps = this.#checkpoints.get(job) ?? new Map<number, ToyState>();
     this.#checkpoints.set(job, steps.set(step, state));
   }
@@ -58,4 +96,12 @@ export class Shelf {
     const old = [...steps.keys()].filter((one) => one <= step).toSorted((a, b) => b - a);
     for (const one of old.slice(keep)) steps.delete(one);
   }
+
+  #isMarked(job: string): boolean {
+    return [...this.marks].some((mark) => mark.startsWith(`removed/${job}.`));
+  }
+}
+
+function fileOf(job: string, step: number): string {
+  return `jobs/${job}/checkpoints/${step}`;
 }

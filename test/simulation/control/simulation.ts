@@ -96,8 +96,11 @@ function submitJobs(scene: Scene): void {
     const [coordinator] = scene.reigning();
     coordinator?.process.do(() => {
       for (const { name, submitMs, record } of scene.jobs) {
-        const isKnown = coordinator.fleet?.records.has(name) !== false;
+        const isKnown = coordinator.fleet?.records.has(name) !== false || scene.removals.has(name);
         if (submitMs > world.nowMs || ledger.hasBegun(name) || isKnown) continue;
+        // The index of a job to come is held by coordinator/training.ts, which is not simulated.
+        if (scene.removals.isUnderWay) continue;
+        scene.shelf.putIndex(record.indexDigest);
         coordinator.handle({ kind: "submit", record });
       }
     });
@@ -109,6 +112,7 @@ function submitJobs(scene: Scene): void {
 function keepUp(scene: Scene): void {
   scene.world.after(scene.world.between(300, 1_500), () => {
     if (!scene.coordinators.some(({ process }) => process.isAlive)) scene.startCoordinator();
+    scene.removals.askAgain();
     keepUp(scene);
   });
 }
@@ -150,6 +154,7 @@ function heal(scene: Scene): void {
     for (const { name } of scene.jobs) {
       // As a client sees it: what a coordinator wrote that was replaced was never told to anyone.
       if (coordinator?.fleet?.records.get(name)?.state !== "cancelled") continue;
+      if (scene.removals.has(name)) continue;
       coordinator.process.do(() => {
         coordinator.handle({ kind: "resume", job: name });
       });

@@ -31,6 +31,8 @@ export function toyJob(
   const { seed, steps, minWorkers, priority, submitMs } = options;
   const shards = 5 + (hash32(seed, 7) % 5);
   const shardSize = 2;
+  // Some jobs have one index.
+  const indexDigest = `index-${seed % 2}`;
   const toy: Toy = { seed, shards, shardSize, steps };
   const plan = planJob(
     {
@@ -56,7 +58,7 @@ export function toyJob(
       medianWidth: 32,
       medianHeight: 32,
       leftOut: [],
-      digest: `index-${name}`,
+      digest: indexDigest,
     },
   );
   const record = queuedRecord({
@@ -64,7 +66,7 @@ export function toyJob(
     requestId: name,
     order: 0,
     plan,
-    indexDigest: `index-${name}`,
+    indexDigest,
     createdMs: 1,
   });
   return { name, toy, record, expected: reference(toy), minWorkers, submitMs };
