@@ -23,12 +23,17 @@ export function addRemoveJobs(program: Command, context: Context): void {
     withClient(flags, context.variables, async (client) => {
       const keepWeights = flags.keepWeights === true;
       const removed: { readonly name: string; readonly files: number }[] = [];
-      for (const name of jobs) {
-        const files = await client.removeJob(name, { keepWeights });
-        removed.push({ name, files });
-        if (flags.json !== true) context.terminal.out(`removed ${name}, ${plural(files, "file")}`);
+      try {
+        for (const name of jobs) {
+          const files = await client.removeJob(name, { keepWeights });
+          removed.push({ name, files });
+          if (flags.json !== true)
+            context.terminal.out(`removed ${name}, ${plural(files, "file")}`);
+        }
+      } finally {
+        // Also where one is refused: those before it are gone.
+        if (flags.json === true) printJson(context, removed);
       }
-      if (flags.json === true) printJson(context, removed);
     }),
   );
 }
