@@ -205,7 +205,7 @@ function openDurable(
   return openRecords(nats.target, {
     onTrouble: (problem) => {
       if (problem === undefined) logger.info("NATS answers again");
-      else logger.warn({ problem }, "NATS is away; what is to be kept waits");
+      else logger.warn({ problem }, "what is to be kept in NATS waits");
     },
     onConnection: news.onConnection,
     onEmptied: news.onEmptied,

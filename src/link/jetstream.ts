@@ -13,13 +13,22 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   type NatsConnection,
+  type StreamConfig,
 } from "nats";
 
 import { FailureError, WireError } from "../job/problem.js";
 import { checkPayload, checkVersion } from "./jetstreamServer.js";
 import { nextMessages, type LineBatch, type StoredLine } from "./jetstreamBatch.js";
 import {
+  hopeless,
+  isDenied,
+  jetstreamProblem,
+  noAnswer,
+  storeFailed,
+} from "./jetstreamProblems.js";
+import {
   apiCode,
+  checkToken,
   isTooMuch,
   jobsStream,
   lockStream,
@@ -39,7 +48,6 @@ const connectWithinMs = 4000;
 /** A half-open link is noticed within 3 s. */
 const pingMs = 1000;
 const wrongLastSequence = 10_071;
-const tooLargeForStream = 10_054;
 const noMessageFound = 10_037;
 const writeHeader = "Bitfleet-Write";
 
@@ -250,7 +258,7 @@ class JetStreamStore {
           throw new FailureError("the connection to NATS was closed", { cause: error });
         const why = hopeless(error, value.length);
         if (why !== undefined) throw new WireError(why, { cause: error });
-        this.#report(this.#whyNotWritten(error));
+        await this.#tellWhy(error, stream);
         await sleep(retryMs, undefined, { signal });
       }
     }
@@ -266,18 +274,26 @@ class JetStreamStore {
         if (this.#connection.isClosed())
           throw new FailureError("the connection to NATS was closed", { cause: error });
         if (isDenied(error)) throw new FailureError(natsReason(error, this.#target));
-        this.#report(this.#whyNotWritten(error));
+        await this.#tellWhy(error, stream);
         await sleep(retryMs, undefined, { signal });
       }
     }
   }
 
-  #whyNotWritten(error: unknown): string {
-    const reason = natsReason(error, this.#target);
-    if (isDenied(error)) return reason;
-    const hint = "; a server that has met a full disk has to be started again";
-    const isTimeout = error instanceof NatsError && error.code === "TIMEOUT";
-    return `NATS does not answer: ${reason}${isTimeout ? hint : ""}`;
+  async #tellWhy(error: unknown, stream: string): Promise<void> {
+    const isFull = apiCode(error) === storeFailed;
+    const config = isFull ? await this.#configOf(stream) : { name: stream };
+    const problem = jetstreamProblem(error, config, this.#target.url);
+    if (problem === undefined) this.#report(noAnswer(error, this.#target));
+    else this.#reportCause(problem);
+  }
+
+  /** With its bounds, where they can be known. */
+  async #configOf(name: string): Promise<Pick<StreamConfig, "name"> & Partial<StreamConfig>> {
+    return this.#manager.streams.info(name).then(
+      ({ config }) => config,
+      () => ({ name }),
+    );
   }
 
   async #attempt(
@@ -299,7 +315,8 @@ class JetStreamStore {
     } catch (error) {
       if (apiCode(error) === wrongLastSequence) return undefined;
       // Nobody answers for the subject: JetStream is not ready, or the stream is gone.
-      if (error instanceof NatsError && error.code === "503") this.#doubtful = true;
+      if (error instanceof NatsError && error.code === "503")
+        this.#doubtful = apiCode(error) !== storeFailed;
       throw error;
     }
   }
@@ -378,23 +395,4 @@ class JetStreamStore {
     this.#cause = this.#problem = cause;
     this.#options.onTrouble?.(cause);
   }
-}
-
-/** Where no repetition helps: why. */
-function hopeless(error: unknown, bytes: number): string | undefined {
-  const code = error instanceof NatsError ? error.code : "";
-  return code === "MAX_PAYLOAD_EXCEEDED" || apiCode(error) === tooLargeForStream
-    ? `NATS takes no message of ${bytes} bytes`
-    : undefined;
-}
-
-function isDenied(error: unknown): error is NatsError {
-  return error instanceof NatsError && error.permissionContext !== undefined;
-}
-
-/** One token of a subject: what is more would reach other subjects. */
-function checkToken(token: string): string {
-  if (!/^[A-Za-z0-9-]{1,63}$/.test(token))
-    throw new FailureError(`"${token}" cannot name a record: letters, digits and hyphens only`);
-  return token;
 }

@@ -8,9 +8,12 @@ import {
   NatsError,
   RetentionPolicy,
   StorageType,
+  type ApiError,
   type JetStreamManager,
   type StreamConfig,
 } from "nats";
+
+import { FailureError } from "../job/problem.js";
 
 const dayMs = 24 * 3600 * 1000;
 export const streamNotFound = 10_059;
@@ -155,7 +158,19 @@ export function isTooMuch(error: unknown): boolean {
   return tooMuch.has(apiCode(error) ?? 0);
 }
 
+/** What JetStream itself has answered, undefined for any other error. */
+export function apiError(error: unknown): ApiError | undefined {
+  return error instanceof NatsError ? (error.api_error ?? undefined) : undefined;
+}
+
 /** The number that JetStream gives an error, undefined for any other. */
 export function apiCode(error: unknown): number | undefined {
-  return error instanceof NatsError ? error.api_error?.err_code : undefined;
+  return apiError(error)?.err_code;
+}
+
+/** One token of a subject: what is more would reach other subjects. */
+export function checkToken(token: string): string {
+  if (!/^[A-Za-z0-9-]{1,63}$/.test(token))
+    throw new FailureError(`"${token}" cannot name a record: letters, digits and hyphens only`);
+  return token;
 }

@@ -1,5 +1,5 @@
-import { connect } from "nats";
-import { afterEach, expect, test } from "vitest";
+import { connect, NatsError } from "nats";
+import { afterEach, expect, test, vi } from "vitest";
 
 import { Records } from "../../coordinator/records.js";
 import { WireError } from "../../src/job/problem.js";
@@ -8,6 +8,7 @@ import {
   type RecordStore,
   type RecordStoreOptions,
 } from "../../src/link/jetstream.js";
+import { jetstreamProblem } from "../../src/link/jetstreamProblems.js";
 import { jobRecord } from "../../src/wire/jobRecord.js";
 import { failureOf } from "../support/failureOf.js";
 import { jobRecordOf } from "./jobRecordOf.js";
@@ -100,4 +101,39 @@ test("a small server is enough where the logs are told to be small, and one that
   expect(await failureOf(open(tiny, { user: "a" }))).toBe(
     `NATS at ${tiny.url} has no room for the records and logs of jobs, which take 16777216 bytes a stream at least: insufficient storage resources available`,
   );
+});
+
+test("a full bucket or stream is told by its name and bound with what to do, and writes go on once it may take more", async () => {
+  const server = await nats("");
+  const troubles: (string | undefined)[] = [];
+  const store = await open(server, { onTrouble: (problem) => troubles.push(problem) });
+  const connection = await connect({ servers: server.url });
+  cleanups.push(() => connection.close());
+  const { streams } = await connection.jetstreamManager();
+  const name = "KV_bitfleet_jobs";
+  const { config } = await streams.info(name);
+  await streams.update(name, { ...config, max_bytes: 4000 });
+  const { signal } = new AbortController();
+  const written = store.jobs.write("a", new Uint8Array(5000), 0, signal);
+  await vi.waitFor(() => expect(troubles).toHaveLength(1), { timeout: 30_000 });
+  expect(troubles).toEqual([
+    `NATS at ${server.url} does not store in ${name}: the stream is full, by its max_bytes of 4000 bytes: remove jobs that have ended, or raise max_bytes`,
+  ]);
+  await streams.update(name, { ...config, max_bytes: 400_000 });
+  expect(await written).toBeGreaterThan(0);
+  expect(troubles).toEqual([expect.any(String), undefined]);
+}, 60_000);
+
+test.each([
+  [10_118, "stream is offline", "the stream is offline"],
+  [10_047, "insufficient storage resources available", "no storage left for JetStream"],
+  [10_077, "write /data: no space left on device", "no space left on device; a server that"],
+  [10_999, "anything else", "anything else (JetStream's error 10999)"],
+])("error %i of JetStream is told as what it is", (err_code, description, told) => {
+  const error = new NatsError(description, "503", undefined);
+  error.api_error = { code: 503, err_code, description };
+  const problem = jetstreamProblem(error, { name: "bitfleet_logs" }, "nats://n:1");
+  expect(problem).toContain("NATS at nats://n:1 does not store in bitfleet_logs: ");
+  expect(problem).toContain(told);
+  expect(problem).not.toContain("does not answer");
 });
