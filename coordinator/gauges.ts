@@ -2,7 +2,7 @@
 import { Gauge, type Registry } from "prom-client";
 
 import type { Fleet } from "../src/control/fleetState.js";
-import { hasEnded, type JobRecord, type JobState } from "../src/control/record.js";
+import { hasEnded, jobStates, type JobRecord } from "../src/control/record.js";
 import { workersUsable, workersWanted } from "../src/control/wanted.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
 
@@ -26,10 +26,6 @@ export function isOver(record: JobRecord | undefined, wallMs: number): boolean {
   return hasEnded(record.state) && wallMs - record.endedMs >= endedKeptMs;
 }
 
-const jobStates: readonly JobState[] = [
-  ...(["queued", "starting", "training", "evaluating", "saving", "waiting"] as const),
-  ...(["cancelling", "done", "failed", "cancelled"] as const),
-];
 const workerStates = ["idle", "preparing", "working", "spare", "leaving", "lost"] as const;
 
 export class FleetGauges {

@@ -6,7 +6,7 @@ import { admitFollowers } from "./following.js";
 import type { RoundPhase, Transition } from "./fleetState.js";
 import { deviation, logProgress, withEvaluation, withFacts } from "./history.js";
 import type { ShardResult } from "./message.js";
-import { paceOf, smoothed } from "./pace.js";
+import { committed, paceOf, usualStepMs } from "./pace.js";
 import { connectedMembers, followersOf, formGeneration, memberIds } from "./participation.js";
 import { judgeKept } from "./keeper.js";
 import { changeRun, enter, forEach, note, recordOf, runOf, send } from "./transition.js";
@@ -35,24 +35,24 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   const { mayReturn: lost } = recordOf(admitted);
   const left = lost.filter((id) => phase.sums.has(id));
   const mayReturn = left.length === lost.length ? lost : left;
-  const stepped = note(admitted, { step: step + 1, loss, trail, mayReturn });
+  const { awakeMs } = t.fleet.clock;
+  const roundMs = awakeMs - phase.startedMs;
+  const kept = committed(run.pace, awakeMs, roundMs);
+  const usualMs = usualStepMs(kept);
+  const stepped = note(admitted, { step: step + 1, loss, trail, mayReturn, usualStepMs: usualMs });
   // Whoever joined makes a new generation.
-  const committed = members.length > before ? formGeneration(stepped) : stepped;
+  const formed = members.length > before ? formGeneration(stepped) : stepped;
   const command = { kind: "commit", job: name, attempt, step, facts } as const;
   const all = [...members, ...followersOf(run).map(({ workerId }) => workerId)];
-  const told = forEach(committed, all, (so, workerId) =>
+  const told = forEach(formed, all, (so, workerId) =>
     send(so, workerId, { save: workerId === saver, ...command }),
   );
-  const { pace, participants, keeper } = runOf(told);
-  const stepMs = t.fleet.clock.awakeMs - phase.startedMs;
+  const { participants, keeper } = runOf(told);
   const next = changeRun(told, {
     phase: { kind: "boundary" },
     stated: noChecksums,
     inherited: new Map(),
-    pace: {
-      ...paceOf(pace, new Set(participants.keys())),
-      stepMs: smoothed(pace.stepMs, stepMs),
-    },
+    pace: paceOf(kept, new Set(participants.keys())),
     keeper: isDue
       ? { workerId: saver ?? "", step: step + 1, isSaved: false }
       : keeper?.isSaved === true
@@ -61,7 +61,7 @@ export function commit(t: Transition, phase: RoundPhase): Transition {
   });
   return logProgress(next, name, {
     workers: members.length,
-    imagesPerSecond: stepMs > 0 ? Math.round((1e4 * count) / stepMs) / 10 : 0,
+    imagesPerSecond: roundMs > 0 ? Math.round((1e4 * count) / roundMs) / 10 : 0,
   });
 }
 

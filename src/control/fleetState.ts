@@ -278,6 +278,10 @@ export interface RecoveringPhase {
 /** How fast things go, smoothed; undefined before the first figures. */
 export interface Pace {
   readonly stepMs: number | undefined;
+  /** From one commit to the next, of the newest steps, with whatever came between. */
+  readonly commitGapsMs: readonly number[];
+  /** When the last step was committed, by the clock that sleeps with us. */
+  readonly committedMs: number | undefined;
   readonly exchangeMs: number | undefined;
   /** The slowest worker's time for one shard. */
   readonly shardMs: number | undefined;

@@ -6,6 +6,8 @@ import { withEntry } from "./transition.js";
 
 export const noPace: Pace = {
   stepMs: undefined,
+  commitGapsMs: [],
+  committedMs: undefined,
   exchangeMs: undefined,
   shardMs: undefined,
   evaluationMs: new Map(),
@@ -18,6 +20,29 @@ const newest = 0.3;
 
 export function smoothed(before: number | undefined, figure: number): number {
   return before === undefined ? figure : before + newest * (figure - before);
+}
+
+const gapsKept = 15;
+
+/** Takes a commit; the first has a gap from the start of its round. */
+export function committed(pace: Pace, awakeMs: number, roundMs: number): Pace {
+  const { stepMs, committedMs, commitGapsMs } = pace;
+  const gapMs = committedMs === undefined ? roundMs : awakeMs - committedMs;
+  return {
+    ...pace,
+    stepMs: smoothed(stepMs, roundMs),
+    commitGapsMs: [...commitGapsMs, gapMs].slice(-gapsKept),
+    committedMs: awakeMs,
+  };
+}
+
+/** What a step usually takes, by the median of the newest; undefined before the first. */
+export function usualStepMs({ commitGapsMs }: Pace): number | undefined {
+  return median(commitGapsMs);
+}
+
+export function median(figures: readonly number[]): number | undefined {
+  return figures.toSorted((a, b) => a - b)[figures.length >> 1];
 }
 
 /** Takes what a worker says about its part of a round of training. */

@@ -37,6 +37,8 @@ export interface JobRecord {
   readonly evaluations: readonly EvaluationResult[];
   /** Mean loss of the last committed step. */
   readonly loss: number | undefined;
+  /** What its newest steps usually took, with what comes between steps. */
+  readonly usualStepMs: number | undefined;
   /** The newest steps, in order: what must come of them should they be done again. */
   readonly trail: readonly StepFacts[];
   readonly weights: WeightsRef | undefined;
@@ -54,17 +56,19 @@ export interface Trial {
   readonly doubted: number;
 }
 
-export type JobState =
-  | "queued"
-  | "starting"
-  | "training"
-  | "evaluating"
-  | "saving"
-  | "waiting"
-  | "cancelling"
-  | "done"
-  | "failed"
-  | "cancelled";
+export const jobStates = [
+  "queued",
+  "starting",
+  "training",
+  "evaluating",
+  "saving",
+  "waiting",
+  "cancelling",
+  "done",
+  "failed",
+  "cancelled",
+] as const;
+export type JobState = (typeof jobStates)[number];
 
 export interface Pin {
   readonly numerics: string;
@@ -112,6 +116,7 @@ export function queuedRecord(job: {
     checkpoints: [],
     evaluations: [],
     loss: undefined,
+    usualStepMs: undefined,
     trail: [],
     weights: undefined,
     startedMs: 0,

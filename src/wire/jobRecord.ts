@@ -3,14 +3,14 @@
  * is checked and copied into an object of ours: unknown names, `__proto__` among them, go no further.
  */
 import type { Schedule } from "../bit/schedule.js";
-import type {
-  CheckpointRef,
-  EvaluationResult,
-  JobRecord,
-  JobState,
-  Pin,
-  WeightsRef,
-  Trial,
+import {
+  jobStates,
+  type CheckpointRef,
+  type EvaluationResult,
+  type JobRecord,
+  type Pin,
+  type WeightsRef,
+  type Trial,
 } from "../control/record.js";
 import type { StepFacts } from "../control/message.js";
 import {
@@ -46,19 +46,6 @@ import { boundariesMax } from "./workerCommand.js";
 const checkpointsMax = 10_000;
 const trailMax = 10_000;
 const version = 1;
-
-export const jobStates: readonly JobState[] = [
-  "queued",
-  "starting",
-  "training",
-  "evaluating",
-  "saving",
-  "waiting",
-  "cancelling",
-  "done",
-  "failed",
-  "cancelled",
-];
 
 /** `encode` throws a WireError where the record could not be read again: it is written by the rules of reading. */
 export const jobRecord: Codec<JobRecord> = { encode, decode };
@@ -107,6 +94,10 @@ function decode(bytes: Uint8Array): JobRecord {
     checkpoints: checkpoints(record),
     evaluations: entries(record["evaluations"], "evaluations", evaluationsMax, evaluation),
     loss: record["loss"] === undefined ? undefined : loss(record["loss"]),
+    usualStepMs:
+      record["usualStepMs"] === undefined
+        ? undefined
+        : amount(number(record["usualStepMs"], "time of a step"), "time of a step"),
     trail: entries(record["trail"] ?? [], "steps of the trail", trailMax, stepFacts),
     weights: optional(record["weights"], "weights", weights),
     createdMs: amount(number(record["createdMs"], "time of creation"), "time of creation"),

@@ -28,7 +28,7 @@ import {
   word,
 } from "./codec.js";
 import { decodeFields, encodeFields } from "./fields.js";
-import { jobStates } from "./jobRecord.js";
+import { jobStates } from "../control/record.js";
 import { fromRequest, fromSettings, toSettings } from "./settings.js";
 import type {
   Chunk,

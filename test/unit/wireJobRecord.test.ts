@@ -39,6 +39,7 @@ const full: JobRecord = {
   ],
   evaluations: [{ step: 20, correct: 78, total: 100, loss: 0.7 }],
   loss: 0.123456789,
+  usualStepMs: 1250.5,
   trail: [
     { step: 29, loss: 0.5, sumChecksum: 0xffffffff },
     { step: 30, loss: 0.123456789, sumChecksum: 7 },
