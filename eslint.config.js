@@ -41,6 +41,11 @@ export default tseslint.config(
       "no-restricted-syntax": [
         "error",
         { selector: "ExportDefaultDeclaration", message: "Named exports only." },
+        {
+          selector:
+            ":not(TaggedTemplateExpression) > TemplateLiteral[expressions.length>0] > TemplateElement[value.raw=/bitfleet [a-z]+ [^:]*$/][tail=false]",
+          message: "A command to copy is made by shell`...`, which quotes what is put in.",
+        },
       ],
     },
   },

@@ -21,6 +21,7 @@ import { listedFiles } from "../src/data/storedSource.js";
 import { checkDataName, dataSetAt } from "../src/job/dataPlace.js";
 import { classesMax } from "../src/job/limits.js";
 import { ConfigError, FailureError, NotFoundError } from "../src/job/problem.js";
+import { shell } from "../src/job/shell.js";
 import { blobsPrefix, type Store } from "../src/store/store.js";
 import type { BlobPart, DataCommit, DataCommitted, DataSetStatus } from "../src/wire/training.js";
 import { HashMarks } from "./hashMarks.js";
@@ -130,7 +131,7 @@ export class DataSets {
   async #checkThere(name: string): Promise<void> {
     if ((await this.#options.store.stat(setName(name))) !== undefined) return;
     throw new ConfigError(
-      `there is no data set ${name}: make it with "bitfleet data push FOLDER ${name}"`,
+      `there is no data set ${name}: make it with "${shell`bitfleet data push FOLDER ${name}`}"`,
     );
   }
 
@@ -174,7 +175,7 @@ export class DataSets {
     const found = await readDataSet(store, name);
     if (found !== undefined && Buffer.from(encodeDataSet(found)).equals(encoded)) return;
     throw new ConfigError(
-      `name ${name} is in use by a data set of other pictures: choose another name, or "bitfleet data remove ${name}" first`,
+      `name ${name} is in use by a data set of other pictures: choose another name, or "${shell`bitfleet data remove ${name}`}" first`,
     );
   }
 

@@ -2,6 +2,7 @@
 import type { Fleet } from "../src/control/fleetState.js";
 import { hasEnded, type JobRecord } from "../src/control/record.js";
 import { FailureError } from "../src/job/problem.js";
+import { shell } from "../src/job/shell.js";
 import { weightsName } from "../src/job/storedNames.js";
 import type { Store } from "../src/store/store.js";
 import type { RemovedJobs } from "./removedJobs.js";
@@ -70,7 +71,7 @@ export class JobRemoval {
     if (this.#removing.has(name)) throw new FailureError(`job ${name} is being removed`);
     if (!hasEnded(state))
       throw new FailureError(
-        `job ${name} cannot be removed: it is ${state}, and only a job that has ended is; "bitfleet cancel ${name}" first`,
+        `job ${name} cannot be removed: it is ${state}, and only a job that has ended is; "${shell`bitfleet cancel ${name}`}" first`,
       );
     if (runs.has(name))
       throw new FailureError(

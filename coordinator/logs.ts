@@ -4,6 +4,7 @@
  * has lost the lines themselves their numbers are not used again, and one line tells which they were.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { plural } from "../src/job/plural.js";
 
 import type { LoggedLines } from "../src/control/fleetState.js";
 import { loggedIn } from "../src/control/history.js";
@@ -216,7 +217,7 @@ export class JobLogs {
 
   #confessDropped(): void {
     for (const [job, count] of this.#dropped) {
-      const message = `${count} lines were dropped while NATS was away`;
+      const message = `dropped ${plural(count, "line")} while NATS was away`;
       const event = { timeMs: Date.now(), level: "warn", message, fields: {} } as const;
       this.#queue.add(job, event);
     }

@@ -8,6 +8,7 @@ import type {
   FleetOptions,
   Origin,
 } from "../src/control/fleetEvent.js";
+import { plural } from "../src/job/plural.js";
 import { advance, emptyFleet } from "../src/control/fleet.js";
 import type { Fleet, Hello } from "../src/control/fleetState.js";
 import type { Task, WorkerCommand, WorkerEvent } from "../src/control/message.js";
@@ -215,7 +216,7 @@ export class Loop {
   #maySay(worker: string, job: string): boolean {
     const { isAllowed, dropped } = this.#rates.take(worker);
     if (dropped > 0) {
-      const message = `${dropped} lines of ${worker} were dropped: it says more than ${linesPerSecond} a second`;
+      const message = `dropped ${plural(dropped, "line")} of ${worker}: it says more than ${linesPerSecond} a second`;
       const isOfJob = this.#fleet.runs.get(job)?.participants.has(worker) === true;
       this.#log({ kind: "log", job: isOfJob ? job : "", level: "warn", message, fields: {} });
     }

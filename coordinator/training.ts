@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { hasEnded, queuedRecord, type JobRecord } from "../src/control/record.js";
 import { jobStatus, recordCalled, workerStatuses } from "../src/control/view.js";
 import { ConfigError, FailureError, reasonOf, NotFoundError } from "../src/job/problem.js";
+import { shell } from "../src/job/shell.js";
 import { planJob, type JobPlan } from "../src/job/plan.js";
 import { expectedTime } from "../src/control/expectedTime.js";
 import { describePlan } from "../src/job/describePlan.js";
@@ -383,6 +384,6 @@ export class Training implements TrainingHandlers {
 
 function nameInUse(name: string): ConfigError {
   return new ConfigError(
-    `name ${name} is in use by another job: choose another, or "bitfleet remove ${name}" first`,
+    `name ${name} is in use by another job: choose another, or "${shell`bitfleet remove ${name}`}" first`,
   );
 }

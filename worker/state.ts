@@ -1,6 +1,7 @@
 import { architecture, isHead, tensors } from "../src/bit/architecture.js";
 import { initialParameters } from "../src/bit/initial.js";
 import type { JobOrder, StateSource } from "../src/control/message.js";
+import { plural } from "../src/job/plural.js";
 import { ConfigError, FailureError } from "../src/job/problem.js";
 import { weightsName } from "../src/job/storedNames.js";
 import { loadCheckpoint, readManifest } from "../src/store/checkpoint.js";
@@ -66,7 +67,7 @@ async function trained(path: string, order: JobOrder): Promise<Float32Array> {
   });
   if (evaluates && !headLoaded) {
     throw new ConfigError(
-      `the weights ${path} tell ${headClasses} classes apart, the data ${classes}`,
+      `the weights ${path} tell ${plural(headClasses, "class")} apart, the data ${classes}`,
     );
   }
   if (!evaluates && settings.recipe === "hyperrule") {

@@ -1,4 +1,5 @@
 import type { Fleet, Following, Member, Phase, Run, Stage, Transition } from "./fleetState.js";
+import { plural } from "../job/plural.js";
 import type { JobOrder } from "./message.js";
 import type { JobRecord } from "./record.js";
 import { remembered } from "./remembered.js";
@@ -62,7 +63,7 @@ export function unfit(fleet: Fleet, job: string, member: Member): string | undef
   if (reason !== undefined) return reason;
   const most = workersMax(record);
   return run !== undefined && run.participants.size >= most
-    ? `${job} has ${most} shards, one for each of as many workers`
+    ? `${job} has ${plural(most, "shard")}, one for each of as many workers`
     : undefined;
 }
 

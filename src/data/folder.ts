@@ -3,6 +3,7 @@ import { join, sep } from "node:path";
 import { kindOf, LeftOutCounts, type LeftOut } from "../job/leftOut.js";
 import { plural } from "../job/plural.js";
 import { ConfigError, codeOf } from "../job/problem.js";
+import { shell } from "../job/shell.js";
 import {
   areSplits,
   checkReadable,
@@ -98,7 +99,7 @@ async function rootOf(root: string, seeker: Seeker): Promise<string> {
 function elsewhere(root: string): string {
   return (
     "the path of a data set is a path on the workers; send pictures of another machine with " +
-    `"bitfleet data push ${root} NAME" and name them with --data store:NAME`
+    `"${shell`bitfleet data push ${root} NAME`}" and name them with --data store:NAME`
   );
 }
 

@@ -1,5 +1,7 @@
 import { placeOf } from "../job/dataPlace.js";
+import { plural } from "../job/plural.js";
 import { ConfigError, FailureError, UnreadableError, WireError } from "../job/problem.js";
+import { shell } from "../job/shell.js";
 import type { Store } from "../store/store.js";
 import type { ExampleEntry } from "./dataIndex.js";
 import { checkFollows, classOf, decodePage, pageBytesMax, type ListedFile } from "./dataPages.js";
@@ -75,7 +77,7 @@ export class StoredSource implements PictureSource {
     const set = await readDataSet(this.#stored.store, this.#name);
     if (set !== undefined) return set;
     throw new ConfigError(
-      `there is no data set ${this.#name} in the store: bitfleet data push FOLDER ${this.#name} makes it`,
+      `there is no data set ${this.#name} in the store: ${shell`bitfleet data push FOLDER ${this.#name}`} makes it`,
     );
   }
 
@@ -89,7 +91,7 @@ export class StoredSource implements PictureSource {
     for await (const file of listedFiles(this.#stored.blobs, pages)) files.set(file.file, file);
     if (files.size === pictures) return files;
     throw new FailureError(
-      `the data set ${this.#name} lists ${files.size} pictures, and should have ${pictures}`,
+      `the data set ${this.#name} lists ${plural(files.size, "picture")}, and should have ${pictures}`,
     );
   }
 }

@@ -1,6 +1,7 @@
 import { boundariesAt, stretched } from "../bit/recipe.js";
 import type { RecipeRow, Schedule } from "../bit/schedule.js";
 import type { LeftOut } from "./leftOut.js";
+import { plural } from "./plural.js";
 import { ConfigError } from "./problem.js";
 import { settings as table, type JobRequest, type JobSettings } from "./settings.js";
 
@@ -41,7 +42,7 @@ export function decideSchedule(request: JobRequest, row: RecipeRow): Schedule {
   const { rate: baseRate = shape.baseRate, warmupSteps = shape.warmupSteps, drops } = request;
   if (warmupSteps >= steps && warmupSteps > 0) {
     throw new ConfigError(
-      `warmup-steps is ${warmupSteps}, not below the ${steps} steps of the job`,
+      `warmup-steps is ${warmupSteps}, not below the ${plural(steps, "step")} of the job`,
     );
   }
   const boundaries = drops === undefined ? shape.boundaries : boundariesAt(drops, steps);
@@ -65,15 +66,15 @@ export function decideSlices(
   const shardSize = batch / shards;
   if (mixup > 0 && shardSize < 2) {
     throw new ConfigError(
-      `mixup ${mixup} mixes pictures of one shard, and a shard has 1 (batch ${batch} in ${shards} shards): ` +
+      `mixup ${mixup} mixes pictures of one shard, and a shard has 1 (batch ${batch} in ${plural(shards, "shard")}): ` +
         "use fewer shards, or mixup 0",
     );
   }
   const microBatch = request.microBatch ?? largestDivisor(shardSize, microBatchMax);
   if (shardSize % microBatch !== 0) {
     throw new ConfigError(
-      `micro-batch ${microBatch} does not divide a shard of ${shardSize} examples ` +
-        `(batch ${batch} in ${shards} shards)`,
+      `micro-batch ${microBatch} does not divide a shard of ${plural(shardSize, "example")} ` +
+        `(batch ${batch} in ${plural(shards, "shard")})`,
     );
   }
   if (minWorkers > shards) {

@@ -62,7 +62,7 @@ function dataText({ settings, trainingExamples, validationExamples, classes }: J
       ? `${validationExamples} set aside for validation`
       : `${validationExamples} for validation in ${settings.validation}`;
   const few = settings.examplesPerClass > 0 ? ` (${settings.examplesPerClass} per class)` : "";
-  return `${settings.data}: ${classes.length} classes, ${trainingExamples} to train on${few}, ${aside}`;
+  return `${settings.data}: ${plural(classes.length, "class")}, ${trainingExamples} to train on${few}, ${aside}`;
 }
 
 /** The first classes with their counts; of many, how many more there are. */
@@ -92,7 +92,7 @@ function training(plan: JobPlan): readonly string[] {
   return [
     line(
       "Training",
-      `${steps} steps of ${batch} examples, ${passes.toFixed(1)} passes over the data`,
+      `${plural(steps, "step")} of ${plural(batch, "example")}, ${passes.toFixed(1)} passes over the data`,
     ),
     line("Rate", rateText(plan)),
     line("Optimizer", `SGD, momentum ${momentum}, weight decay ${weightDecay}`),
@@ -102,7 +102,10 @@ function training(plan: JobPlan): readonly string[] {
         ? "off"
         : `alpha ${mixup}, each picture with another of its shard of ${batch / shards}`,
     ),
-    line("Shards", `${shards} of ${shardSize} examples, computed ${microBatch} at a time`),
+    line(
+      "Shards",
+      `${shards} of ${plural(shardSize, "example")}, computed ${microBatch} at a time`,
+    ),
     line(
       "Checkpoints",
       `every ${counted(settings.checkpointEvery, "step")}, the last ${settings.keepCheckpoints} kept`,
