@@ -97,10 +97,24 @@ export function isRefusal(code: status, greeted: boolean): boolean {
 
 /** grpc-js's own texts hold addresses and internals; ours ("shutting down") are told. */
 function unavailable(details: string, address: string, trouble?: string): string {
-  return details.startsWith(leavingPrefix)
-    ? `the coordinator at ${address} ${details.slice(leavingPrefix.length)}`
-    : `cannot reach the coordinator at ${address}${trouble === undefined ? "" : `: ${trouble}`}`;
+  if (details.startsWith(leavingPrefix))
+    return `the coordinator at ${address} ${details.slice(leavingPrefix.length)}`;
+  const why = trouble ?? connectionTrouble(details);
+  return `cannot reach the coordinator at ${address}${why === undefined ? "" : `: ${why}`}`;
 }
+
+/** Why there was no connection, by what grpc-js says of it; undefined where that tells nothing. */
+function connectionTrouble(details: string): string | undefined {
+  if (details.includes("ECONNREFUSED")) return nobodyListens;
+  if (details.includes("Protocol error"))
+    return "what answers there speaks no gRPC: it may be the coordinator's port for HTTP";
+  if (details.startsWith("Name resolution failed")) return "there is no such host";
+  if (/EHOSTUNREACH|ENETUNREACH/.test(details)) return "there is no way to that host";
+  return undefined;
+}
+
+/** Also what an advice is given for. */
+export const nobodyListens = "nothing listens there";
 
 const leavingPrefix = "coordinator: ";
 /** Too many calls at once; the same call may succeed later. */

@@ -201,7 +201,7 @@ describe("a worker's session", () => {
     nobody.client.send(hello);
     await expect
       .poll(() => nobody.ends, { timeout: 5_000 })
-      .toEqual([[`cannot reach the coordinator at ${at}`, false]]);
+      .toEqual([[`cannot reach the coordinator at ${at}: nothing listens there`, false]]);
   });
 
   test("an address that is none is reported like every other end", async () => {

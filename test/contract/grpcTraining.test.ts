@@ -121,7 +121,9 @@ describe("unary calls", () => {
     const client = connect({ address: addressOf(server) });
     closers.push(() => client.close());
     expect(await failureOf(client.jobs())).toEqual(
-      new UnreachableError(`cannot reach the coordinator at ${addressOf(server)}`),
+      new UnreachableError(
+        `cannot reach the coordinator at ${addressOf(server)}: nothing listens there`,
+      ),
     );
   });
 });
