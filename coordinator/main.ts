@@ -4,7 +4,9 @@ import { hostname } from "node:os";
 
 import { fleetTimes } from "../src/control/fleetEvent.js";
 import { jobStatus, workerStatuses } from "../src/control/view.js";
+import { processLogger } from "../src/cli/processLogger.js";
 import { ConfigError, FailureError, reasonOf } from "../src/job/problem.js";
+import { shell } from "../src/job/shell.js";
 import { startServer } from "../src/link/grpcServer.js";
 import { openRecords, type RecordStore } from "../src/link/jetstream.js";
 import type { ServerTls } from "../src/link/service.js";
@@ -15,7 +17,7 @@ import { readEnvironment, type Environment } from "../src/process/environment.js
 import { tlsFiles } from "../src/process/tlsFiles.js";
 import { hasEnded, ownIdentity } from "../src/process/identity.js";
 import { natsTls } from "../src/process/natsSettings.js";
-import { createLogger, type Logger } from "../src/process/logger.js";
+import type { Logger } from "../src/process/logger.js";
 import { freePort } from "../src/process/port.js";
 import { run, type Shutdown } from "../src/process/shutdown.js";
 import { askStarter } from "../src/process/starter.js";
@@ -70,7 +72,7 @@ run(coordinate, { debug: process.env["LOG_LEVEL"] === "debug" });
 async function coordinate(shutdown: Shutdown): Promise<number> {
   const environment = readEnvironment(process.env);
   const { host } = environment;
-  const logger = createLogger({ process: "coordinator" }, environment.logLevel);
+  const logger = processLogger({ process: "coordinator" }, environment);
   const callers = knownCallers(environment, logger);
   if (callers === undefined && !isLoopback(host))
     throw new ConfigError(
@@ -368,8 +370,8 @@ function checkHolder({ deposed }: Shown): void {
 function joinLine({ environment, callers, port }: Setting): string {
   const { host } = environment;
   const address = hostPort({ host: nameForOthers(host), port });
-  const token = callers === undefined ? "" : " --token-file F";
-  return `bitfleet worker --join ${address}${token}`;
+  const line = shell`bitfleet worker --join ${address}`;
+  return callers === undefined ? line : `${line} --token-file F`;
 }
 
 /** One after the other, so that two of one job never meet. */

@@ -6,7 +6,8 @@ import { cpuProblem } from "../src/process/cpu.js";
 import { readTls, warnOfExpiry } from "../src/process/certificates.js";
 import { readEnvironment, readTokenFile } from "../src/process/environment.js";
 import { tlsFiles } from "../src/process/tlsFiles.js";
-import { createLogger, type Logger } from "../src/process/logger.js";
+import { processLogger } from "../src/cli/processLogger.js";
+import type { Logger } from "../src/process/logger.js";
 import { linkRootsOf } from "../src/process/linkRoots.js";
 import { pixelsSetting } from "../src/process/pixelsSetting.js";
 import { numerics } from "../src/process/numerics.js";
@@ -36,7 +37,7 @@ run(
     const secret = newSecret();
     const incarnation = incarnationOf(secret);
     const workerId = environment.workerId ?? defaultWorkerId(incarnation);
-    const logger = createLogger({ worker: workerId }, environment.logLevel);
+    const logger = processLogger({ worker: workerId }, environment);
     const token =
       environment.tokenFile === undefined ? undefined : readTokenFile(environment.tokenFile);
     for (const sentence of [token?.warning, ...lacking])

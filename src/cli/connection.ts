@@ -10,6 +10,7 @@ import { tlsFiles } from "../process/tlsFiles.js";
 import type { Variables } from "../process/variables.js";
 import { defaultPort } from "../process/processSettings.js";
 import { withFlags } from "./partFlags.js";
+import { checkTilde } from "./fromHere.js";
 
 export interface ConnectionFlags {
   readonly coordinator?: string;
@@ -30,6 +31,13 @@ export function openClient(flags: ConnectionFlags, variables: Variables): Bitfle
   const address = given ?? `127.0.0.1:${defaultPort}`;
   const file =
     flags.tokenFile ?? filled(variables["BITFLEET_TOKEN_FILE"]) ?? ownTokenFile(given, variables);
+  for (const [flag, path] of [
+    ["--token-file", file],
+    ["--tls-ca", flags.tlsCa],
+    ["--tls-cert", flags.tlsCert],
+    ["--tls-key", flags.tlsKey],
+  ] as const)
+    if (path !== undefined) checkTilde(path, flag);
   const token = file === undefined ? "" : readTokenFile(file, "--token-file").token;
   const tls = tlsFiles({
     BITFLEET_TLS_CA_FILE: flags.tlsCa ?? variables["BITFLEET_TLS_CA_FILE"],

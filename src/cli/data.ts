@@ -3,10 +3,12 @@ import type { Command } from "commander";
 import type { PushProgress } from "../client/client.js";
 import { leftOutText } from "../job/leftOut.js";
 import { plural } from "../job/plural.js";
+import { shell } from "../job/shell.js";
 import { pixelsSetting } from "../process/pixelsSetting.js";
 import type { DataSetStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { orInterrupted, printJson, type Context } from "./context.js";
+import { checkTilde } from "./fromHere.js";
 import { bytes, duration, table } from "./text.js";
 
 interface DataFlags extends ConnectionFlags {
@@ -33,6 +35,7 @@ function addPush(data: Command, context: Context): void {
   withConnection(command).action((folder: string, name: string, flags: DataFlags) =>
     withClient(flags, context.variables, async (client) => {
       const { terminal, signal } = context;
+      checkTilde(folder, "the folder");
       const pixelsMax = pixelsSetting(context.variables);
       const line = progressLines();
       const onProgress = (progress: PushProgress): void => {
@@ -55,7 +58,7 @@ function addPush(data: Command, context: Context): void {
       );
       const others = leftOutText(leftOut);
       if (others !== undefined) terminal.out(`left out ${others}`);
-      terminal.note(`train on it: bitfleet submit --data store:${set.name} ...`);
+      terminal.note(shell`train on it: bitfleet submit --data store:${set.name} ...`);
     }),
   );
 }
@@ -66,7 +69,7 @@ function addList(data: Command, context: Context): void {
   withConnection(command).action(async (flags: DataFlags) => {
     const sets = await withClient(flags, context.variables, (client) => client.dataSets());
     if (flags.json === true) printJson(context, sets);
-    else for (const line of dataLines(sets)) context.terminal.out(line);
+    else for (const line of dataLines(sets, context.terminal.columns)) context.terminal.out(line);
   });
 }
 
@@ -83,16 +86,17 @@ function addRemove(data: Command, context: Context): void {
   });
 }
 
-export function dataLines(sets: readonly DataSetStatus[]): readonly string[] {
+export function dataLines(sets: readonly DataSetStatus[], columns?: number): readonly string[] {
   if (sets.length === 0) return ["no data sets yet; bitfleet data push FOLDER NAME makes one"];
   return table(
     ["NAME", "CLASSES", "PICTURES", "SIZE"],
     sets.map((set) => [set.name, String(set.classes), String(set.pictures), bytes(set.bytes)]),
+    { columns },
   );
 }
 
 function summary({ name, classes, pictures, bytes: size }: DataSetStatus): string {
-  return `${name}: ${plural(pictures, "picture")} in ${classes} classes, ${bytes(size)}`;
+  return `${name}: ${plural(pictures, "picture")} in ${plural(classes, "class")}, ${bytes(size)}`;
 }
 
 const showEveryMs = 100;
@@ -114,7 +118,7 @@ function progressLine(progress: PushProgress, seconds: number): string {
   const { stage, files, filesTotal, bytes: done, bytesTotal } = progress;
   if (stage === "reading") return `reading pictures: ${files} of ${filesTotal}, ${bytes(done)}`;
   if (stage === "asking") return `asking what is missing: ${files} of ${filesTotal}`;
-  const sent = `sending: ${files} of ${filesTotal} files, ${bytes(done)} of ${bytes(bytesTotal)}`;
+  const sent = `sending: ${files} of ${plural(filesTotal, "file")}, ${bytes(done)} of ${bytes(bytesTotal)}`;
   if (seconds < 1) return sent;
   const left = duration(((bytesTotal - done) / Math.max(1, done)) * seconds);
   return `${sent}, ${bytes(Math.round(done / seconds))}/s, ${left} left`;

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { orInterrupted, printJson, type Context } from "./context.js";
+import { checkTilde } from "./fromHere.js";
 import { bytes } from "./text.js";
 
 interface ExportFlags extends ConnectionFlags {
@@ -24,6 +25,7 @@ export function addExport(program: Command, context: Context): void {
       const onProgress = (done: number, total: number): void =>
         terminal.live(`${bytes(done)} of ${bytes(total)}`);
       const { out, force = false } = flags;
+      checkTilde(out, "--out");
       const size = await orInterrupted(
         client.exportWeights(job, out, { signal, onProgress, force }),
         signal,

@@ -4,9 +4,10 @@ import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { ConfigError, FailureError, codeOf, reasonOf } from "../job/problem.js";
+import { shell } from "../job/shell.js";
 import { day } from "../process/certificates.js";
 import { Authority } from "./authority.js";
-import type { Context } from "./context.js";
+import { printJson, type Context } from "./context.js";
 import {
   caFiles,
   isHost,
@@ -16,15 +17,17 @@ import {
   type FleetFiles,
   type Servers,
 } from "./fleetFolder.js";
+import { checkTilde } from "./fromHere.js";
 import { replaceFiles } from "./replaceFiles.js";
 
 interface InitFlags {
   readonly host?: readonly string[];
   readonly nats?: string;
   readonly renew?: boolean;
+  readonly json?: boolean;
 }
 
-export function addInit(program: Command, { terminal }: Context): void {
+export function addInit(program: Command, context: Context): void {
   program
     .command("init")
     .description("make certificates, tokens and settings for a fleet that is locked down")
@@ -35,13 +38,16 @@ export function addInit(program: Command, { terminal }: Context): void {
       "settings for a NATS server there, else the coordinator starts its own",
     )
     .option("--renew", "new certificates of the CA in the folder; tokens and settings stay")
-    .action(async (folder: string, { host = [], nats, renew }: InitFlags) => {
+    .option("--json", "print JSON")
+    .action(async (folder: string, { host = [], nats, renew, json }: InitFlags) => {
+      checkTilde(folder, "the folder");
       for (const name of host) checkHost("--host", name);
       if (nats !== undefined) checkHost("--nats", nats);
       if (renew === true && nats !== undefined)
         throw new ConfigError("--nats cannot be given with --renew, which keeps the settings");
       const lines = renew === true ? await renewed(folder, host) : await made(folder, host, nats);
-      for (const line of lines) terminal.out(line);
+      if (json === true) printJson(context, { folder: resolve(folder), renewed: renew === true });
+      else for (const line of lines) context.terminal.out(line);
     });
 }
 
@@ -149,12 +155,14 @@ function nextLines(folder: string, servers: Servers): readonly string[] {
     `${folder} holds a folder for every part and person: copy each whole to where it is needed.`,
     `Keep ${folder}/${dirname(caFiles.key)} to yourself: who has it makes certificates.`,
     "",
-    ...(servers.has("nats") ? [`NATS          cd ${folder}/nats && nats-server -c nats.conf`] : []),
-    `coordinator   . ${folder}/coordinator/coordinator.env && bitfleet coordinator`,
-    `each worker   . ${folder}/worker/worker.env && bitfleet worker`,
-    `a submitter   . ${folder}/submitter/client.env && bitfleet workers`,
-    `one more      bitfleet token add NAME --role viewer --tokens ${folder}/${tokensFile}`,
-    `in a year     bitfleet init ${folder} --renew`,
+    ...(servers.has("nats")
+      ? [shell`NATS          cd ${folder}/nats && nats-server -c nats.conf`]
+      : []),
+    shell`coordinator   . ${folder}/coordinator/coordinator.env && bitfleet coordinator`,
+    shell`each worker   . ${folder}/worker/worker.env && bitfleet worker`,
+    shell`a submitter   . ${folder}/submitter/client.env && bitfleet workers`,
+    shell`one more      bitfleet token add NAME --role viewer --tokens ${folder}/${tokensFile}`,
+    shell`in a year     bitfleet init ${folder} --renew`,
   ];
   if (servers.get("coordinator")?.length === 0)
     lines.push("", "Only this machine can reach it: --host NAME is what others need.");

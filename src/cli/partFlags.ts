@@ -1,5 +1,4 @@
 /** Flags of `up`, `coordinator`, `worker` and of every command with a coordinator, out of the table of settings. */
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { Variables } from "../process/variables.js";
 import {
@@ -10,6 +9,7 @@ import {
 import type { Part, ProcessSetting } from "../process/settingKinds.js";
 import { flagOf, settingHelp } from "../process/settingText.js";
 import { isS3 } from "../store/s3Address.js";
+import { fromHere } from "./fromHere.js";
 
 type Camel<Text extends string> = Text extends `${infer First}-${infer Rest}`
   ? `${First}${Capitalize<Camel<Rest>>}`
@@ -42,8 +42,10 @@ export function partEnvironment(variables: Variables, flags: PartFlags): Variabl
   const given: Record<string, string> = {};
   for (const variable of settingVariables) {
     const setting = processSetting(variable);
-    const value = setting.flag === undefined ? undefined : values[keyOf(setting.flag)];
-    if (value !== undefined) given[variable] = isPath(setting, value) ? resolve(value) : value;
+    const { flag } = setting;
+    const value = flag === undefined ? undefined : values[keyOf(flag)];
+    if (flag === undefined || value === undefined) continue;
+    given[variable] = isPath(setting, value) ? fromHere(value, flag.replace(/ .*/, "")) : value;
   }
   return { ...variables, ...given };
 }

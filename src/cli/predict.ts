@@ -1,12 +1,14 @@
 /** `bitfleet predict JOB FILE…`: what a finished job takes pictures for. */
-import { InvalidArgumentError, type Command } from "commander";
+import type { Command } from "commander";
 import type { BitfleetClient } from "../client/client.js";
 import { scoresMax } from "../job/limits.js";
 import { plural } from "../job/plural.js";
 import type { Prediction } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { orInterrupted, printJson, type Context } from "./context.js";
+import { checkTilde } from "./fromHere.js";
 import { plain } from "./text.js";
+import { wholeNumber } from "./wholeNumber.js";
 
 interface PredictFlags extends ConnectionFlags {
   readonly top: number;
@@ -19,7 +21,12 @@ export function addPredict(program: Command, context: Context): void {
     .description("classify pictures of this machine with a finished job's weights")
     .argument("<job>", "name of the job")
     .argument("<files...>", "pictures and folders of them: JPEG, PNG, WebP or GIF")
-    .option("--top <N>", "how many classes to show of each picture", positive, 3)
+    .option(
+      "--top <N>",
+      "how many classes to show of each picture",
+      wholeNumber("--top", 1, scoresMax),
+      3,
+    )
     .option("--json", `print JSON, with the best ${scoresMax} classes of each picture`);
   withConnection(command).action((job: string, files: string[], flags: PredictFlags) =>
     withClient(flags, context.variables, async (client) => {
@@ -43,6 +50,7 @@ async function classify(
   { terminal, signal }: Context,
 ): Promise<readonly Prediction[]> {
   const all: Prediction[] = [];
+  for (const file of files) checkTilde(file, "the picture");
   for await (const { predictions, total } of client.predictions(job, files, { signal })) {
     all.push(...predictions);
     for (const prediction of predictions) {
@@ -72,10 +80,4 @@ export function predictionLines({ picture, scores }: Prediction, top: number): r
     .slice(0, top)
     .map(({ className, probability }) => `${plain(className)} ${(100 * probability).toFixed(1)} %`);
   return [`${plain(picture)}: ${best.join(", ")}`];
-}
-
-function positive(value: string): number {
-  const number = Number(value);
-  if (/^\d{1,5}$/.test(value) && number > 0 && number <= scoresMax) return number;
-  throw new InvalidArgumentError(`It must be a whole number from 1 to ${scoresMax}.`);
 }

@@ -38,7 +38,8 @@ export class PartProcess {
     const file = join(packageRoot(), "dist", part, "main.js");
     const output = onLine === undefined ? "inherit" : "pipe";
     this.#child = spawn(process.execPath, [file], {
-      env: { ...environment },
+      // What we read is JSON, whatever our own user has asked for.
+      env: { ...environment, ...(onLine !== undefined && { LOG_FORMAT: "json" }) },
       // That the channel closes tells the part that we are gone.
       stdio: ["ignore", output, output, "ipc"],
       detached: true,

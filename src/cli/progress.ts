@@ -1,26 +1,27 @@
 /** A job's progress as lines, from its status alone. */
 import { hasEnded, type EvaluationResult, type JobState } from "../control/record.js";
 import { plural } from "../job/plural.js";
+import { shell } from "../job/shell.js";
 import type { JobStatus } from "../wire/training.js";
 import type { Color } from "./terminal.js";
 import { duration, plain, share, short } from "./text.js";
 
-/** One line that says all that changes: `training  step 12/60  loss 1.25  rate 0.003  432 images/s  57 s left`. */
+/** One line that says all that changes: `training  step 12/60  57 s left  loss 1.25  rate 0.003  432 images/s`. What matters most comes first: a narrow terminal cuts the rest. */
 export function progressLine(status: JobStatus): string {
   const { state, reason, step, steps, loss, rate, imagesPerSecond, secondsLeft } = status;
   const parts: string[] = [state];
   if (steps > 0) parts.push(`step ${step}/${steps}`);
+  if (state === "training" && secondsLeft >= 0) parts.push(`${duration(secondsLeft)} left`);
+  if (reason !== "") parts.push(plain(reason));
   if (loss !== undefined) parts.push(`loss ${short(loss)}`);
   if (state === "training") {
     if (rate > 0) parts.push(`rate ${short(rate)}`);
     if (imagesPerSecond > 0) parts.push(`${short(imagesPerSecond)} images/s`);
-    if (secondsLeft >= 0) parts.push(`${duration(secondsLeft)} left`);
   }
   const evaluation = status.evaluations.at(-1);
   if (evaluation !== undefined)
     parts.push(`${share(evaluation.correct, evaluation.total)} correct`);
   if (!hasEnded(state) && status.workers > 0) parts.push(plural(status.workers, "worker"));
-  if (reason !== "") parts.push(plain(reason));
   return parts.join("  ");
 }
 
@@ -78,10 +79,13 @@ export function resultLines(status: JobStatus): readonly string[] {
     lines.push(`it took ${duration((status.endedMs - status.startedMs) / 1000)}`);
     if (parameterDigest !== "") lines.push(`parameters ${parameterDigest}`);
     if (status.weights !== "") {
-      lines.push(`write the weights: bitfleet export ${name} --out ${name}.npz`);
+      lines.push(shell`write the weights: bitfleet export ${name} --out ${name}.npz`);
     }
   } else if (state === "cancelled" || state === "failed") {
-    lines.push(`read its log: bitfleet logs ${name}`, `go on with it: bitfleet resume ${name}`);
+    lines.push(
+      shell`read its log: bitfleet logs ${name}`,
+      shell`go on with it: bitfleet resume ${name}`,
+    );
   }
   return lines;
 }

@@ -21,6 +21,7 @@ export function addRemoveJobs(program: Command, context: Context): void {
     .option("--json", "print JSON");
   withConnection(command).action((jobs: readonly string[], flags: RemoveFlags) =>
     withClient(flags, context.variables, async (client) => {
+      context.terminal.outliveReader();
       const keepWeights = flags.keepWeights === true;
       const removed: { readonly name: string; readonly files: number }[] = [];
       try {

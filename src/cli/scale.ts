@@ -1,6 +1,5 @@
 /** `bitfleet scale N`: how many workers Kubernetes runs, or where there is none, the `bitfleet up` of the coordinator. */
 import type { Command } from "commander";
-import { quote } from "../job/cutText.js";
 import { plural } from "../job/plural.js";
 import { localWorkersMax } from "../job/request.js";
 import { ConfigError } from "../job/problem.js";
@@ -8,11 +7,13 @@ import { kubernetesAccess, scaleStatefulSet } from "../process/kubernetes.js";
 import { replicasMax } from "../process/processSettings.js";
 import { isObjectName } from "../process/scalingTarget.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
-import type { Context } from "./context.js";
+import { printJson, type Context } from "./context.js";
+import { wholeNumber } from "./wholeNumber.js";
 
 interface ScaleFlags extends ConnectionFlags {
   readonly statefulset?: string;
   readonly namespace?: string;
+  readonly json?: boolean;
 }
 
 export function addScale(program: Command, context: Context): void {
@@ -26,22 +27,19 @@ export function addScale(program: Command, context: Context): void {
     .option(
       "--namespace <name>",
       "where it is, if not where this pod or the kubeconfig's context is",
-    );
+    )
+    .option("--json", "print JSON");
   withConnection(command).action(async (workers: string, flags: ScaleFlags) => {
     const access =
       flags.coordinator === undefined ? kubernetesAccess(context.variables) : undefined;
     const isKubernetes =
       access !== undefined || flags.statefulset !== undefined || flags.namespace !== undefined;
     const most = isKubernetes ? replicasMax : localWorkersMax;
-    if (!/^\d{1,5}$/.test(workers) || Number(workers) > most)
-      throw new ConfigError(
-        `workers is ${quote(workers, 100)}, not a whole number from 0 to ${most}`,
-      );
+    const wanted = wholeNumber("workers", 0, most)(workers);
     if (!isKubernetes) {
-      const count = await withClient(flags, context.variables, (client) =>
-        client.scale(Number(workers)),
-      );
-      context.terminal.out(`${count} ${count === 1 ? "worker is" : "workers are"} to run`);
+      const count = await withClient(flags, context.variables, (client) => client.scale(wanted));
+      if (flags.json === true) printJson(context, { workers: count });
+      else context.terminal.out(`${plural(count, "worker")} ${count === 1 ? "is" : "are"} to run`);
       return;
     }
     if (access === undefined)
@@ -55,8 +53,9 @@ export function addScale(program: Command, context: Context): void {
       flags.statefulset ?? context.variables["BITFLEET_SCALE_STATEFULSET"] ?? "",
     );
     const namespace = shaped("--namespace", flags.namespace ?? access.namespace);
-    await scaleStatefulSet(access, { name, namespace, replicas: Number(workers) });
-    context.terminal.out(`${namespace}/${name} is to have ${plural(Number(workers), "worker")}`);
+    await scaleStatefulSet(access, { name, namespace, replicas: wanted });
+    if (flags.json === true) printJson(context, { statefulSet: name, namespace, workers: wanted });
+    else context.terminal.out(`${namespace}/${name} is to have ${plural(wanted, "worker")}`);
   });
 }
 

@@ -2,6 +2,8 @@
 import type { Command } from "commander";
 import { hasEnded } from "../control/record.js";
 import { evaluationsMax } from "../job/limits.js";
+import { plural } from "../job/plural.js";
+import { shell } from "../job/shell.js";
 import type { JobStatus } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
@@ -51,7 +53,8 @@ export function statusLines(
     short(loss),
   ]);
   const evaluations = table(["AT STEP", "CORRECT", "LOSS"], rows);
-  const older = rows.length < evaluationsMax ? [] : [`older ones: bitfleet logs ${status.name}`];
+  const older =
+    rows.length < evaluationsMax ? [] : [shell`older ones: bitfleet logs ${status.name}`];
   return [...lines, ...[...evaluations, ...older].map((line) => `  ${line}`)];
 }
 
@@ -59,9 +62,9 @@ function facts(status: JobStatus): readonly (readonly [string, string])[] {
   const { settings } = status;
   const progress = status.steps === 0 ? "none" : `${status.step} of ${status.steps}`;
   const found: (readonly [string, string])[] = [
-    ["model", `${settings.model}, ${status.classes.length} classes`],
+    ["model", `${settings.model}, ${plural(status.classes.length, "class")}`],
     ["data", settings.data],
-    ["steps", `${progress}, ${status.batch} examples each, pass ${status.epoch}`],
+    ["steps", `${progress}, ${plural(status.batch, "example")} each, pass ${status.epoch}`],
   ];
   if (status.loss !== undefined) found.push(["loss", short(status.loss)]);
   if (!hasEnded(status.state)) found.push(...underWay(status));

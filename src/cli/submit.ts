@@ -1,5 +1,4 @@
 /** `bitfleet submit`: shows what will happen, then queues the job. Its flags come from the table of settings. */
-import { resolve } from "node:path";
 import { Option, type Command } from "commander";
 import type { BitfleetClient } from "../client/client.js";
 import { dataSetAt } from "../job/dataPlace.js";
@@ -14,9 +13,11 @@ import {
   type JobRequest,
   type SettingName,
 } from "../job/settings.js";
+import { shell } from "../job/shell.js";
 import type { JobStatus, Preview } from "../wire/training.js";
 import { withClient, withConnection, type ConnectionFlags } from "./connection.js";
 import { printJson, type Context } from "./context.js";
+import { fromHere } from "./fromHere.js";
 import { plain } from "./text.js";
 import { watchJob } from "./watching.js";
 
@@ -62,19 +63,19 @@ export function requestOf(flags: object): JobRequest {
   const { data, validation, weights } = request;
   return {
     ...request,
-    data: placeFromHere(data),
-    ...(validation === undefined ? {} : { validation: placeFromHere(validation) }),
+    data: placeFromHere(data, "--data"),
+    ...(validation === undefined ? {} : { validation: placeFromHere(validation, "--validation") }),
     ...(weights === undefined ? {} : { weights: weightsPath(weights) }),
   };
 }
 
 /** A relative folder is meant from here; a data set of the store from nowhere. */
-export function placeFromHere(place: string): string {
-  return dataSetAt(place) === undefined ? resolve(place) : place;
+export function placeFromHere(place: string, flag: string): string {
+  return dataSetAt(place) === undefined ? fromHere(place, flag) : place;
 }
 
 function weightsPath(weights: string): string {
-  return weights.startsWith("job:") ? weights : resolve(weights);
+  return weights.startsWith("job:") ? weights : fromHere(weights, "--weights");
 }
 
 async function submit(
@@ -102,7 +103,7 @@ async function submit(
     const last = await watchJob(client, status.name, context);
     if (flags.json === true) printJson(context, last ?? status);
   } else if (flags.json === true) printJson(context, status);
-  else terminal.note(`watch it: bitfleet status ${status.name} --watch`);
+  else terminal.note(shell`watch it: bitfleet status ${status.name} --watch`);
 }
 
 /** Who asks again gets the job that is under way; a name of one that ended long ago is used up, whatever its settings. */

@@ -11,6 +11,10 @@ export interface Terminal {
   live(line: string): void;
   /** Takes the live line away. */
   clearLive(): void;
+  /** From here on the process goes on where nobody reads its answer any more, as it does work beside answering. */
+  outliveReader(): void;
+  /** How wide answers may be; undefined where they go to no terminal. */
+  readonly columns: number | undefined;
   /** Whether notes go to a terminal, where one line may be written over. */
   readonly interactive: boolean;
   /** Wraps a text in a colour where that is wanted. */
@@ -22,7 +26,7 @@ export type Color = "green" | "red" | "yellow" | "dim";
 const codes: Readonly<Record<Color, number>> = { green: 32, red: 31, yellow: 33, dim: 2 };
 const eraseLine = "\r\x1b[2K";
 
-/** The process's own. Follows NO_COLOR (no-color.org) and TERM=dumb. */
+/** The process's own. */
 export function processTerminal(
   variables: Readonly<Record<string, string | undefined>>,
   stdout: NodeJS.WriteStream,
@@ -30,10 +34,10 @@ export function processTerminal(
 ): Terminal {
   const dumb = variables["TERM"] === "dumb";
   const interactive = stderr.isTTY && !dumb && variables["CI"] === undefined;
-  const colored = stdout.isTTY && !dumb && (variables["NO_COLOR"] ?? "") === "";
-  // Whoever read us is gone (`bitfleet logs | head`): nothing is left to be done.
+  let outlives = false;
+  // Whoever read us is gone (`bitfleet logs | head`): nothing is left to be done by a command that only answers.
   stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
+    if (error.code === "EPIPE" && !outlives) process.exit(0);
   });
   let live = false;
   const clearLive = (): void => {
@@ -42,6 +46,10 @@ export function processTerminal(
   };
   return {
     interactive,
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    outliveReader: () => {
+      outlives = true;
+    },
     out: (line) => {
       clearLive();
       stdout.write(`${line}\n`);
@@ -56,6 +64,16 @@ export function processTerminal(
       live = true;
     },
     clearLive,
-    paint: (color, text) => (colored ? `\x1b[${codes[color]}m${text}\x1b[0m` : text),
+    paint: painter(variables, stdout.isTTY),
   };
+}
+
+/** Paints where there is a terminal, and NO_COLOR (no-color.org) and TERM=dumb allow it. */
+export function painter(
+  variables: Readonly<Record<string, string | undefined>>,
+  isTerminal: boolean,
+): Terminal["paint"] {
+  const colored =
+    isTerminal && variables["TERM"] !== "dumb" && (variables["NO_COLOR"] ?? "") === "";
+  return (color, text) => (colored ? `\x1b[${codes[color]}m${text}\x1b[0m` : text);
 }

@@ -1,5 +1,7 @@
 /** Values as people read them. Text from elsewhere loses its control characters: it could move the cursor or rename the window. */
 
+import { cut } from "../job/cutText.js";
+
 /** One line: every run of control characters, line breaks among them, is a blank. */
 export function plain(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, " ");
@@ -7,24 +9,59 @@ export function plain(text: string): string {
 
 /** JSON that stays what it is where it is printed: what JSON leaves as it is and a terminal obeys is spelt out, as \uXXXX. */
 export function json(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(
+  return JSON.stringify(value, withoutNoise, indent).replace(
     /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** Columns as wide as their widest cell, two blanks apart; the last is not filled up. Cells are made plain. */
+/** 0.0003 instead of 0.00030000000000000003: the 15 digits that a number of JavaScript has, not the noise of binary fractions. */
+function withoutNoise(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value)
+    ? Number(value.toPrecision(15))
+    : value;
+}
+
+export interface TableWidth {
+  /** How wide a line may be; undefined: as wide as it comes. */
+  readonly columns?: number | undefined;
+  /** The last column is of sentences: it may be cut, and stays where others have to go. */
+  readonly endsInSentences?: boolean;
+}
+
+/** So much of a sentence is worth a column. */
+const sentenceMin = 12;
+/** Name and state stay in any case. */
+const kept = 2;
+
+/**
+ * Columns as wide as their widest cell, two blanks apart; the last is not filled up. Cells are made plain. Where a line would be too
+ * wide, columns are left out from the right.
+ */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],
+  { columns = Infinity, endsInSentences = false }: TableWidth = {},
 ): readonly string[] {
   const lines = [header, ...rows].map((row) => row.map(plain));
   const widths = header.map((_, column) =>
     Math.max(...lines.map((row) => (row[column] ?? "").length)),
   );
+  const last = header.length - 1;
+  const sentence = endsInSentences && rows.some((row) => (row[last] ?? "") !== "") ? last : -1;
+  const least = widths.map((width, i) => (i === sentence ? Math.min(width, sentenceMin) : width));
+  const shown = header.map((_, i) => i);
+  const total = (): number => shown.reduce((sum, i) => sum + (least[i] ?? 0) + 2, -2);
+  while (total() > columns) {
+    const dropped = shown.findLast((i) => i >= kept && i !== sentence) ?? shown.at(-1) ?? 0;
+    if (dropped < kept) break;
+    shown.splice(shown.indexOf(dropped), 1);
+  }
+  const room = columns - total() + (least[sentence] ?? 0);
   return lines.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    shown
+      .map((i) => [i, row[i] ?? ""] as const)
+      .map(([i, cell]) => (i === sentence ? cut(cell, room) : cell.padEnd(widths[i] ?? 0)))
       .join("  ")
       .trimEnd(),
   );

@@ -27,6 +27,7 @@ export function addToken(program: Command, context: Context): void {
       "of a worker's: the ids it may have, PREFIX* for many; theirs alone",
     )
     .option("--out <FILE>", "write the token there, readable by you alone, and print nothing")
+    .option("--json", "print JSON")
     .action(
       async (
         name: string,
@@ -34,21 +35,31 @@ export function addToken(program: Command, context: Context): void {
           readonly role: string;
           readonly workers?: readonly string[];
           readonly out?: string;
+          readonly json?: boolean;
         },
       ) => {
         const role = checkRole(flags.role);
         const workers = flags.workers && checkWorkers(flags.workers, role);
         const entry = { name: checkName(name), role, ...(workers && { workers }) };
         const token = await add(tokensFile(flags, variables), entry, flags.out);
+        if (flags.json === true) {
+          printJson(context, {
+            ...entry,
+            ...(flags.out === undefined ? { token } : { file: flags.out }),
+          });
+          return;
+        }
         if (flags.out === undefined) terminal.out(token);
         terminal.note(`${name} is known as ${entry.role}; the coordinator keeps only a hash`);
       },
     );
   withTokens(command.command("revoke").description("take a token away; its calls end at once"))
     .argument("<name>", "whose")
-    .action(async (name: string, flags: TokenFlags) => {
+    .option("--json", "print JSON")
+    .action(async (name: string, flags: TokenFlags & { readonly json?: boolean }) => {
       await revoke(tokensFile(flags, variables), checkName(name));
-      terminal.out(`${name} is revoked`);
+      if (flags.json === true) printJson(context, { name, revoked: true });
+      else terminal.out(`${name} is revoked`);
     });
   withTokens(command.command("list").description("list names and roles"))
     .option("--json", "print JSON")
@@ -63,6 +74,7 @@ export function addToken(program: Command, context: Context): void {
             name,
             workers === undefined ? role : `${role} (${workers.join(", ")})`,
           ]),
+          { columns: terminal.columns },
         ))
           terminal.out(line);
     });

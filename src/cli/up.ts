@@ -1,6 +1,7 @@
 /** `bitfleet up`: a coordinator, a NATS server unless one is given, and a worker per GPU, until Ctrl-C. */
 import { plural } from "../job/plural.js";
-import { InvalidArgumentError, type Command } from "commander";
+import type { Command } from "commander";
+import { shell } from "../job/shell.js";
 import { localWorkersMax as workersMax } from "../job/request.js";
 import { bracketed, isLoopback, nameForOthers, reachableUrl } from "../process/address.js";
 import { readEnvironment } from "../process/environment.js";
@@ -10,6 +11,7 @@ import type { Context } from "./context.js";
 import { FleetUp } from "./fleetUp.js";
 import { findGpus, gpuFor, type Gpu } from "./gpus.js";
 import { partEnvironment, withFlags, type PartFlags } from "./partFlags.js";
+import { wholeNumber } from "./wholeNumber.js";
 import { ensureTokens, type UpTokens } from "./upTokens.js";
 
 interface UpFlags extends PartFlags {
@@ -20,12 +22,17 @@ export function addUp(program: Command, context: Context): void {
   const command = program
     .command("up")
     .description("start a coordinator and one worker per GPU on this machine, until Ctrl-C")
-    .option("--workers <N>", "number of workers, by default one per GPU, or one", workerCount);
+    .option(
+      "--workers <N>",
+      "number of workers, by default one per GPU, or one",
+      wholeNumber("--workers", 0, workersMax),
+    );
   withFlags(command, "coordinator").action((flags: UpFlags) => up(flags, context));
 }
 
 async function up(flags: UpFlags, context: Context): Promise<void> {
   const { terminal, variables, signal, setExitCode } = context;
+  terminal.outliveReader();
   const given = partEnvironment(variables, flags);
   // Refuses here what every part would refuse after it.
   const read = readEnvironment(given);
@@ -108,7 +115,7 @@ export function upLines(facts: UpFacts): readonly string[] {
         : "; copy the token file there first, it is a worker's";
     lines.push(`another machine joins with this line${copy}:`);
     lines.push(
-      `  bitfleet worker --join ${name}:${port} --token-file ${workerTokenFile ?? "FILE"}`,
+      shell`  bitfleet worker --join ${`${name}:${port}`} --token-file ${workerTokenFile ?? "FILE"}`,
     );
   }
   lines.push("stop with Ctrl-C");
@@ -126,10 +133,4 @@ function aborted(signal: AbortSignal): Promise<undefined> {
     if (signal.aborted) done(undefined);
     else signal.addEventListener("abort", () => done(undefined), { once: true });
   });
-}
-
-function workerCount(value: string): number {
-  const number = Number(value);
-  if (/^\d{1,3}$/.test(value) && number <= workersMax) return number;
-  throw new InvalidArgumentError(`it must be a whole number from 0 to ${workersMax}.`);
 }

@@ -1,6 +1,7 @@
 /** Follows a job to its end: one live line on a terminal, a line per change elsewhere. */
 import type { BitfleetClient } from "../client/client.js";
 import { hasEnded } from "../control/record.js";
+import { shell } from "../job/shell.js";
 import type { JobStatus } from "../wire/training.js";
 import type { Context } from "./context.js";
 import {
@@ -40,7 +41,9 @@ export async function watchJob(
   }
   terminal.clearLive();
   if (last === undefined || !hasEnded(last.state)) {
-    terminal.note(`detached; the job goes on. Watch it again: bitfleet status ${name} --watch`);
+    terminal.note(
+      shell`detached; the job goes on. Watch it again: bitfleet status ${name} --watch`,
+    );
     return undefined;
   }
   if (showResult || last.state !== "done")

@@ -11,11 +11,12 @@ export function addWorkers(program: Command, context: Context): void {
   withConnection(command).action(async (flags: ConnectionFlags & { readonly json?: boolean }) => {
     const workers = await withClient(flags, context.variables, (client) => client.workers());
     if (flags.json === true) printJson(context, workers);
-    else for (const line of workerLines(workers)) context.terminal.out(line);
+    else
+      for (const line of workerLines(workers, context.terminal.columns)) context.terminal.out(line);
   });
 }
 
-export function workerLines(workers: readonly WorkerStatus[]): readonly string[] {
+export function workerLines(workers: readonly WorkerStatus[], columns?: number): readonly string[] {
   if (workers.length === 0) {
     return ["no workers; start one with: bitfleet worker --join HOST:PORT"];
   }
@@ -33,5 +34,6 @@ export function workerLines(workers: readonly WorkerStatus[]): readonly string[]
       worker.device,
       worker.reason,
     ]),
+    { columns, endsInSentences: true },
   );
 }

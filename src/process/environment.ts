@@ -6,7 +6,7 @@ import { ConfigError, reasonOf } from "../job/problem.js";
 import { isS3, storeAddress } from "../store/s3Address.js";
 import { parseAddress, type Address } from "./address.js";
 import type { TlsFiles } from "./certificates.js";
-import type { LoggerLevel } from "./logLevels.js";
+import type { LogFormat, LoggerLevel } from "./logLevels.js";
 import { natsSettings, type NatsSettings } from "./natsSettings.js";
 import { numberOrDefault, readChoice, readNumber, readText } from "./readSetting.js";
 import { neededStateFolder, stateFolder } from "./stateFolder.js";
@@ -51,6 +51,7 @@ export interface Environment {
   /** A worker that is told to stop has so long to finish or hand over what it does. */
   readonly graceMs: number;
   readonly logLevel: LoggerLevel;
+  readonly logFormat: LogFormat;
 }
 
 /** Throws a ConfigError that names the variable, the value and the bound. An empty variable counts as not set. */
@@ -81,6 +82,7 @@ export function readEnvironment(
     keepStateSeconds: numberOrDefault(variables, "BITFLEET_KEEP_STATE"),
     graceMs: graceMs(variables),
     logLevel: readChoice(variables, "LOG_LEVEL"),
+    logFormat: readChoice(variables, "LOG_FORMAT"),
   };
 }
 

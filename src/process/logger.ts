@@ -6,11 +6,12 @@ export type { Logger } from "pino";
 
 /**
  * One JSON object per line on stdout, as far as somebody reads it (see Output); what was left out is told by a line. `base` is bound
- * to every line; bind `job`, `generation`, `rank` and `step` with `logger.child`.
+ * to every line; bind `job`, `generation`, `rank` and `step` with `logger.child`. `format` makes another text of a line.
  */
 export function createLogger(
   base: Readonly<Record<string, string | number>>,
   level: LoggerLevel = "info",
+  format?: (line: string) => string,
 ): Logger {
   const options = {
     base,
@@ -23,6 +24,9 @@ export function createLogger(
       { lines },
       "lines were left out here: this output could not be written for a while",
     );
-  const logger: Logger = pino(options, new Output(unblockedStdout(), { onDropped }));
+  const output = new Output(unblockedStdout(), { onDropped });
+  const stream =
+    format === undefined ? output : { write: (line: string) => output.write(format(line)) };
+  const logger: Logger = pino(options, stream);
   return logger;
 }

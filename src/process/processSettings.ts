@@ -3,7 +3,7 @@
  * from this table. A job's settings have a table of their own (job/settings.ts).
  */
 import { pixelsMaxDefault } from "../data/pictureBounds.js";
-import { logLevels } from "./logLevels.js";
+import { logFormats, logLevels } from "./logLevels.js";
 import { natsServerSettings, s3Settings } from "./serverSettings.js";
 import type { ProcessSetting } from "./settingKinds.js";
 
@@ -256,6 +256,15 @@ export const processSettings = {
       coordinator: "from which level on lines are logged",
       worker: "the same",
       client: "debug shows where in the code a failure came from",
+    },
+  },
+  LOG_FORMAT: {
+    kind: "choice",
+    choices: logFormats,
+    default: "auto",
+    about: {
+      coordinator: "how lines are logged; auto: text on a terminal, else JSON",
+      worker: "the same",
     },
   },
   NO_COLOR: {

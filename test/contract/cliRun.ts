@@ -26,15 +26,17 @@ export async function run(
     training = {},
     interactive = false,
     signal = new AbortController().signal,
+    columns,
   }: {
     readonly training?: Partial<TrainingHandlers>;
     readonly interactive?: boolean;
     readonly signal?: AbortSignal;
+    readonly columns?: number;
   } = {},
 ): Promise<Outcome> {
   const server = await serve(training);
   servers.push(server);
-  const terminal = new FakeTerminal(interactive);
+  const terminal = new FakeTerminal(interactive, columns);
   const variables = { BITFLEET_COORDINATOR: addressOf(server), BITFLEET_HOME: "/nowhere" };
   try {
     return { code: await runProgram(args, { terminal, variables, signal }), terminal };

@@ -76,6 +76,20 @@ test("a second fleet on the same port shows the coordinator's sentence and ends 
   expect(await incarnations()).toHaveLength(1);
 });
 
+test("a fleet whose output nobody reads any more goes on", async () => {
+  const at = await anyPort();
+  const unread = await start(join(folder, "unread-home"), at);
+  unread.closeOutput();
+  const other = connect({ address: `127.0.0.1:${at}` });
+  await until("its worker", async () => {
+    const workers = await other.workers().catch(() => []);
+    return workers.some(({ state }) => state === "idle");
+  });
+  other.close();
+  expect(isAlive(unread.pid)).toBe(true);
+  await unread.stop();
+}, 60_000);
+
 test("SIGTERM stops the workers first, then the coordinator, and leaves nothing behind", async () => {
   const coordinator = await childOf(up.pid, "coordinator");
   const pids = [...(await childrenOf(up.pid)).keys(), ...(await childrenOf(coordinator)).keys()];

@@ -40,6 +40,11 @@ export class RunningProcess {
     return this.#output;
   }
 
+  /** From here on nobody reads what it writes, as after `| head`. */
+  closeOutput(): void {
+    this.#process.stdout?.destroy();
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
   }

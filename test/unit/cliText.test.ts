@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { jobLines } from "../../src/cli/jobs.js";
-import { logText } from "../../src/cli/logs.js";
+import { logText, readable } from "../../src/cli/readableLog.js";
 import { predictionLines } from "../../src/cli/predict.js";
 import { ChangeLines, evaluationLine, progressLine, resultLines } from "../../src/cli/progress.js";
 import { statusLines } from "../../src/cli/status.js";
@@ -105,7 +105,7 @@ describe("progress", () => {
   test("a line says step, loss, rate, speed, time left and workers", () => {
     const status = jobStatus({ evaluations: [] });
     expect(progressLine(status)).toBe(
-      "training  step 12/60  loss 1.25  rate 0.003  431.5 images/s  57 s left  2 workers",
+      "training  step 12/60  57 s left  loss 1.25  rate 0.003  431.5 images/s  2 workers",
     );
   });
 
@@ -117,7 +117,7 @@ describe("progress", () => {
       workers: 0,
     });
     expect(progressLine(status)).toBe(
-      "waiting  step 12/60  61/100 (61.0 %) correct  0 workers are ready, need 1",
+      "waiting  step 12/60  0 workers are ready, need 1  61/100 (61.0 %) correct",
     );
     const early = jobStatus({ imagesPerSecond: 0, secondsLeft: -1, rate: 0, evaluations: [] });
     expect(progressLine(early)).toBe("training  step 12/60  loss 1.25  2 workers");
@@ -145,7 +145,7 @@ describe("progress", () => {
       expect.stringMatching(/step 3\/60/),
     ]);
     expect(at(3, 99_500, { evaluations, reason: "a worker was lost" })).toEqual([
-      expect.stringMatching(/a worker was lost$/),
+      expect.stringMatching(/a worker was lost  loss/),
     ]);
     expect(at(60, 99_600, { evaluations, reason: "a worker was lost" })).toHaveLength(1);
     expect(at(60, 99_700, { evaluations, state: "done" })).toEqual([]);
@@ -214,8 +214,45 @@ describe("tables", () => {
 
   test("jobs are shown with step, loss, evaluation and time left", () => {
     const [header, row] = jobLines([jobStatus({ createdMs: 0 })]);
-    expect(header).toMatch(/^NAME +STATE +STEP +LOSS +CORRECT +LEFT +CREATED +REASON$/);
-    expect(row).toMatch(/^digits +training +12\/60 +1\.25 +61\/100 \(61\.0 %\) +57 s +-$/);
+    expect(header).toMatch(/^NAME +STATE +STEP +LEFT +CORRECT +LOSS +CREATED +REASON$/);
+    expect(row).toMatch(/^digits +training +12\/60 +57 s +61\/100 \(61\.0 %\) +1\.25 +-$/);
+  });
+
+  test("in a narrow terminal columns go from the right, name and state stay, and a reason is cut", () => {
+    const jobs = [
+      jobStatus({ state: "queued", reason: "needs 4 workers; 1 is connected", evaluations: [] }),
+    ];
+    const header = (columns: number): string => jobLines(jobs, columns)[0] ?? "";
+    expect(header(200)).toMatch(/^NAME +STATE +STEP +LEFT +CORRECT +LOSS +CREATED +REASON$/);
+    expect(header(80)).toMatch(/^NAME +STATE +STEP +LEFT +CORRECT +LOSS +REASON$/);
+    expect(jobLines(jobs, 40)).toEqual([
+      "NAME    STATE   STEP   REASON",
+      "digits  queued  12/60  needs 4 workers;…",
+    ]);
+    expect(jobLines(jobs, 10)[1]).toBe("digits  queued");
+    for (const columns of [40, 60, 80, 120])
+      for (const line of jobLines(jobs, columns)) expect(line.length).toBeLessThanOrEqual(columns);
+    const fine = [jobStatus({ createdMs: 0 })];
+    expect(jobLines(fine, 40)).toEqual([
+      "NAME    STATE     STEP   LEFT",
+      "digits  training  12/60  57 s",
+    ]);
+  });
+
+  test("an evaluation is told from a training in the list", () => {
+    expect(jobLines([jobStatus({ steps: 0, step: 0 })])[1]).toMatch(
+      /^digits +training +evaluation /,
+    );
+  });
+
+  test("a line of JSON of a process is read as a line of a job's log", () => {
+    const line = JSON.stringify({
+      ...{ level: "warn", time: "2026-01-02T03:04:05.000Z", worker: "w1", job: "digits" },
+      ...{ msg: "slow\u001b[2J", sizes: [1, 2], ok: true, text: "a b" },
+    });
+    expect(readable(`${line}\n`, terminal)).toMatch(
+      /^2026-01-0\d \d\d:\d\d:05 [+-]\d\d:\d\d warn: slow \[2J {2}job=digits sizes=\[1,2\] ok=true text="a b"$/,
+    );
   });
 
   test("a status is read from top to bottom", () => {
@@ -269,6 +306,11 @@ describe("the terminal", () => {
     };
     return fake as unknown as NodeJS.WriteStream & { written: string };
   }
+
+  test("answers know how wide a terminal is, and that a file has no width", () => {
+    expect(processTerminal({}, stream(true), stream(true)).columns).toBe(30);
+    expect(processTerminal({}, stream(false), stream(true)).columns).toBeUndefined();
+  });
 
   test("a live line is written over, cut to the width, and gone before anything else is written", () => {
     const [stdout, stderr] = [stream(true), stream(true)];

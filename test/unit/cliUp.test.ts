@@ -103,7 +103,7 @@ describe("what up prints", () => {
     expect(lines.join("\n")).not.toContain("/h/token");
     expect(lines.join("\n")).toContain("http://10.0.0.5:99/status");
     expect(upLines({ ...facts, host: "fd00::1" }).join("\n")).toContain(
-      "--join [fd00::1]:7450 --token-file FILE",
+      "--join '[fd00::1]:7450' --token-file FILE",
     );
   });
 

@@ -8,8 +8,17 @@ export class FakeTerminal implements Terminal {
   /** Live lines, in order; "" where one was taken away. */
   readonly lives: string[] = [];
 
-  constructor(interactive = false) {
+  readonly columns: number | undefined;
+  /** Whether the process was to go on without a reader. */
+  outlives = false;
+
+  constructor(interactive = false, columns?: number) {
     this.interactive = interactive;
+    this.columns = columns;
+  }
+
+  outliveReader(): void {
+    this.outlives = true;
   }
 
   out(line: string): void {

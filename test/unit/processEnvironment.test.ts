@@ -119,6 +119,7 @@ test("every variable is read", () => {
       BITFLEET_LOG_BYTES: "268435456",
       BITFLEET_GRACE_SECONDS: "20",
       LOG_LEVEL: "debug",
+      LOG_FORMAT: "text",
     }),
   ).toEqual({
     host: "0.0.0.0",
@@ -144,6 +145,7 @@ test("every variable is read", () => {
     logBytes: 268_435_456,
     graceMs: 20_000,
     logLevel: "debug",
+    logFormat: "text",
   });
 });
 
