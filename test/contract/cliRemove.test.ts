@@ -57,5 +57,5 @@ test("an unknown job is named, and the JSON tells what was removed before", asyn
   const { code, terminal } = await run(["remove", "small", "nobody", "--json"], { training });
   expect(code).toBe(2);
   expect(JSON.parse(terminal.answer)).toEqual([{ name: "small", files: 1 }]);
-  expect(terminal.noted).toBe("there is no job nobody");
+  expect(JSON.parse(terminal.noted)).toEqual({ error: "there is no job nobody", exitCode: 2 });
 });
