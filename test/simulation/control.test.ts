@@ -20,6 +20,7 @@ describe("the control plane under seeds", () => {
   let rewound = 0;
   let joined = 0;
   let failedToJoin = 0;
+  let removed = 0;
 
   test.each(portions)(
     "every job ends with the bits of one worker through any fault (SEED=%i and on)",
@@ -131,6 +132,16 @@ describe("the control plane under seeds", () => {
     }
   });
 
+  test.each(few)("a job that is removed costs no other job anything (SEED=%i)", async (seed) => {
+    const faults = ["removed"] as const;
+    const outcome = await simulate(seed, { ...simulationDefaults, everyMs: 500, faults });
+    expectNoMistake(outcome);
+    expect(outcome.redone).toBe(0);
+    const told = outcome.story.join("\n");
+    expect(told).not.toMatch(/is lost|take over|attempt 2|set aside|closes/);
+    removed += told.match(/ is removed$/gm)?.length ?? 0;
+  });
+
   test.each(few)(
     "workers that are asked to leave cost nobody a step, however many leave at once (SEED=%i)",
     async (seed) => {
@@ -151,6 +162,7 @@ describe("the control plane under seeds", () => {
     if (one !== undefined) return;
     expect(joined, "workers that joined").toBeGreaterThan(10);
     expect(failedToJoin, "joins that came to nothing").toBeGreaterThan(5);
+    expect(removed, "jobs that were removed").toBeGreaterThan(10);
     expect(rewound, "rewinds that were looked at").toBeGreaterThan(5);
     expect(held, "seeds in which somebody was left").toBeGreaterThan(1);
   });
