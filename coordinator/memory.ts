@@ -56,12 +56,21 @@ export async function openMemory(options: MemoryOptions): Promise<Memory> {
   const { records, found, unreadable } = await Records.open({
     ...{ bucket: durable.jobs, codec: jobRecord, signal, isHolder, onUnwritable, onConflict },
   });
-  const halfRemoved = found.filter(({ name }) => isRemoved(name));
   const there = found.filter(({ name }) => !isRemoved(name));
   const known = new Map(there.map((record) => [record.name, record]));
   const copies = await Copies.list(store, jobRecord);
   const doubtful = copies.jobs().filter((job) => copies.mayBeAhead(job, known.get(job)));
   const read = await copies.read(doubtful.filter((job) => !isRemoved(job)));
+  // NATS may have lost the record of a job whose removal was begun; the copy goes late, too.
+  const begun = await copies.read(copies.jobs().filter((job) => isRemoved(job)));
+  const halfRemoved = [
+    ...new Map(
+      [
+        ...begun.found.map(({ record }) => record),
+        ...found.filter(({ name }) => isRemoved(name)),
+      ].map((record) => [record.name, record]),
+    ).values(),
+  ];
   for (const reason of read.damaged) logger.warn({ reason }, "the copy of a record is of no use");
   const mirror = openMirror(options, read.found);
   const logs = openLogs(options, mirror, copies);

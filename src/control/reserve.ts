@@ -61,8 +61,8 @@ function settleReserve(t: Transition, workerId: string): Transition {
 function isNeeded(t: Transition, { held, sinceMs }: Reserve): boolean {
   const { phase } = runOf(t);
   if (memberIds(runOf(t)).length === 0) return true;
-  // Where the job is at rest it may wait for just this worker, to join.
-  const isAtRest = phase.kind === "boundary" || phase.kind === "joining";
+  // Where the job is at rest it may wait for just this worker, to join. That takes NATS: without it nobody is told to let go either.
+  const isAtRest = t.fleet.nats.isUp && (phase.kind === "boundary" || phase.kind === "joining");
   return isOfStep(t, held) && !(isAtRest && isHeardSince(t, sinceMs));
 }
 
@@ -71,9 +71,12 @@ function isOfStep(t: Transition, { step, summed }: HeldState): boolean {
   return (summed ? step + 1 : step) >= recordOf(t).step;
 }
 
+/** Whether a member has said that it holds the present state, and is there. One that was only told to apply the last sum may not have. */
 function isHeardSince(t: Transition, sinceMs: number): boolean {
+  const { stated } = runOf(t);
   return memberIds(runOf(t)).some((id) => {
     const member = t.fleet.members.get(id);
-    return member?.link.kind === "connected" && member.heardMs > sinceMs;
+    const isThere = member?.link.kind === "connected" && member.heardMs > sinceMs;
+    return isThere && stated.has(id);
   });
 }

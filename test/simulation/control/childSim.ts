@@ -101,10 +101,9 @@ export class ChildSim {
     this.#device.isStuck = true;
   }
 
-  /** Whether it could go on from that state or a later one. One that only follows says nothing of its state. */
+  /** Whether it has that state or a later one. One that only follows says nothing of its state. */
   holds(attempt: number, step: number): boolean {
-    if (!this.process.isAlive || !this.#takesPart || this.#device.isStuck || this.#device.hasFailed)
-      return false;
+    if (!this.process.isAlive || !this.#takesPart || this.#device.hasFailed) return false;
     return this.#state !== undefined && this.#order.attempt === attempt && this.#step >= step;
   }
 

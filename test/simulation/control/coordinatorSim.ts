@@ -8,10 +8,11 @@ import type { Fleet } from "../../../src/control/fleetState.js";
 import type { WorkerEvent } from "../../../src/control/message.js";
 import { revived, type JobRecord } from "../../../src/control/record.js";
 import { FailureError } from "../../../src/job/problem.js";
+import { LetGo, type Survivors } from "./letGo.js";
 import type { JetStream } from "./jetstream.js";
 import type { Ledger } from "./ledger.js";
 import { HostClock, Process } from "./process.js";
-import { openRemoval, removeJob, times, type Reign } from "./reign.js";
+import { onePerName, openRemoval, removeJob, times, type Reign } from "./reign.js";
 import type { Shelf } from "./shelf.js";
 import { ShelfStore } from "./shelfStore.js";
 import type { Stream } from "./stream.js";
@@ -23,7 +24,7 @@ export interface CoordinatorPlace {
   readonly shelf: Shelf;
   readonly ledger: Ledger;
   /** Workers that live, standing still or not, whose children hold that step of that attempt or a later one. */
-  readonly survivors: (job: string, attempt: number, step: number) => readonly string[];
+  readonly survivors: Survivors;
   /** Whether no other has a higher term. */
   readonly isNewest: (coordinator: CoordinatorSim) => boolean;
 }
@@ -44,6 +45,7 @@ export class CoordinatorSim {
   readonly #newest = new Map<string, JobRecord>();
   #reign: Reign | undefined;
   #isRaising = false;
+  readonly #letGo: LetGo;
   /** By job: the last step whose numbers were found wrong. */
   readonly #doubted = new Map<string, number>();
   /** How often it has looked, and by incarnation when it was told something last. */
@@ -56,6 +58,7 @@ export class CoordinatorSim {
 
   constructor(place: CoordinatorPlace, name: string) {
     this.#place = place;
+    this.#letGo = new LetGo(place.survivors);
     this.name = name;
     this.process = new Process(place.world, new HostClock(place.world));
     void this.#begin();
@@ -167,17 +170,17 @@ export class CoordinatorSim {
       const { records, found } = await Records.open({
         ...{ bucket: jetStream.bucket("jobs", process), codec: jetStream.codec, clock, signal },
         isHolder: () => lock.confirm(),
-        onUnwritable: (job, problem) => {
-          this.#place.ledger.mistake(`the record of ${job} cannot be kept: ${problem}`);
-        },
+        onUnwritable: (job, problem) =>
+          this.#place.ledger.mistake(`the record of ${job} cannot be kept: ${problem}`),
         onConflict: onLost,
       });
       const store = new ShelfStore(world, this.#place.shelf, process);
       const removed = await RemovedJobs.open(store);
       const there = found.filter(({ name }) => !removed.has(name));
-      const lost = this.#lostBy(there).filter(({ name }) => !removed.has(name));
+      const copied = this.#lostBy(there);
+      const lost = copied.filter(({ name }) => !removed.has(name));
       for (const record of lost) await records.store(record);
-      const all = [...new Map([...there, ...lost].map((one) => [one.name, one])).values()];
+      const all = onePerName([...there, ...lost]);
       for (const record of all) this.#copy(record, lock.term);
       const outbox = new Outbox({
         store: async (record) => {
@@ -214,7 +217,7 @@ export class CoordinatorSim {
         },
       });
       this.#reign = { lock, records, outbox, removal, fleet };
-      for (const { name, indexDigest } of found)
+      for (const { name, indexDigest } of onePerName([...copied, ...found]))
         if (removed.has(name)) void removal.finish(name, indexDigest);
       world.tell(`${this.name} is the coordinator of term ${lock.term}`);
       jetStream.connect(process, {
@@ -295,6 +298,7 @@ export class CoordinatorSim {
     if (command.kind === "send" && command.command.kind === "commit") {
       ledger.decides(term, command.command, world.nowMs);
     }
+    this.#letGo.book(fleet, command);
     if (command.kind !== "log") return;
     world.tell(`[${term}] ${command.job}: ${command.message}`);
     ledger.logs(term, command.job, command.message, command.fields, world.nowMs);
@@ -309,7 +313,7 @@ export class CoordinatorSim {
     const step = Number(fields["step"]);
     // What somebody made of a step whose numbers were found wrong may be the wrong part of it.
     if (this.#doubted.get(job) === step) return;
-    const survivors = this.#place.survivors(job, attempt, step);
+    const survivors = this.#letGo.others(job, attempt, step);
     this.#place.ledger.rewinds(job, message, survivors);
   }
 

@@ -21,6 +21,11 @@ export const times = {
   unitFloorMs: 4_000,
 };
 
+/** The last record of each job. */
+export function onePerName(records: readonly JobRecord[]): readonly JobRecord[] {
+  return [...new Map(records.map((record) => [record.name, record])).values()];
+}
+
 /** What a coordinator has once it holds the lock. */
 export interface Reign {
   readonly lock: CoordinatorLock;

@@ -92,7 +92,7 @@ export class Scene {
     world.tell(`${name} is started`);
     const place: CoordinatorPlace = {
       ...{ world, jetStream, shelf, ledger },
-      survivors: (job, attempt, step) => this.#survivors(job, attempt, step),
+      survivors: (job, attempt, step, seeming) => this.#survivors(job, attempt, step, seeming),
       isNewest: (coordinator) => this.reigning()[0] === coordinator,
     };
     this.coordinators.push(new CoordinatorSim(place, name));
@@ -169,11 +169,12 @@ export class Scene {
   }
 
   /** Whose numbers were made wrong is no survivor. */
-  #survivors(job: string, attempt: number, step: number): readonly string[] {
+  #survivors(job: string, attempt: number, step: number, seeming: boolean): readonly string[] {
     return this.alive().flatMap((worker) => {
       const { child } = worker;
-      const isHolder = child?.job === job && child.holds(attempt, step) && worker !== this.spoilt;
-      return isHolder ? worker.incarnation : [];
+      // Nobody knows yet that its device computes no more, or wrongly.
+      const isSound = seeming || (worker !== this.spoilt && child?.isStuck === false);
+      return isSound && child?.job === job && child.holds(attempt, step) ? worker.incarnation : [];
     });
   }
 
