@@ -130,11 +130,4 @@ export const brokenCopies: readonly BrokenCopy[] = [
     to: "",
     options: { faults: ["cancelled", "removed by one that is replaced"], everyMs: 700 },
   },
-  {
-    what: "a removal is said to be done by a coordinator that was replaced",
-    file: "coordinator/jobRemoval.js",
-    from: "if (await this.#options.isHolder())",
-    to: "if (true)",
-    options: { faults: ["cancelled", "removed by one that is replaced"], everyMs: 700 },
-  },
 ];
